@@ -1,0 +1,1 @@
+"""All that owns weights: backbone, hybrid encoder, decoder, denoising, postprocessor."""

@@ -1,0 +1,303 @@
+"""The RT-DETRv2 decoder: query selection, deformable decoder layers, prediction heads.
+
+Sources: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (CVPR 2024), and Lv et al.,
+"RT-DETRv2" (2024). Attribute names make up the keys of official checkpoints.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rtdetr_nb.boxes import inverse_sigmoid
+from rtdetr_nb.errors import ConfigError
+from rtdetr_nb.model.anchors import generate_anchors
+from rtdetr_nb.model.decoder_layer import DecoderLayer, DecoderStack
+from rtdetr_nb.model.denoising import DenoisingQueries, make_denoising_queries
+from rtdetr_nb.model.layers import MLP, projection
+
+# A class is rare among 300 queries, so heads start low (Lin et al., "Focal Loss", ICCV 2017).
+_PRIOR_PROBABILITY = 0.01
+
+
+class RTDETRTransformerv2(nn.Module):
+    """Chooses `num_queries` positions of the maps as queries and refines them layer by layer.
+
+    Args:
+        num_classes: size of the class heads.
+        hidden_dim: channels of queries; divisible by `nhead`.
+        feat_channels: channels of the incoming maps, finest first.
+        feat_strides: strides of the incoming maps; further levels halve the resolution.
+        num_levels: maps that attention looks at; at least as many as come in.
+        num_points: sampling points of a head on each level, one number or one for each level.
+        num_denoising: see `denoising`; 0 switches denoising off.
+        learn_query_content: learn the content of queries instead of taking it from the maps.
+        eval_spatial_size: (height, width) for which `state_dict` holds anchors, or None for none.
+        eval_idx: the layer whose output counts in evaluation; negative counts from the end.
+        eps: positions nearer than this to the border start no query.
+        aux_loss: return the outputs of all layers in training.
+        cross_attn_method: "default" or "discrete", see `deformable_attention`.
+        query_select_method: "default" ranks positions by their best class; "one2many" ranks pairs
+            of position and class, so that a position may be chosen several times; "agnostic" ranks
+            by one score that knows no class.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 80,
+        hidden_dim: int = 256,
+        num_queries: int = 300,
+        feat_channels: Sequence[int] = (256, 256, 256),
+        feat_strides: Sequence[int] = (8, 16, 32),
+        num_levels: int = 3,
+        num_points: int | Sequence[int] = 4,
+        nhead: int = 8,
+        num_layers: int = 6,
+        dim_feedforward: int = 1024,
+        dropout: float = 0.0,
+        activation: str = "relu",
+        num_denoising: int = 100,
+        label_noise_ratio: float = 0.5,
+        box_noise_scale: float = 1.0,
+        learn_query_content: bool = False,
+        eval_spatial_size: Sequence[int] | None = None,
+        eval_idx: int = -1,
+        eps: float = 1e-2,
+        aux_loss: bool = True,
+        cross_attn_method: str = "default",
+        query_select_method: str = "default",
+    ) -> None:
+        super().__init__()
+        if isinstance(num_points, int):
+            num_points = [num_points] * num_levels
+        self.num_classes = num_classes
+        self.num_queries = num_queries
+        self.num_denoising = num_denoising
+        self.label_noise_ratio = label_noise_ratio
+        self.box_noise_scale = box_noise_scale
+        self.learn_query_content = learn_query_content
+        self.eval_layer = eval_idx % num_layers
+        self.eps = eps
+        self.aux_loss = aux_loss
+        self.query_select_method = query_select_method
+        self._anchors: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
+
+        self.input_proj = nn.ModuleList(
+            projection(channels, hidden_dim, kernel_size=1, stride=1) for channels in feat_channels
+        )
+        coarsest = feat_channels[-1]
+        for _ in range(num_levels - len(feat_channels)):
+            self.input_proj.append(projection(coarsest, hidden_dim, kernel_size=3, stride=2))
+            coarsest = hidden_dim
+        self.decoder = DecoderStack(
+            [
+                DecoderLayer(
+                    hidden_dim,
+                    nhead,
+                    dim_feedforward,
+                    dropout,
+                    activation,
+                    num_points,
+                    cross_attn_method,
+                )
+                for _ in range(num_layers)
+            ]
+        )
+        if num_denoising > 0:
+            self.denoising_class_embed = nn.Embedding(
+                num_classes + 1, hidden_dim, padding_idx=num_classes
+            )
+        if learn_query_content:
+            self.tgt_embed = nn.Embedding(num_queries, hidden_dim)
+        self.query_pos_head = MLP(4, 2 * hidden_dim, hidden_dim, 2)
+        self.enc_output = nn.Sequential(
+            OrderedDict(proj=nn.Linear(hidden_dim, hidden_dim), norm=nn.LayerNorm(hidden_dim))
+        )
+        num_scores = 1 if query_select_method == "agnostic" else num_classes
+        self.enc_score_head = nn.Linear(hidden_dim, num_scores)
+        self.enc_bbox_head = MLP(hidden_dim, hidden_dim, 4, 3)
+        self.dec_score_head = nn.ModuleList(
+            nn.Linear(hidden_dim, num_classes) for _ in range(num_layers)
+        )
+        self.dec_bbox_head = nn.ModuleList(
+            MLP(hidden_dim, hidden_dim, 4, 3) for _ in range(num_layers)
+        )
+        if eval_spatial_size:
+            # Parity: official checkpoints hold the anchors of the evaluation size. They are kept
+            # in the file format; the forward pass makes those of the maps that really come in.
+            height, width = eval_spatial_size
+            strides = [*feat_strides]
+            while len(strides) < num_levels:
+                strides.append(strides[-1] * 2)
+            sizes = [(height // stride, width // stride) for stride in strides]
+            anchors, valid_mask = generate_anchors(sizes, eps)
+            self.register_buffer("anchors", anchors)
+            self.register_buffer("valid_mask", valid_mask)
+        self._init_parameters()
+
+    def _init_parameters(self) -> None:
+        bias = -math.log((1 - _PRIOR_PROBABILITY) / _PRIOR_PROBABILITY)
+        for score_head in (self.enc_score_head, *self.dec_score_head):
+            nn.init.constant_(score_head.bias, bias)
+        for bbox_head in (self.enc_bbox_head, *self.dec_bbox_head):
+            # A layer starts by leaving its reference box as it is.
+            nn.init.zeros_(bbox_head.layers[-1].weight)
+            nn.init.zeros_(bbox_head.layers[-1].bias)
+        nn.init.xavier_uniform_(self.enc_output.proj.weight)
+        for linear in self.query_pos_head.layers:
+            nn.init.xavier_uniform_(linear.weight)
+        for proj in self.input_proj:
+            nn.init.xavier_uniform_(proj.conv.weight)
+        if self.learn_query_content:
+            nn.init.xavier_uniform_(self.tgt_embed.weight)
+
+    def forward(
+        self, maps: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None
+    ) -> dict[str, Any]:
+        """Predict classes and boxes.
+
+        Args:
+            maps: (B, feat_channels[i], H_i, W_i), finest first.
+            targets: for each image `labels` (n,) and `boxes` (n, 4) cxcywh in 0..1; needed in
+                training when `num_denoising` > 0.
+
+        Returns:
+            `pred_logits` (B, Q, num_classes) and `pred_boxes` (B, Q, 4) cxcywh in 0..1. In training
+            also, each a list of such dicts, `aux_outputs` (all layers but the last),
+            `enc_aux_outputs` (the selection itself), `dn_aux_outputs` (denoising queries, all
+            layers), with `enc_meta` and `dn_meta`.
+        """
+        memory, map_sizes_hw = self._flatten(maps)
+        denoising = None
+        if self.training and self.num_denoising > 0:
+            if targets is None:
+                raise ValueError("training with denoising queries needs targets")
+            denoising = make_denoising_queries(
+                targets,
+                self.denoising_class_embed,
+                self.num_queries,
+                self.num_denoising,
+                self.label_noise_ratio,
+                self.box_noise_scale,
+            )
+        content, boxes_logit, selection = self._select_queries(memory, map_sizes_hw)
+        mask = None
+        if denoising is not None:
+            content = torch.cat([denoising.content, content], dim=1)
+            boxes_logit = torch.cat([denoising.boxes_logit, boxes_logit], dim=1)
+            mask = denoising.attention_mask
+        layers = self._decode(content, boxes_logit, memory, map_sizes_hw, mask)
+        if not self.training:
+            return layers[-1]
+        return self._training_outputs(layers, selection, denoising)
+
+    def _flatten(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Project the maps and join them: (B, N, C), and their heights and widths."""
+        projected: list[Tensor] = []
+        for level, proj in enumerate(self.input_proj):
+            if level < len(maps):
+                source = maps[level]
+            else:  # the first further level starts from the raw map, the next ones from each other
+                source = maps[-1] if level == len(maps) else projected[-1]
+            projected.append(proj(source))
+        sizes_hw = [(x.shape[2], x.shape[3]) for x in projected]
+        return torch.cat([x.flatten(2).transpose(1, 2) for x in projected], dim=1), sizes_hw
+
+    def _anchors_for(
+        self, map_sizes_hw: Sequence[tuple[int, int]], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        key = (*map_sizes_hw, device)
+        if key not in self._anchors:
+            anchors, valid = generate_anchors(map_sizes_hw, self.eps)
+            self._anchors[key] = anchors.to(device), valid.to(device)
+        return self._anchors[key]
+
+    def _select_queries(
+        self, memory: Tensor, map_sizes_hw: Sequence[tuple[int, int]]
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Content (B, Q, C) and box logits (B, Q, 4) of the chosen positions, both cut off from the
+        gradient, and their scores and boxes, not cut off, for the encoder loss."""
+        num_positions = memory.shape[1]
+        if num_positions < self.num_queries:
+            raise ConfigError(
+                f"The pictures give {num_positions} positions on maps of {list(map_sizes_hw)}, but "
+                f"num_queries is {self.num_queries}. Use larger pictures or set "
+                f"RTDETRTransformerv2.num_queries to at most {num_positions}."
+            )
+        anchors, valid = self._anchors_for(map_sizes_hw, memory.device)
+        memory = self.enc_output(valid.to(memory.dtype) * memory)
+        logits = self.enc_score_head(memory)
+        boxes_logit = self.enc_bbox_head(memory) + anchors
+        index = self._best_positions(logits)[..., None]  # (B, Q, 1)
+        logits = logits.gather(1, index.expand(-1, -1, logits.shape[-1]))
+        boxes_logit = boxes_logit.gather(1, index.expand(-1, -1, 4))
+        if self.learn_query_content:
+            content = self.tgt_embed.weight.expand(memory.shape[0], -1, -1)
+        else:
+            content = memory.gather(1, index.expand(-1, -1, memory.shape[-1])).detach()
+        selection = {"pred_logits": logits, "pred_boxes": boxes_logit.sigmoid()}
+        return content, boxes_logit.detach(), selection
+
+    def _best_positions(self, logits: Tensor) -> Tensor:
+        """Positions (B, Q) by the configured ranking of logits (B, N, num_scores)."""
+        if self.query_select_method == "one2many":
+            return logits.flatten(1).topk(self.num_queries, dim=1).indices // self.num_classes
+        return logits.amax(dim=-1).topk(self.num_queries, dim=1).indices
+
+    def _decode(
+        self,
+        content: Tensor,
+        boxes_logit: Tensor,
+        memory: Tensor,
+        map_sizes_hw: Sequence[tuple[int, int]],
+        attention_mask: Tensor | None,
+    ) -> list[dict[str, Tensor]]:
+        """Outputs of all layers (in training), or of the evaluated one alone."""
+        outputs = []
+        reference = boxes_logit.sigmoid()  # what the layer looks at: no gradient goes through it
+        previous = None  # the same boxes with gradient, which the next layer's boxes build on
+        heads = zip(self.decoder.layers, self.dec_score_head, self.dec_bbox_head, strict=True)
+        for index, (layer, score_head, bbox_head) in enumerate(heads):
+            position = self.query_pos_head(reference)
+            content = layer(content, position, reference, memory, map_sizes_hw, attention_mask)
+            shift = bbox_head(content)
+            refined = (shift + inverse_sigmoid(reference)).sigmoid()
+            if self.training:
+                boxes = (
+                    refined if previous is None else (shift + inverse_sigmoid(previous)).sigmoid()
+                )
+                outputs.append({"pred_logits": score_head(content), "pred_boxes": boxes})
+            elif index == self.eval_layer:
+                return [{"pred_logits": score_head(content), "pred_boxes": refined}]
+            previous, reference = refined, refined.detach()
+        return outputs
+
+    def _training_outputs(
+        self,
+        layers: list[dict[str, Tensor]],
+        selection: dict[str, Tensor],
+        denoising: DenoisingQueries | None,
+    ) -> dict[str, Any]:
+        own, noisy = layers, []
+        if denoising is not None:
+            split = [denoising.num_queries, self.num_queries]
+            parts = [{k: v.split(split, dim=1) for k, v in layer.items()} for layer in layers]
+            noisy = [{k: v[0] for k, v in part.items()} for part in parts]
+            own = [{k: v[1] for k, v in part.items()} for part in parts]
+        outputs: dict[str, Any] = dict(own[-1])
+        if not self.aux_loss:
+            return outputs
+        outputs["aux_outputs"] = own[:-1]
+        outputs["enc_aux_outputs"] = [selection]
+        outputs["enc_meta"] = {"class_agnostic": self.query_select_method == "agnostic"}
+        if denoising is not None:
+            outputs["dn_aux_outputs"] = noisy
+            outputs["dn_meta"] = {
+                "dn_positive_idx": denoising.positive_index,
+                "dn_num_group": denoising.num_groups,
+                "dn_num_split": [denoising.num_queries, self.num_queries],
+            }
+        return outputs

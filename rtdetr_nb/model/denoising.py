@@ -1,0 +1,128 @@
+"""Contrastive denoising queries for training.
+
+Source: Zhang et al., "DINO: DETR with Improved DeNoising Anchor Boxes" (ICLR 2023), section 3.3:
+each ground-truth box appears in several groups, once slightly shifted (to be restored) and once
+shifted further (to be rejected).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rtdetr_nb.boxes import cxcywh_to_xyxy, inverse_sigmoid, xyxy_to_cxcywh
+
+
+@dataclass(frozen=True)
+class DenoisingQueries:
+    """What the decoder needs to run denoising queries before its own.
+
+    Attributes:
+        content: (B, D, C) embedded, partly wrong, class labels.
+        boxes_logit: (B, D, 4) shifted boxes cxcywh as logits.
+        attention_mask: (D + Q, D + Q), True where the row may not look at the column.
+        positive_index: for each image the positions, among the D, of queries to be restored: group
+            after group, ground-truth box after ground-truth box.
+        num_groups: how often each ground-truth box appears.
+    """
+
+    content: Tensor
+    boxes_logit: Tensor
+    attention_mask: Tensor
+    positive_index: tuple[Tensor, ...]
+    num_groups: int
+
+    @property
+    def num_queries(self) -> int:
+        """D, the number of denoising queries of an image, padding included."""
+        return self.content.shape[1]
+
+
+def make_denoising_queries(
+    targets: Sequence[Mapping[str, Tensor]],
+    class_embed: nn.Embedding,
+    num_queries: int,
+    num_denoising: int,
+    label_noise_ratio: float,
+    box_noise_scale: float,
+) -> DenoisingQueries:
+    """Draw the denoising queries of a batch (from torch's global random generator).
+
+    Args:
+        targets: for each image `labels` (n,) int64 and `boxes` (n, 4) cxcywh in 0..1.
+        class_embed: embedding of num_classes + 1 labels, the last of them for padding.
+        num_queries: the decoder's own queries, Q.
+        num_denoising: pairs of queries to aim at for the image with the most boxes.
+        label_noise_ratio: twice the share of labels that are drawn anew.
+        box_noise_scale: 1.0 shifts each corner by up to half a box side (positives), or from
+            half a side to a whole one (negatives).
+    """
+    counts = [len(target["labels"]) for target in targets]
+    # A batch without any box still gets one padding query that no loss looks at: under distributed
+    # training every rank must run the same parameters.
+    num_slots = max(max(counts), 1)
+    num_groups = max(num_denoising // num_slots, 1) if any(counts) else 1
+    labels, boxes, is_real = _pad(targets, num_slots, padding_label=class_embed.num_embeddings - 1)
+    # Queries are laid out group by group, each with its positives and then its negatives.
+    repeats = 2 * num_groups
+    labels, is_real = labels.tile(1, repeats), is_real.tile(1, repeats)
+    boxes = boxes.tile(1, repeats, 1)
+    slot = torch.arange(num_slots * repeats, device=boxes.device) // num_slots
+    is_negative = slot % 2 == 1
+
+    labels = _noisy_labels(labels, is_real, class_embed.num_embeddings - 1, label_noise_ratio)
+    noisy_boxes = _noisy_boxes(boxes, is_negative, box_noise_scale)
+    positive = (is_real & ~is_negative).nonzero()[:, 1]
+    return DenoisingQueries(
+        content=class_embed(labels),
+        boxes_logit=inverse_sigmoid(noisy_boxes),
+        attention_mask=_attention_mask(slot // 2, num_queries),
+        positive_index=positive.split([count * num_groups for count in counts]),
+        num_groups=num_groups,
+    )
+
+
+def _pad(
+    targets: Sequence[Mapping[str, Tensor]], num_slots: int, padding_label: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Labels (B, S), boxes (B, S, 4) and whether a slot holds a real box (B, S)."""
+    first = targets[0]
+    shape = (len(targets), num_slots)
+    labels = first["labels"].new_full(shape, padding_label)
+    boxes = first["boxes"].new_zeros(*shape, 4)
+    is_real = torch.zeros(shape, dtype=torch.bool, device=boxes.device)
+    for i, target in enumerate(targets):
+        count = len(target["labels"])
+        labels[i, :count] = target["labels"]
+        boxes[i, :count] = target["boxes"]
+        is_real[i, :count] = True
+    return labels, boxes, is_real
+
+
+def _noisy_labels(labels: Tensor, is_real: Tensor, num_classes: int, ratio: float) -> Tensor:
+    if ratio <= 0:
+        return labels
+    redraw = torch.rand(labels.shape, device=labels.device) < 0.5 * ratio
+    drawn = torch.randint(0, num_classes, labels.shape, device=labels.device)
+    return torch.where(redraw & is_real, drawn, labels)
+
+
+def _noisy_boxes(boxes_cxcywh: Tensor, is_negative: Tensor, scale: float) -> Tensor:
+    """Shift each corner coordinate by 0..1 (positive) or 1..2 (negative) half box sides."""
+    if scale <= 0:
+        return boxes_cxcywh
+    half_side = 0.5 * boxes_cxcywh[..., 2:].tile(1, 1, 2)
+    sign = torch.randint_like(boxes_cxcywh, 0, 2) * 2 - 1
+    distance = torch.rand_like(boxes_cxcywh) + is_negative[None, :, None]
+    shifted = cxcywh_to_xyxy(boxes_cxcywh) + sign * distance * half_side * scale
+    return xyxy_to_cxcywh(shifted.clamp(0, 1))
+
+
+def _attention_mask(group: Tensor, num_queries: int) -> Tensor:
+    """Groups see themselves and the decoder's own queries; those see no denoising query."""
+    D = len(group)
+    mask = torch.zeros(D + num_queries, D + num_queries, dtype=torch.bool, device=group.device)
+    mask[:D, :D] = group[:, None] != group[None, :]
+    mask[D:, :D] = True
+    return mask

@@ -1,0 +1,211 @@
+"""The hybrid encoder: attention within the coarsest map, then fusion across scales.
+
+Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (CVPR 2024), section 4.2: AIFI
+(attention-based intra-scale feature interaction) and CCFF (CNN-based cross-scale feature fusion).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rtdetr_nb.model.layers import ConvNorm, build_activation, projection
+
+
+class RepVggBlock(nn.Module):
+    """A 3x3 and a 1x1 convolution side by side, summed and activated."""
+
+    def __init__(self, channels: int, act: str | None) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(channels, channels, 3)
+        self.conv2 = ConvNorm(channels, channels, 1)
+        self.act = build_activation(act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        return self.act(self.conv1(x) + self.conv2(x))
+
+
+class CSPRepLayer(nn.Module):
+    """Two 1x1 branches, one of them through a chain of RepVGG blocks, summed."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_blocks: int,
+        expansion: float,
+        act: str | None,
+    ) -> None:
+        super().__init__()
+        hidden = int(out_channels * expansion)
+        self.conv1 = ConvNorm(in_channels, hidden, 1, act=act)
+        self.conv2 = ConvNorm(in_channels, hidden, 1, act=act)
+        self.bottlenecks = nn.Sequential(*(RepVggBlock(hidden, act) for _ in range(num_blocks)))
+        self.conv3 = (
+            nn.Identity() if hidden == out_channels else ConvNorm(hidden, out_channels, 1, act=act)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, out_channels, H, W)."""
+        return self.conv3(self.bottlenecks(self.conv1(x)) + self.conv2(x))
+
+
+class TransformerEncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each with a residual and a norm behind it."""
+
+    def __init__(
+        self, hidden_dim: int, nhead: int, dim_feedforward: int, dropout: float, act: str
+    ) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(hidden_dim, nhead, dropout, batch_first=True)
+        self.linear1 = nn.Linear(hidden_dim, dim_feedforward)
+        self.dropout = nn.Dropout(dropout)
+        self.linear2 = nn.Linear(dim_feedforward, hidden_dim)
+        self.norm1 = nn.LayerNorm(hidden_dim)
+        self.norm2 = nn.LayerNorm(hidden_dim)
+        self.dropout1 = nn.Dropout(dropout)
+        self.dropout2 = nn.Dropout(dropout)
+        self.activation = build_activation(act)
+
+    def forward(self, tokens: Tensor, position_embedding: Tensor) -> Tensor:
+        """Map tokens (B, N, C) to the same; queries and keys have embeddings (1, N, C) added."""
+        query = tokens + position_embedding
+        attended, _ = self.self_attn(query, query, value=tokens, need_weights=False)
+        tokens = self.norm1(tokens + self.dropout1(attended))
+        hidden = self.linear2(self.dropout(self.activation(self.linear1(tokens))))
+        return self.norm2(tokens + self.dropout2(hidden))
+
+
+class TransformerEncoder(nn.Module):
+    """A stack of layers that all add the same position embedding."""
+
+    def __init__(self, layers: Sequence[TransformerEncoderLayer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, tokens: Tensor, position_embedding: Tensor) -> Tensor:
+        """Map tokens (B, N, C) to (B, N, C)."""
+        for layer in self.layers:
+            tokens = layer(tokens, position_embedding)
+        return tokens
+
+
+def position_embedding_2d(height: int, width: int, dim: int, temperature: float) -> Tensor:
+    """Fixed sine and cosine embedding of a grid, of shape (1, height * width, dim), float32.
+
+    A quarter of the channels each: sine and cosine of the column, sine and cosine of the row.
+    """
+    # Parity: tokens are flattened row by row, but the grid is laid out column by column
+    # (w-major), so on a map of more than one column a token gets the embedding of another place.
+    # Released weights were trained that way.
+    column, row = torch.meshgrid(
+        torch.arange(width, dtype=torch.float32),
+        torch.arange(height, dtype=torch.float32),
+        indexing="ij",
+    )
+    frequency = 1.0 / temperature ** (torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
+    column, row = column.flatten()[:, None] * frequency, row.flatten()[:, None] * frequency
+    return torch.cat([column.sin(), column.cos(), row.sin(), row.cos()], dim=1)[None]
+
+
+class HybridEncoder(nn.Module):
+    """Turns backbone maps into as many fused maps of `hidden_dim` channels.
+
+    Args:
+        in_channels: channels of the backbone maps, finest first.
+        hidden_dim: channels of all output maps; divisible by 4 and by `nhead`.
+        use_encoder_idx: the maps on which attention runs.
+        num_encoder_layers: attention layers for each of them; 0 switches attention off.
+        depth_mult: 3 times this, rounded, is the number of RepVGG blocks in a fusion layer.
+        expansion: width of the fusion layers relative to `hidden_dim`.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (512, 1024, 2048),
+        hidden_dim: int = 256,
+        nhead: int = 8,
+        dim_feedforward: int = 1024,
+        dropout: float = 0.0,
+        enc_act: str = "gelu",
+        use_encoder_idx: Sequence[int] = (2,),
+        num_encoder_layers: int = 1,
+        pe_temperature: float = 10000.0,
+        expansion: float = 1.0,
+        depth_mult: float = 1.0,
+        act: str = "silu",
+    ) -> None:
+        super().__init__()
+        self.hidden_dim = hidden_dim
+        self.use_encoder_idx = tuple(use_encoder_idx)
+        self.num_encoder_layers = num_encoder_layers
+        self.pe_temperature = pe_temperature
+        self._position_embeddings: dict[tuple[int, int, torch.device], Tensor] = {}
+
+        self.input_proj = nn.ModuleList(
+            projection(channels, hidden_dim, kernel_size=1, stride=1) for channels in in_channels
+        )
+        self.encoder = nn.ModuleList(
+            TransformerEncoder(
+                [
+                    TransformerEncoderLayer(hidden_dim, nhead, dim_feedforward, dropout, enc_act)
+                    for _ in range(num_encoder_layers)
+                ]
+            )
+            for _ in self.use_encoder_idx
+        )
+        num_blocks = round(3 * depth_mult)
+        steps = range(len(in_channels) - 1)
+        self.lateral_convs = nn.ModuleList(
+            ConvNorm(hidden_dim, hidden_dim, 1, act=act) for _ in steps
+        )
+        self.fpn_blocks = nn.ModuleList(
+            CSPRepLayer(2 * hidden_dim, hidden_dim, num_blocks, expansion, act) for _ in steps
+        )
+        self.downsample_convs = nn.ModuleList(
+            ConvNorm(hidden_dim, hidden_dim, 3, stride=2, act=act) for _ in steps
+        )
+        self.pan_blocks = nn.ModuleList(
+            CSPRepLayer(2 * hidden_dim, hidden_dim, num_blocks, expansion, act) for _ in steps
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Map (B, in_channels[i], H_i, W_i), finest first, to as many (B, hidden_dim, H_i, W_i)."""
+        maps = [proj(x) for proj, x in zip(self.input_proj, maps, strict=True)]
+        if self.num_encoder_layers > 0:
+            for index, encoder in zip(self.use_encoder_idx, self.encoder, strict=True):
+                maps[index] = self._attend(encoder, maps[index])
+        return self._bottom_up(self._top_down(maps))
+
+    def _attend(self, encoder: nn.Module, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        tokens = x.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H*W, C)
+        tokens = encoder(tokens, self._position_embedding(height, width, x.device))
+        return tokens.transpose(1, 2).reshape(x.shape).contiguous()
+
+    def _position_embedding(self, height: int, width: int, device: torch.device) -> Tensor:
+        key = (height, width, device)
+        if key not in self._position_embeddings:
+            embedding = position_embedding_2d(height, width, self.hidden_dim, self.pe_temperature)
+            self._position_embeddings[key] = embedding.to(device)
+        return self._position_embeddings[key]
+
+    def _top_down(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Carry meaning from coarse to fine; each output but the finest is its lateral map."""
+        fused = [maps[-1]]
+        layers = zip(self.lateral_convs, self.fpn_blocks, reversed(maps[:-1]), strict=True)
+        for lateral, block, finer in layers:
+            fused[0] = lateral(fused[0])
+            upsampled = F.interpolate(fused[0], scale_factor=2.0, mode="nearest")
+            fused.insert(0, block(torch.cat([upsampled, finer], dim=1)))
+        return fused
+
+    def _bottom_up(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Carry position from fine to coarse."""
+        outputs = [maps[0]]
+        layers = zip(self.downsample_convs, self.pan_blocks, maps[1:], strict=True)
+        for downsample, block, coarser in layers:
+            outputs.append(block(torch.cat([downsample(outputs[-1]), coarser], dim=1)))
+        return outputs

@@ -1,0 +1,1 @@
+"""Losses, optimizer, the training loop as records, evaluation, probe and runs."""

@@ -1,0 +1,1 @@
+"""Widgets and plots: the only importers of ipywidgets, IPython and matplotlib."""
