@@ -1,0 +1,281 @@
+"""Official YAML files in, typed configuration out.
+
+Files are read as the official code reads them: `__include__`d files first, in order, then the file
+itself; mappings merge, everything else is replaced. Two configurations loaded in one process never
+mix (in the official code the second inherits what the first had), and nothing is ever downloaded.
+"""
+
+import copy
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from rtdetr_nb import schema
+from rtdetr_nb.errors import ConfigError
+
+_SHIPPED = Path(__file__).parent / "configs"
+_INCLUDE = "__include__"
+_COSTS = {"cost_class", "cost_bbox", "cost_giou"}
+
+
+@dataclass(frozen=True)
+class Config(schema.Settings):
+    """A whole configuration: the top-level values of the file, and its sections.
+
+    `yaml` is the merged content of the files under the official names, as plain dicts and lists.
+    Do not change it: derive another configuration with `override`.
+    """
+
+    parts: schema.PartsConfig = schema.PartsConfig()
+    backbone: schema.BackboneConfig = schema.BackboneConfig()
+    encoder: schema.EncoderConfig = schema.EncoderConfig()
+    decoder: schema.DecoderConfig = schema.DecoderConfig()
+    postprocess: schema.PostProcessorConfig = schema.PostProcessorConfig()
+    loss: schema.CriterionConfig = schema.CriterionConfig()
+    optimizer: schema.OptimizerConfig = schema.OptimizerConfig()
+    lr_scheduler: schema.LRSchedulerConfig = schema.LRSchedulerConfig()
+    lr_warmup_scheduler: schema.LRWarmupConfig | None = None
+    ema: schema.EmaConfig = schema.EmaConfig()
+    scaler: schema.ScalerConfig = schema.ScalerConfig()
+    train_dataloader: schema.DataLoaderConfig = schema.DataLoaderConfig()
+    val_dataloader: schema.DataLoaderConfig = schema.DataLoaderConfig()
+    evaluator: schema.EvaluatorConfig = schema.EvaluatorConfig()
+    yaml: Mapping[str, Any] = None  # type: ignore[assignment]  # always given by `_typed`
+    source: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"Config({self.source}: HGNetv2-{self.backbone.name}, {self.num_classes} classes, "
+            f"{self.epoches} epochs)"
+        )
+
+    def override(self, overrides: Iterable[str]) -> "Config":
+        """A new configuration with `section.key=value` assignments applied.
+
+        Raises:
+            ConfigError: an assignment has no `=`, or a key or value that is not known.
+        """
+        merged = OmegaConf.create(copy.deepcopy(dict(self.yaml)))
+        for override in overrides:
+            _apply_override(merged, override)
+        return _typed(OmegaConf.to_container(merged), self.source)
+
+    def to_yaml(self) -> str:
+        """The merged configuration as YAML that this and the official code read."""
+        return OmegaConf.to_yaml(OmegaConf.create(dict(self.yaml)))
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(path.stem for path in _SHIPPED.glob("*.yml"))
+
+
+def load_config(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """Load a shipped configuration or any official YAML file.
+
+    Args:
+        name_or_path: the path of a .yml or .yaml file, or the name of a shipped configuration or an
+            unambiguous beginning of it, such as "rtdetrv2_hgnetv2_l".
+        overrides: assignments such as "HGNetv2.freeze_at=-1" or "optimizer.params.0.lr=1e-5".
+
+    Raises:
+        ConfigError: no such file or name, YAML that cannot be read, a key that is not known (the
+            nearest known one is named), or a value of the wrong type.
+    """
+    path = _find(name_or_path)
+    config = _typed(_read_merged(path, ()), str(name_or_path))
+    return config.override(overrides) if overrides else config
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    path = Path(name_or_path).expanduser()
+    if path.suffix in {".yml", ".yaml"} and path.is_file():
+        return path
+    name = path.name.removesuffix(".yml").removesuffix(".yaml")
+    if len(path.parts) == 1:
+        names = [known for known in shipped_configs() if known.startswith(name)]
+        if name in names or len(names) == 1:
+            return _SHIPPED / f"{name if name in names else names[0]}.yml"
+    if path.is_file():
+        raise ConfigError(f"{path} is no YAML file; a configuration ends in .yml or .yaml.")
+    raise ConfigError(
+        f"There is no configuration {str(name_or_path)!r}. Give the path of a .yml file, or one of "
+        f"the shipped names: {', '.join(shipped_configs())}."
+    )
+
+
+def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
+    """The content of a file on top of that of the files it includes."""
+    path = path.resolve()
+    if path in including:
+        raise ConfigError(f"{path} includes itself (by way of {including[-1]}).")
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(path))
+    except FileNotFoundError as error:
+        by = f", which {including[-1]} includes" if including else ""
+        raise ConfigError(f"There is no file {path}{by}.") from error
+    except (OSError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {_first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of keys.")
+    merged: dict[str, Any] = {}
+    for included in content.pop(_INCLUDE, ()):
+        base = path.parent / Path(included).expanduser()
+        _merge(merged, _read_merged(base, (*including, path)))
+    return _merge(merged, content)
+
+
+def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge mappings in place, key by key; any other value of `top` replaces that of `base`."""
+    for key, value in top.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def _apply_override(merged: Any, override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(
+            f"The override {override!r} is no assignment; expected section.key=value, for example "
+            "HGNetv2.freeze_at=-1."
+        )
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value.strip()}"]))
+        OmegaConf.update(merged, key.strip(), parsed["value"], merge=True, force_add=True)
+    except (YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"The override {override!r} cannot be applied: {_first_line(error)}"
+        ) from error
+
+
+def _typed(merged: Any, source: str) -> Config:
+    settings_names = [f.name for f in fields(schema.Settings)]
+    values: dict[str, Any] = {}
+    top = {}
+    for key, value in merged.items():
+        if key in schema.SECTIONS:
+            name, cls = schema.SECTIONS[key]
+            if value is not None:
+                values[name] = _section(cls, _with_shared(cls, value, merged), key, source)
+        elif key in settings_names:
+            top[key] = value
+        elif key not in schema.FOREIGN_SECTIONS:
+            known = [*settings_names, *schema.SECTIONS]
+            raise ConfigError(f"{source}: there is no key {key!r}.{_nearest(key, known)}")
+    settings = _section(schema.Settings, top, None, source)
+    values |= {f.name: getattr(settings, f.name) for f in fields(schema.Settings)}
+    config = Config(**values, yaml=merged, source=source)
+    _check(config)
+    return config
+
+
+def _with_shared(cls: type, section: Any, merged: Mapping[str, Any]) -> Any:
+    if not isinstance(section, dict):
+        return section
+    names = {f.name for f in fields(cls)}
+    shared = {k: merged[k] for k in schema.SHARED_VALUES if k in names and k in merged}
+    if cls is schema.CriterionConfig and isinstance(section.get("matcher"), dict):
+        matcher = _with_shared(schema.MatcherConfig, section["matcher"], merged)
+        section = {**section, "matcher": matcher}
+    if cls is schema.DataLoaderConfig and isinstance(section.get("dataset"), dict):
+        dataset = _with_shared(schema.DatasetConfig, section["dataset"], merged)
+        section = {**section, "dataset": dataset}
+    return {**section, **shared}
+
+
+def _section(cls: type, content: Any, name: str | None, source: str) -> Any:
+    where = f"section {name}" if name else "the top level"
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: {where} is {content!r}; expected a mapping of keys.")
+    try:
+        section: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), content))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{source}: in {where}, {_explain(error, cls)}") from error
+    if cls is schema.OptimizerConfig:
+        groups = (
+            _section(schema.ParameterGroupConfig, group, f"optimizer.params.{index}", source)
+            for index, group in enumerate(section.params)
+        )
+        section = replace(section, params=tuple(groups))
+    return section
+
+
+def _explain(error: OmegaConfBaseException, cls: type) -> str:
+    key = str(error.full_key or error.key)
+    if "not in" in str(error):
+        owner: Any = error.object_type or cls
+        names = [f.name for f in fields(owner)]
+        return f"there is no key {key!r}.{_nearest(key.rsplit('.', 1)[-1], names)}"
+    return f"key {key!r}: {_first_line(error)}"
+
+
+def _nearest(key: str, known: Iterable[str]) -> str:
+    """A hint at the known key that is most like `key`, if one is."""
+    known = list(known)
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean {by_lower[close[0]]!r}?"
+    return f" Known keys are: {', '.join(sorted(known))}."
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split("full_key:")[0].split())
+
+
+def _check(config: Config) -> None:
+    """Refuse what this package does not build, before anything is built."""
+    expected = {
+        "model": (config.model, {"RTDETR"}),
+        "criterion": (config.criterion, {"RTDETRCriterionv2"}),
+        "postprocessor": (config.postprocessor, {"RTDETRPostProcessor"}),
+        "RTDETR.backbone": (config.parts.backbone, {"HGNetv2"}),
+        "RTDETR.encoder": (config.parts.encoder, {"HybridEncoder"}),
+        "RTDETR.decoder": (config.parts.decoder, {"RTDETRTransformerv2"}),
+        "HGNetv2.name": (config.backbone.name, {"L", "X", "H"}),
+        "HybridEncoder.version": (config.encoder.version, {"v2"}),
+        "RTDETRTransformerv2.cross_attn_method": (
+            config.decoder.cross_attn_method,
+            {"default", "discrete"},
+        ),
+        "RTDETRTransformerv2.query_select_method": (
+            config.decoder.query_select_method,
+            {"default", "one2many", "agnostic"},
+        ),
+        "RTDETRCriterionv2.boxes_weight_format": (
+            config.loss.boxes_weight_format,
+            {None, "iou", "giou"},
+        ),
+        "RTDETRCriterionv2.matcher.type": (config.loss.matcher.type, {"HungarianMatcher"}),
+        "optimizer.type": (config.optimizer.type, {"AdamW"}),
+        "lr_scheduler.type": (config.lr_scheduler.type, {"MultiStepLR"}),
+    }
+    for key, (found, known) in expected.items():
+        if found not in known:
+            names = ", ".join(sorted(map(str, known)))
+            raise ConfigError(f"{config.source}: {key} is {found!r}; expected {names}.")
+    for key, weights, needed in (
+        ("weight_dict", config.loss.weight_dict, {"loss_bbox", "loss_giou"}),
+        ("matcher.weight_dict", config.loss.matcher.weight_dict, _COSTS),
+    ):
+        if not needed <= set(weights):
+            raise ConfigError(
+                f"{config.source}: RTDETRCriterionv2.{key} has {sorted(weights)}; expected at least "
+                f"{sorted(needed)}."
+            )
+    unknown = set(config.loss.losses) - {"vfl", "focal", "boxes"}
+    if unknown:
+        raise ConfigError(
+            f"{config.source}: RTDETRCriterionv2.losses has {sorted(unknown)}; expected vfl or "
+            "focal, and boxes."
+        )
