@@ -270,8 +270,8 @@ def _check(config: Config) -> None:
     ):
         if not needed <= set(weights):
             raise ConfigError(
-                f"{config.source}: RTDETRCriterionv2.{key} has {sorted(weights)}; expected at least "
-                f"{sorted(needed)}."
+                f"{config.source}: RTDETRCriterionv2.{key} has {sorted(weights)}; expected "
+                f"at least {sorted(needed)}."
             )
     unknown = set(config.loss.losses) - {"vfl", "focal", "boxes"}
     if unknown:

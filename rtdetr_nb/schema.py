@@ -1,8 +1,8 @@
 """The official YAML schema as frozen dataclasses: every known key, its type and its default.
 
 Field names are the official ones, `epoches` included, since they are a file format. Sections that
-the official code looks up by class name (`HGNetv2`, `HybridEncoder`, ...) stand here under what they
-are: `backbone`, `encoder`, ...; `SECTIONS` pairs the two.
+the official code looks up by class name (`HGNetv2`, `HybridEncoder`, ...) stand here under what
+they are: `backbone`, `encoder`, ...; `SECTIONS` pairs the two.
 """
 
 from dataclasses import dataclass, field
