@@ -1,0 +1,86 @@
+"""From the bytes of a storage to arrays: strides, byte order, and types that numpy lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rtdetr_nb.checkpoint.storage import OpenFiles
+from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, TensorInfo
+from rtdetr_nb.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAXIMUM_EXPANSION = 8
+"""Bytes that may be read for each byte of the file (or, of a small file, of 64 MiB)."""
+_SMALL_FILE = 1 << 26
+
+
+def carrier_dtype(dtype: str) -> str:
+    """The numpy dtype in which elements of `dtype` are carried.
+
+    numpy has no bfloat16 and no 8-bit floats: their bits are carried as `uint16` and `uint8`.
+    complex32 is carried as `uint32`.
+    """
+    if dtype == "bfloat16":
+        return "uint16"
+    if dtype.startswith("float8"):
+        return "uint8"
+    return "uint32" if dtype == "complex32" else dtype
+
+
+def check_expansion(tensors: Iterable[TensorInfo], file_size: int) -> None:
+    """Refuse to read tensors that together are far larger than the file they are in.
+
+    A few stored numbers can be repeated (strides of zero) or shared until no memory is left.
+
+    Raises:
+        CheckpointError: Together they are.
+    """
+    limit = MAXIMUM_EXPANSION * max(file_size, _SMALL_FILE)
+    total = 0
+    for tensor in tensors:
+        total += tensor.nbytes
+        if total > limit:
+            raise CheckpointError(
+                f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} would take "
+                f"{tensor.nbytes:,} bytes, and the tensors asked for more than {limit:,} together, "
+                f"but the file has only {file_size:,}: it repeats the same numbers again and "
+                "again. Choose fewer keys, or do not trust where it comes from."
+            )
+
+
+def read_array(tensor: TensorInfo, files: OpenFiles) -> np.ndarray:
+    """Read one tensor, and of its storage only the bytes from its first to its last element.
+
+    Args:
+        tensor: What to read.
+        files: The open files.
+
+    Returns:
+        A contiguous, writable array of its shape that shares memory with nothing; of the dtype
+        `carrier_dtype(tensor.dtype)`, in the byte order of this machine.
+    """
+    import numpy as np
+
+    dtype = np.dtype(carrier_dtype(tensor.dtype))
+    if tensor._storage is None or 0 in tensor.shape:
+        return np.empty(tensor.shape, dtype)
+    item_size = ITEM_SIZES[tensor.dtype]
+    stride = tensor._stride
+    span = (
+        tensor.numel
+        if stride is None
+        else 1 + sum((size - 1) * step for size, step in zip(tensor.shape, stride, strict=True))
+    )
+    start = tensor._offset * item_size
+    data = tensor._storage.read(files, start, start + span * item_size)
+    stored = np.frombuffer(data, dtype.newbyteorder(">" if tensor._big_endian else "<"))
+    if stride is None:
+        array = stored.reshape(tensor.shape)
+    else:
+        steps = [step * item_size for step in stride]
+        array = np.lib.stride_tricks.as_strided(stored, tensor.shape, steps)
+    copied = np.ascontiguousarray(array, dtype).reshape(tensor.shape)
+    return copied if copied.flags.writeable else copied.copy()

@@ -1,0 +1,324 @@
+"""What pickled objects mean: which are tensors, arrays and modules, and a description of the rest.
+
+Takes what `pickle_reader` wrote down (`Call`, `Global`, ...) and gives a tree of plain Python
+values, in which every tensor is a `TensorInfo` and every object of an unknown class is `Opaque`.
+One foreign object never hides the tensors beside it or inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar
+from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
+from rtdetr_nb.checkpoint.storage import latin1_bytes
+from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, Opaque, TensorInfo
+from rtdetr_nb.checkpoint.torch_objects import REBUILDERS, FindStorage, read_tensor
+from rtdetr_nb.errors import CheckpointError
+
+MAXIMUM_DEPTH = 100
+"""Levels of nesting that are described; what lies deeper is named but not described."""
+MAXIMUM_ENTRIES = 2_000_000
+"""Entries of the tree, with every shared part counted once for each place it is used in."""
+REPEATED_SIZE = 1_000
+"""Entries of a part without tensors that is described once and only referred to after that."""
+
+_DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
+_SEQUENCES = frozenset({
+    "builtins.set", "builtins.frozenset", "builtins.list", "collections.deque",
+})  # fmt: skip
+_TUPLES = frozenset({"builtins.tuple", "torch.Size"})
+_RECONSTRUCTOR = "copyreg._reconstructor"
+_MODULE_FIELDS = ("_parameters", "_buffers", "_modules")
+
+
+class TreeBuilder:
+    """Turns the description of one pickle into the tree of a checkpoint.
+
+    Args:
+        find_storage: Gives the storage that a torch persistent id refers to; None where the
+            container has no storages.
+        make_storage: Gives the storage of a long payload inside the pickle.
+        big_endian: Byte order of the torch tensors.
+    """
+
+    def __init__(
+        self,
+        find_storage: FindStorage | None,
+        make_storage: MakeStorage,
+        big_endian: bool = False,
+    ) -> None:
+        self.modules: dict[str, ModuleInfo] = {}
+        self._find_storage = find_storage
+        self._make_storage = make_storage
+        self._big_endian = big_endian
+        self._known: dict[int, tuple[object, int, bool, str]] = {}
+        """Result, number of entries, whether tensors are in it, and path, by id of the node."""
+        self._entries = 0
+        self._tensors = 0
+
+    def build(self, node: object, path: str = "", depth: int = 0, kind: str = "tensor") -> object:
+        """Describe `node`, which stands at `path`; for the arguments after it see `_describe`.
+
+        Raises:
+            CheckpointError: A tensor lies outside of its storage, or shared parts make the whole
+                larger than any checkpoint.
+        """
+        self._entries += 1
+        if self._entries > MAXIMUM_ENTRIES:
+            raise CheckpointError(
+                f"It unfolds to more than {MAXIMUM_ENTRIES:,} entries, as files do that are made "
+                "to exhaust memory. Do not trust where it comes from."
+            )
+        if node is None or type(node) in (str, int, float, bool, bytes):
+            return node
+        known = self._known.get(id(node))
+        if known is not None:
+            return self._repeat(*known)
+        if depth > MAXIMUM_DEPTH:
+            return Opaque("nested too deeply")
+        self._known[id(node)] = (Opaque(f"the same as {path or 'the whole'}"), 1, False, path)
+        entries, tensors = self._entries, self._tensors
+        result = self._describe(node, path, depth, kind)
+        size, has_tensors = self._entries - entries + 1, self._tensors > tensors
+        self._known[id(node)] = (result, size, has_tensors, path)
+        return result
+
+    def _repeat(self, result: object, size: int, has_tensors: bool, path: str) -> object:
+        """Use a part again; a large one without tensors is only referred to."""
+        if size > REPEATED_SIZE and not has_tensors:
+            return Opaque(f"the same as {path}")
+        self._entries += size - 1
+        self._tensors += has_tensors
+        return result
+
+    def _describe(self, node: object, path: str, depth: int, kind: str) -> object:
+        """Describe a node that is no scalar.
+
+        Args:
+            node: What the pickle reader wrote down.
+            path: Where it stands.
+            depth: How deep it stands.
+            kind: `parameter` or `buffer` where the parent is a module and says so.
+        """
+        if type(node) is dict:
+            return self._entries_of(node, path, depth)
+        if type(node) in (list, tuple):
+            elements = [
+                self.build(element, _join(path, index), depth + 1)
+                for index, element in enumerate(node)  # pyright: ignore[reportArgumentType]
+            ]
+            return elements if type(node) is list else tuple(elements)
+        if type(node) is Call:
+            return self._describe_call(node, path, depth, kind)
+        if type(node) is Global:
+            return Opaque(node.path)
+        if type(node) is PersistentId:
+            return self._describe_reference(node, path, depth)
+        if type(node) is Span:
+            return Opaque("long text" if node.is_text else "long bytes", (node.size,))
+        return Opaque(type(node).__name__)
+
+    def _entries_of(
+        self, node: Mapping[object, object], path: str, depth: int, kind: str = "tensor"
+    ) -> dict[object, object]:
+        entries: dict[object, object] = {}
+        for position, (key, value) in enumerate(node.items()):
+            if type(key) is IdentityKey:
+                label: object = f"key {position}"
+                described = self.build(key.value, _join(path, label), depth + 1)
+                value = self.build(value, _join(path, label), depth + 1)
+                entries[label] = (described, value)
+            else:
+                entries[key] = self.build(value, _join(path, key), depth + 1, kind)
+        return entries
+
+    def _describe_reference(self, node: PersistentId, path: str, depth: int) -> object:
+        value = node.value
+        if type(value) is tuple and len(value) == 4 and value[0] == "module":
+            return self.build(value[1], path, depth + 1)
+        if type(value) is tuple and len(value) > 1 and type(value[1]) is Global:
+            return Opaque(value[1].path)
+        return Opaque("persistent id")
+
+    def _describe_call(self, call: Call, path: str, depth: int, kind: str) -> object:
+        function, arguments = call.function, call.arguments
+        if type(function) is not Global or type(arguments) is not tuple:
+            return self._opaque(call, path, depth)
+        name = function.path
+        if name in REBUILDERS and self._find_storage is not None:
+            tensor = read_tensor(call, path, kind, self._find_storage, self._big_endian)
+            if tensor is not None:
+                self._tensors += 1
+                return tensor
+        array = read_array(call, path, kind, self._make_storage)
+        if array is not None:
+            self._tensors += 1
+            return array
+        if name in _DICTS:
+            return self._describe_dict(call, path, depth)
+        if name in _SEQUENCES:
+            elements = [*(_iterable(arguments[0]) if arguments else ()), *(call.elements or ())]
+            return self._describe(elements, path, depth, kind)
+        if name in _TUPLES and len(arguments) == 1 and not call.items:
+            return self._describe_tuple(_iterable(arguments[0]), path, depth)
+        if name == _RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
+            function = arguments[0]
+        fields = _module_fields(call.state)
+        if fields is not None and type(function) is Global:
+            return self._describe_module(function, fields, call.state, path, depth)
+        plain = _read_plain(name, arguments)
+        return self._opaque(call, path, depth) if plain is None else plain
+
+    def _describe_dict(self, call: Call, path: str, depth: int) -> object:
+        """A subclass of dict as a plain dict; its own attributes (`_metadata`) are left out."""
+        merged: dict[object, object] = {}
+        assert type(call.arguments) is tuple
+        for argument in call.arguments:
+            if type(argument) is dict:
+                merged.update(argument)
+            elif type(argument) is list:
+                for pair in argument:
+                    if type(pair) in (list, tuple) and len(pair) == 2:
+                        key = pair[0] if type(pair[0]) in (str, int) else IdentityKey(pair[0])
+                        merged[key] = pair[1]
+        merged.update(call.items or {})
+        return self._entries_of(merged, path, depth)
+
+    def _describe_tuple(self, elements: tuple[object, ...], path: str, depth: int) -> object:
+        if len(elements) == 2 and type(elements[0]) is str and type(elements[1]) is Call:
+            # paddle.save puts a tensor inside of a nested dict as `tuple((name, array))`.
+            array = self.build(elements[1], path, depth + 1)
+            if isinstance(array, TensorInfo):
+                return array
+        return self._describe(elements, path, depth, "tensor")
+
+    def _describe_module(
+        self,
+        function: Global,
+        fields: tuple[Mapping[object, object], ...],
+        state: object,
+        path: str,
+        depth: int,
+    ) -> object:
+        """A pickled nn.Module as the nested dict of its tensors, named as its state dict names them.
+
+        Buffers that the module itself would not save are left out.
+        """
+        parameters, buffers, children = fields
+        assert type(state) is dict
+        passing = _names(state.get("_non_persistent_buffers_set"))
+        kept = {name: value for name, value in buffers.items() if name not in passing}
+        attributes = {
+            key: self.build(value, _join(path, key), depth + 1)
+            for key, value in state.items()
+            if type(key) is str and not key.startswith("_")
+        }
+        self.modules[path] = ModuleInfo(path, function.path, attributes)
+        return {
+            **self._entries_of(parameters, path, depth, "parameter"),
+            **self._entries_of(kept, path, depth, "buffer"),
+            **self._entries_of(children, path, depth),
+        }
+
+    def _opaque(self, call: Call, path: str, depth: int) -> Opaque:
+        function = call.function
+        name = function.path if type(function) is Global else "the result of a call"
+        arguments = call.arguments if type(call.arguments) is tuple else (call.arguments,)
+        if name == _RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
+            name, arguments = arguments[0].path, arguments[2:]
+        state: object = call.state
+        if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
+            # (state of __dict__, state of __slots__)
+            state = {**(state[0] if type(state[0]) is dict else {}), **state[1]}
+        if state is not None and type(state) is not dict:
+            state = {"state": state}
+        described = self._entries_of(state, path, depth) if state else {}
+        return Opaque(
+            name,
+            tuple(
+                self.build(argument, _join(path, index), depth + 1)
+                for index, argument in enumerate(arguments)
+            ),
+            {str(key): value for key, value in described.items()},
+            self._entries_of(call.items, path, depth) if call.items else {},
+            tuple(
+                self.build(element, _join(path, index), depth + 1)
+                for index, element in enumerate(call.elements or ())
+            ),
+        )
+
+
+def list_tensors(tree: object) -> dict[str, TensorInfo]:
+    """List the tensors of a tree in the order of the file, under their dotted paths."""
+    tensors: dict[str, TensorInfo] = {}
+    pending: list[tuple[str, object]] = [("", tree)]
+    while pending:
+        path, node = pending.pop()
+        if type(node) is TensorInfo:
+            key = path
+            repeat = 2
+            while key in tensors:  # {"a.b": x, "a": {"b": y}}
+                key = f"{path}~{repeat}"
+                repeat += 1
+            tensors[key] = node if node.key == key else replace(node, key=key)
+            continue
+        if isinstance(node, Opaque):
+            parts = [*enumerate(node.arguments), *node.attributes.items()]
+            parts += [*node.items.items(), *enumerate(node.elements)]
+        elif type(node) is dict:
+            parts = [*node.items()]
+        elif type(node) in (list, tuple):
+            parts = [*enumerate(node)]  # pyright: ignore[reportArgumentType]
+        else:
+            continue
+        pending.extend((_join(path, key), value) for key, value in reversed(parts))
+    return tensors
+
+
+def _join(path: str, key: object) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+def _iterable(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else ()
+
+
+def _names(value: object) -> frozenset[str]:
+    """The texts in a set, however the pickle spells the set."""
+    if type(value) is not Call:
+        return frozenset()
+    elements = list(value.elements or ())
+    if type(value.arguments) is tuple and value.arguments:
+        elements += _iterable(value.arguments[0])
+    return frozenset(element for element in elements if type(element) is str)
+
+
+def _module_fields(state: object) -> tuple[Mapping[object, object], ...] | None:
+    """The parameters, buffers and submodules of a state, if it is the state of an nn.Module."""
+    if type(state) is not dict or not all(field in state for field in _MODULE_FIELDS):
+        return None
+    fields = []
+    for name in _MODULE_FIELDS:
+        value = state[name]
+        if type(value) is Call and type(value.function) is Global and value.function.path in _DICTS:
+            value = value.items or {}
+        if type(value) is not dict:
+            return None
+        fields.append(value)
+    return tuple(fields)
+
+
+def _read_plain(name: str, arguments: tuple[object, ...]) -> object:
+    """Calls whose result is a plain value; None for any other."""
+    if name == "_codecs.encode" and len(arguments) == 2 and type(arguments[0]) is str:
+        return latin1_bytes(arguments[0])
+    if name in ("builtins.bytearray", "builtins.bytes"):
+        first = arguments[0] if arguments else b""
+        return first if type(first) is bytes else None
+    if name == "builtins.complex" and len(arguments) == 2:
+        real, imaginary = arguments
+        if type(real) is float and type(imaginary) is float:
+            return complex(real, imaginary)
+    return read_scalar(name, arguments)

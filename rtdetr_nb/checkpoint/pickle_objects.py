@@ -1,0 +1,93 @@
+"""What the pickle reader writes down instead of classes, calls and references: inert records."""
+
+from __future__ import annotations
+
+
+_PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+
+
+class Global:
+    """A class or function that the pickle names: two strings, never looked up."""
+
+    __slots__ = ("module", "name", "path")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+        self.path = f"{_PYTHON2_MODULES.get(module, module)}.{name}"
+        """Both joined, e.g. `torch._utils._rebuild_tensor_v2`; built-in modules by their new name.
+
+        Protocols before 3 spell `builtins` as Python 2 did.
+        """
+
+    def __repr__(self) -> str:
+        return f"Global({self.path})"
+
+
+class Call:
+    """What the pickle would call, and what it would do to the result. It was not called.
+
+    Attributes:
+        function: What would be called, as a rule a `Global`.
+        arguments: With what.
+        keywords: With what keyword arguments; None for none.
+        state: What would become the state of the result (`__setstate__` or `__dict__`).
+        items: What would be set in it as in a dict; None for nothing.
+        elements: What would be appended or added to it; None for nothing.
+    """
+
+    __slots__ = ("arguments", "elements", "function", "items", "keywords", "state")
+
+    def __init__(self, function: object, arguments: object, keywords: object = None) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.keywords = keywords
+        self.state: object = None
+        self.items: dict[object, object] | None = None
+        self.elements: list[object] | None = None
+
+    def __repr__(self) -> str:
+        return f"Call({self.function!r})"
+
+
+class PersistentId:
+    """A reference to something outside of the pickle; torch's are references to storages."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class Span:
+    """A payload that was left in the stream because it is long.
+
+    Attributes:
+        start: First byte, counted from the start of the stream.
+        size: Bytes it takes.
+        is_text: Whether it is text in UTF-8, else bytes.
+    """
+
+    __slots__ = ("is_text", "size", "start")
+
+    def __init__(self, start: int, size: int, is_text: bool) -> None:
+        self.start = start
+        self.size = size
+        self.is_text = is_text
+
+
+class IdentityKey:
+    """A key of a dict that is no plain scalar.
+
+    It compares by identity: hashing a crafted tuple can take forever, and equal keys of that kind
+    do not occur in checkpoints.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+SET = Global("builtins", "set")
+FROZEN_SET = Global("builtins", "frozenset")

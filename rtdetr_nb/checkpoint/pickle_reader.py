@@ -1,0 +1,173 @@
+"""Reads a pickle without running it: opcodes in, a plain description out.
+
+A pickle is a program. The standard reader runs it, and it may import and call anything. This one
+only writes down what the program would do: a class or function becomes a `Global` (two strings), a
+call becomes a `Call` (what would be called, with what), and nothing is imported, looked up or
+called. Numbers, text, lists, dicts and tuples become themselves.
+
+Memory and time stay bounded whatever the stream says: the number of opcodes is limited, a length is
+compared with what is left of the stream before anything is reserved, and long payloads stay in the
+file (`Span`).
+"""
+
+from __future__ import annotations
+
+import struct
+from io import BufferedReader, BytesIO
+from typing import NoReturn
+
+from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, Span
+from rtdetr_nb.checkpoint.pickle_opcodes import HANDLERS, EndOfPickle, decode_text
+from rtdetr_nb.errors import CheckpointError
+
+MAXIMUM_OPCODES = 3_000_000
+"""A checkpoint with model, EMA and AdamW state (3,600 tensors) has about 120,000."""
+MAXIMUM_LINE = 1 << 14
+"""Bytes of a line of the text opcodes of protocol 0."""
+INLINE_LIMIT = 1 << 14
+"""Bytes of the longest text or byte string that is kept; a longer one becomes a `Span`."""
+
+_PLAIN_KEYS = frozenset({str, float, bool, bytes, type(None)})
+_LARGEST_KEY = 1 << 63
+
+
+class PickleReader:
+    """Reads the pickles of one stream, one after the other.
+
+    Args:
+        stream: A stream over the pickle and whatever follows it.
+        size: Bytes of the stream.
+    """
+
+    def __init__(self, stream: BufferedReader | BytesIO, size: int) -> None:
+        self.read = stream.read
+        self.stack: list[object] = []
+        self.marks: list[list[object]] = []
+        """The stacks below the present one, which a MARK opcode puts aside."""
+        self.memo: dict[int, object] = {}
+        self._stream = stream
+        self._size = size
+        self._opcodes_left = MAXIMUM_OPCODES
+        self._globals: dict[tuple[str, str], Global] = {}
+
+    @property
+    def position(self) -> int:
+        """Bytes of the stream that were read."""
+        return self._stream.tell()
+
+    def load(self) -> object:
+        """Read the next pickle of the stream and describe its result.
+
+        Returns:
+            None, bool, int, float, str, bytes, list, dict or tuple as they are; `Call`, `Global`,
+            `PersistentId` and `Span` for the rest. The description may contain itself, and dict
+            keys that are no plain scalars are `IdentityKey`s.
+
+        Raises:
+            CheckpointError: The stream is damaged, is no pickle, or is larger than any checkpoint.
+        """
+        self.stack, self.marks, self.memo = [], [], {}
+        read, handlers = self.read, HANDLERS
+        left = 0
+        try:
+            for left in range(self._opcodes_left, 0, -1):
+                handlers[read(1)](self)
+        except EndOfPickle:
+            self._opcodes_left = left
+            if not self.stack:
+                self.refuse("it ends without a result")
+            return self.stack.pop()
+        except KeyError:
+            self.refuse("it uses an instruction or a reference that does not exist")
+        except IndexError:
+            self.refuse("an instruction finds nothing to work on")
+        except struct.error:
+            self.refuse("it breaks off")
+        except ValueError:
+            self.refuse("a number in it is none")
+        raise CheckpointError(
+            f"Its description has more than {MAXIMUM_OPCODES:,} instructions; a checkpoint of 3,600 "
+            "tensors has about 120,000. It was not read further, to spare memory and time."
+        )
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Give up: `reason` completes the sentence "is damaged near byte N: ..."."""
+        raise CheckpointError(
+            f"Its description of the contents (a pickle) is damaged near byte {self.position:,}: "
+            f"{reason}. Copy, download or save it again."
+        ) from None
+
+    # What the opcodes of pickle_opcodes.py share.
+
+    def read_exactly(self, size: int) -> bytes:
+        """Read `size` bytes; a size that the stream does not have is refused first."""
+        if size > INLINE_LIMIT and size > self._size - self.position:
+            self.refuse(f"it announces {size:,} bytes, more than there are")
+        data = self.read(size)
+        if len(data) != size:
+            self.refuse("it breaks off")
+        return data
+
+    def read_payload(self, size: int, is_text: bool) -> str | bytes | Span:
+        """Read text or bytes of `size` bytes, or step over them if they are many."""
+        if size <= INLINE_LIMIT:
+            data = self.read_exactly(size)
+            return decode_text(data) if is_text else data
+        start = self.position
+        if size > self._size - start:
+            self.refuse(f"it announces {size:,} bytes, more than there are")
+        self._stream.seek(start + size)
+        return Span(start, size, is_text)
+
+    def read_line(self) -> bytes:
+        """Read the text up to the end of the line, which is left out."""
+        line = self._stream.readline(MAXIMUM_LINE)
+        if not line.endswith(b"\n"):
+            self.refuse("a line in it does not end")
+        return line[:-1]
+
+    def pop_mark(self) -> list[object]:
+        """Take everything above the last mark from the stack."""
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+    def find_global(self, module: str, name: str) -> Global:
+        """The record of a class or function; one for each name."""
+        found = self._globals.get((module, name))
+        if found is None:
+            found = self._globals[module, name] = Global(module, name)
+        return found
+
+    def set_items(self, items: list[object]) -> None:
+        """Put keys and values, in turn, into the dict (or the object like one) on the stack."""
+        target = self.stack[-1]
+        if type(target) is Call:
+            if target.items is None:
+                target.items = {}
+            target = target.items
+        if type(target) is not dict or len(items) % 2:
+            self.refuse("entries are put into something that is no dict")
+        for index in range(0, len(items), 2):
+            key = items[index]
+            if type(key) is not str and not _is_plain_key(key):
+                key = IdentityKey(key)
+            target[key] = items[index + 1]
+
+    def extend(self, elements: list[object]) -> None:
+        """Append to the list (or the object like one) on the stack."""
+        target = self.stack[-1]
+        if type(target) is Call:
+            if target.elements is None:
+                target.elements = []
+            target = target.elements
+        if type(target) is not list:
+            self.refuse("elements are put into something that is no list")
+        target.extend(elements)
+
+
+def _is_plain_key(key: object) -> bool:
+    """Whether a key can be hashed without harm: many long integers can share one hash."""
+    if type(key) is int:
+        return -_LARGEST_KEY <= key < _LARGEST_KEY
+    return type(key) in _PLAIN_KEYS

@@ -1,0 +1,197 @@
+"""Opens a checkpoint file of any kind: names, shapes and types first, tensors on demand.
+
+Nothing in the file is imported, called or executed, whatever it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from rtdetr_nb.checkpoint.arrays import check_expansion, read_array
+from rtdetr_nb.checkpoint.storage import OpenFiles, SourceFile
+from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
+from rtdetr_nb.checkpoint.torch_zip import list_torch_zip
+from rtdetr_nb.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from rtdetr_nb.checkpoint.contents import Candidate
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint file that was listed; the values of its tensors are still in the file.
+
+    Attributes:
+        path: The file or folder.
+        container: Sort of file: `torch zip`, `torch legacy`, `TorchScript`, `safetensors`,
+            `safetensors index`, `torch bin index`, `pdparams`, `pickle`, `distributed checkpoint`.
+        tensors: Every tensor by its dotted path from the root of the file, in the order of the
+            file; with `subkey` only those below it, under the same paths.
+        modules: Every pickled `nn.Module` by its path. Its tensors are in `tensors`, named as its
+            state dict would name them.
+        tree: Everything in the file as plain values: dict, list, tuple, str, numbers, bytes, None;
+            sets are lists, a module is the dict of its tensors, a tensor is a `TensorInfo`, and an
+            object of any other class is an `Opaque`.
+        files: All files that belong to it; more than one for sharded checkpoints.
+        subkey: The part that was asked for, None for all.
+    """
+
+    path: Path
+    container: str
+    tensors: Mapping[str, TensorInfo]
+    modules: Mapping[str, ModuleInfo]
+    tree: object = field(repr=False, compare=False)
+    files: tuple[Path, ...] = field(repr=False)
+    subkey: str | None = None
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The state dicts with an HGNetv2 in them; see `contents.find_candidates`."""
+        from rtdetr_nb.checkpoint.contents import find_candidates
+
+        return find_candidates(self)
+
+    def read(self, keys: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Read tensors, and from the file only the bytes that they span.
+
+        Args:
+            keys: Some of `tensors`.
+
+        Returns:
+            The tensors by key, on the CPU, in the dtype of the file, contiguous, and each a copy of
+            its own even where the file shares one storage between several.
+
+        Raises:
+            CheckpointError: A key is not in the file, the bytes are damaged, the file was changed
+                since it was opened, or the tensors are far larger than the file.
+        """
+        import torch
+
+        tensors: dict[str, torch.Tensor] = {}
+        for key, array in self.read_numpy(keys).items():
+            dtype = getattr(torch, self.tensors[key].dtype)
+            tensor = torch.from_numpy(array)
+            tensors[key] = tensor if tensor.dtype == dtype else tensor.view(dtype)
+        return tensors
+
+    def read_numpy(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
+        """Read tensors without torch; as `read`, but numpy arrays.
+
+        Types that numpy lacks are carried by their bits: bfloat16 as uint16, float8 as uint8,
+        complex32 as uint32. `tensors[key].dtype` says what they are.
+        """
+        wanted = [self._find(key) for key in keys]
+        try:
+            check_expansion(wanted, sum(file.stat().st_size for file in self.files))
+            with OpenFiles() as files:
+                return {tensor.key: read_array(tensor, files) for tensor in wanted}
+        except (CheckpointError, OSError) as error:
+            raise CheckpointError(f"{self.path}: {error}") from error
+
+    def sha256(self) -> str:
+        """SHA-256 of the file, in hexadecimal.
+
+        Of a checkpoint of several files: of the lines `<sha256> <file name>`, in the order of
+        `files`, as the `sha256sum` program would hash and list them.
+        """
+        if len(self.files) == 1:
+            return _hash_file(self.files[0])
+        lines = "".join(f"{_hash_file(file)}  {file.name}\n" for file in self.files)
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def _find(self, key: str) -> TensorInfo:
+        try:
+            return self.tensors[key]
+        except KeyError:
+            raise CheckpointError(
+                f"{self.path}: there is no tensor {key!r} in it. Its {len(self.tensors):,} tensors "
+                "are listed in `tensors`."
+            ) from None
+
+    def _groups(self) -> Counter[str]:
+        """Number of tensors below each top-level key."""
+        return Counter(key.partition(".")[0] for key in self.tensors)
+
+    def __repr__(self) -> str:
+        nbytes = sum(tensor.nbytes for tensor in self.tensors.values())
+        return (
+            f"Checkpoint({str(self.path)!r}, {self.container}, {len(self.tensors):,} tensors, "
+            f"{nbytes / 1e6:,.1f} MB)"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{count:,}</td></tr>"
+            for name, count in self._groups().most_common(20)
+        )
+        return (
+            f"<b>{html.escape(self.path.name)}</b> ({html.escape(self.container)}, "
+            f"{len(self.tensors):,} tensors)"
+            f"<table><tr><th>top-level key</th><th>tensors</th></tr>{rows}</table>"
+        )
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) -> Checkpoint:
+    """Open a checkpoint and list what is in it, without running anything from it.
+
+    Args:
+        path: A file of torch.save (zip or legacy), safetensors, TorchScript or Paddle, the index of
+            a sharded checkpoint, or a folder of torch.distributed.checkpoint.
+        subkey: Dotted path of the part to look at, e.g. `ema.module`; keys keep their full path.
+
+    Returns:
+        The listed checkpoint. No tensor was read.
+
+    Raises:
+        CheckpointError: It is no checkpoint, it is damaged or unsafe, or has no `subkey`. The
+            message says what it is and what to do.
+    """
+    path = Path(path)
+    try:
+        listing = list_torch_zip(SourceFile.at(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    tensors, modules = listing.tensors, listing.modules
+    if subkey is not None:
+        tensors = {key: tensor for key, tensor in tensors.items() if _is_below(key, subkey)}
+        modules = {key: module for key, module in modules.items() if _is_below(key, subkey)}
+        if not tensors:
+            top = ", ".join(sorted({key.partition(".")[0] for key in listing.tensors})[:12])
+            raise CheckpointError(
+                f"{path}: there are no tensors below {subkey!r}. Its top-level keys with tensors "
+                f"are: {top or 'none'}."
+            )
+    return Checkpoint(
+        path,
+        listing.container,
+        MappingProxyType(dict(tensors)),
+        MappingProxyType(dict(modules)),
+        listing.tree,
+        listing.files,
+        subkey,
+    )
+
+
+def _is_below(key: str, subkey: str) -> bool:
+    return key == subkey or key.startswith(f"{subkey.rstrip('.')}.")
+
+
+def _hash_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

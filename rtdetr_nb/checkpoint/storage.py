@@ -1,0 +1,213 @@
+"""Where the bytes of a tensor lie, and how to read only those that are asked for."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol
+
+from rtdetr_nb.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as it was when it was opened first: enough to notice that it was replaced since."""
+
+    path: Path
+    size: int
+    modified_ns: int
+    inode: int
+
+    @classmethod
+    def at(cls, path: Path) -> SourceFile:
+        """Take the present state of the file at `path`."""
+        status = path.stat()
+        return cls(path, status.st_size, status.st_mtime_ns, status.st_ino)
+
+    def open(self) -> BinaryIO:
+        """Open the file for reading, without a buffer; refuse it if it is not the same any more."""
+        try:
+            file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
+        except OSError as error:
+            raise CheckpointError(
+                f"The file can no longer be read ({error.strerror}). Open the checkpoint again."
+            ) from error
+        status = os.fstat(file.fileno())
+        if (status.st_size, status.st_mtime_ns, status.st_ino) != (
+            self.size,
+            self.modified_ns,
+            self.inode,
+        ):
+            file.close()
+            raise CheckpointError(
+                "The file was written to after it was opened, so its tensors may have moved. "
+                "Open the checkpoint again once the writing is finished."
+            )
+        return file
+
+
+class OpenFiles:
+    """Files that stay open while several tensors are read; closed together at the end."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._files: dict[SourceFile, BinaryIO] = {}
+
+    def __enter__(self) -> OpenFiles:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def read(self, source: SourceFile, start: int, stop: int) -> bytearray:
+        """Read the bytes from `start` up to `stop` of a file."""
+        file = self._files.get(source)
+        if file is None:
+            file = self._files[source] = self._stack.enter_context(source.open())
+        return read_exactly(file, start, stop)
+
+
+def read_exactly(file: BinaryIO, start: int, stop: int) -> bytearray:
+    """Read the bytes from `start` up to `stop`; a file that ends before raises CheckpointError.
+
+    The caller has compared `stop` with the size of the file: the memory is taken before the
+    reading.
+    """
+    buffer = bytearray(stop - start)
+    view = memoryview(buffer)
+    file.seek(start)
+    done = 0
+    while done < len(buffer):
+        count = file.readinto(view[done:])  # pyright: ignore[reportAttributeAccessIssue]
+        if not count:
+            raise CheckpointError(
+                f"The file ends at byte {start + done:,} but goes on to byte {stop:,} according "
+                "to its own table: it is truncated. Copy or download it again."
+            )
+        done += count
+    return buffer
+
+
+class FileRegion(io.RawIOBase):
+    """A part of a file, seen as a file of its own: a record of an archive, a shard of a folder."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Regions can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Regions can be moved in."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to `offset` bytes from the start, the present place or the end of the region."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Fill `buffer` as far as the region goes; the number of bytes read, 0 at the end."""
+        count = min(len(buffer), self._size - self._position)
+        if count <= 0:
+            return 0
+        self._file.seek(self._start + self._position)
+        count = self._file.readinto(memoryview(buffer)[:count])  # pyright: ignore[reportAttributeAccessIssue]
+        self._position += count
+        return count
+
+
+class Storage(Protocol):
+    """Bytes that one or more tensors are views of."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        ...
+
+    def read(self, files: OpenFiles, start: int, stop: int) -> bytearray:
+        """Read the bytes from `start` up to `stop`, counted from the start of the storage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpan:
+    """A storage that lies in a file as it is: `nbytes` bytes from `start` on."""
+
+    source: SourceFile
+    start: int
+    nbytes: int
+
+    def read(self, files: OpenFiles, start: int, stop: int) -> bytearray:
+        """Read the bytes from `start` up to `stop`, counted from the start of the storage."""
+        return files.read(self.source, self.start + start, self.start + stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Latin1Span:
+    """A storage that was pickled as text, one character a byte, and written in UTF-8.
+
+    That is how pickle protocols before 3 carry the bytes of a numpy array.
+    """
+
+    source: SourceFile
+    start: int
+    encoded_size: int
+    nbytes: int
+
+    def read(self, files: OpenFiles, start: int, stop: int) -> bytearray:
+        """Read the bytes from `start` up to `stop`, counted from the start of the storage."""
+        encoded = files.read(self.source, self.start, self.start + self.encoded_size)
+        data = latin1_bytes(encoded.decode("utf-8", "replace"))
+        check_size(len(data), self.nbytes)
+        return bytearray(data[start:stop])
+
+
+@dataclass(frozen=True, slots=True)
+class InlineBytes:
+    """A storage so small that it was kept while the file was listed."""
+
+    data: bytes
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return len(self.data)
+
+    def read(self, files: OpenFiles, start: int, stop: int) -> bytearray:
+        """Copy the bytes from `start` up to `stop`."""
+        return bytearray(self.data[start:stop])
+
+
+def latin1_bytes(text: str) -> bytes:
+    """Turn text that stands for bytes back into them; CheckpointError if it does not."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            "An array of the file is stored as text that does not stand for bytes: the file is "
+            "damaged. Copy or download it again."
+        ) from error
+
+
+def check_size(found: int, expected: int) -> None:
+    """Refuse an array of `found` bytes whose shape needs `expected` bytes."""
+    if found != expected:
+        raise CheckpointError(
+            f"An array of the file holds {found:,} bytes where its shape needs {expected:,}: the "
+            "file is damaged. Copy or download it again."
+        )

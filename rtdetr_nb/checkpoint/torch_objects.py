@@ -1,0 +1,176 @@
+"""How torch pickles a tensor: which function rebuilds it, from which storage, seen in which way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+from rtdetr_nb.checkpoint.pickle_objects import Call, Global, PersistentId
+from rtdetr_nb.checkpoint.storage import Storage
+from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, TensorInfo
+from rtdetr_nb.errors import CheckpointError
+
+FindStorage = Callable[[str, int], Storage]
+"""Gives the storage of a key, which has to have at least so many bytes."""
+
+MAXIMUM_DIMENSIONS = 64
+MAXIMUM_BYTES = 1 << 62
+
+STORAGE_DTYPES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "ComplexDoubleStorage": "complex128",
+    "ComplexFloatStorage": "complex64",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+}
+_BYTE_STORAGES = frozenset({"UntypedStorage", "_UntypedStorage"})
+
+_VIEWS = frozenset({
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_tensor_v3",
+})  # fmt: skip
+_PARAMETERS = frozenset({
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+})  # fmt: skip
+_TYPED = frozenset({"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"})
+REBUILDERS = _VIEWS | _PARAMETERS | _TYPED
+"""The functions whose result is a tensor that `read_tensor` understands."""
+
+_LONGEST_WRAPPING = 4
+
+
+def read_tensor(
+    call: Call, path: str, kind: str, find_storage: FindStorage, big_endian: bool = False
+) -> TensorInfo | None:
+    """Describe the tensor that a call of one of `REBUILDERS` would make; the call is not made.
+
+    Args:
+        call: The call, as the pickle reader wrote it down.
+        path: Dotted path of the tensor in the file.
+        kind: What the parent says it is: `parameter`, `buffer` or `tensor`.
+        find_storage: Finds the bytes.
+        big_endian: Byte order of the storages.
+
+    Returns:
+        None when it is a tensor of another sort (sparse, quantized, without values).
+
+    Raises:
+        CheckpointError: The tensor lies outside of its storage, or its storage is missing.
+    """
+    for _ in range(_LONGEST_WRAPPING):
+        name = call.function.path if type(call.function) is Global else ""
+        arguments = call.arguments if type(call.arguments) is tuple else ()
+        if name in _VIEWS:
+            return _read_view(name, arguments, path, kind, find_storage, big_endian)
+        if name in _PARAMETERS and arguments and type(arguments[0]) is Call:
+            kind = "parameter" if kind == "tensor" else kind
+            call = arguments[0]
+        elif name in _TYPED and len(arguments) > 2:
+            call = Call(arguments[0], arguments[2])
+        else:
+            return None
+    return None
+
+
+def _read_view(
+    name: str,
+    arguments: tuple[object, ...],
+    path: str,
+    kind: str,
+    find_storage: FindStorage,
+    big_endian: bool,
+) -> TensorInfo | None:
+    if len(arguments) < 4 or type(arguments[0]) is not PersistentId:
+        return None
+    reference = _read_reference(arguments[0].value)
+    shape, stride = _sizes(arguments[2]), _sizes(arguments[3])
+    offset = arguments[1]
+    if reference is None or shape is None or stride is None or type(offset) is not int:
+        return None
+    key, dtype, numel, base = reference
+    if name.endswith("_v3") and len(arguments) > 6 and type(arguments[6]) is Global:
+        dtype = arguments[6].name
+    if dtype not in ITEM_SIZES:
+        return None
+    item_size = ITEM_SIZES[dtype]
+    storage_nbytes = (base + numel) * (1 if reference[1] is None else item_size)
+    _check_view(path, shape, stride, offset, storage_nbytes // item_size - base)
+    return TensorInfo(
+        path,
+        shape,
+        dtype,
+        kind,
+        find_storage(key, storage_nbytes),
+        offset + base,
+        None if stride == _contiguous(shape) else stride,
+        big_endian,
+    )
+
+
+def _read_reference(value: object) -> tuple[str, str | None, int, int] | None:
+    """Read a reference to a storage: its key, dtype (None for bytes), length and first element."""
+    if type(value) is not tuple or not 5 <= len(value) <= 6 or value[0] != "storage":
+        return None
+    _, storage_type, key, _, numel, *view = value
+    if type(storage_type) is not Global or type(key) is not str or type(numel) is not int:
+        return None
+    name = storage_type.name
+    if name not in STORAGE_DTYPES and name not in _BYTE_STORAGES:
+        return None
+    base = 0
+    if view and type(view[0]) is tuple and len(view[0]) == 3 and type(view[0][1]) is int:
+        base = view[0][1]
+    return key, STORAGE_DTYPES.get(name), numel, base
+
+
+def _sizes(value: object) -> tuple[int, ...] | None:
+    """Sizes or strides, which may be wrapped in a `torch.Size`."""
+    if type(value) is Call and type(value.arguments) is tuple and len(value.arguments) == 1:
+        value = value.arguments[0]
+    if type(value) is list:
+        value = tuple(value)
+    if type(value) is not tuple or any(type(size) is not int for size in value):
+        return None
+    return value
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides of a contiguous tensor, as torch computes them."""
+    stride: list[int] = []
+    step = 1
+    for size in reversed(shape):
+        stride.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(stride))
+
+
+def _check_view(
+    path: str, shape: tuple[int, ...], stride: tuple[int, ...], offset: int, numel: int
+) -> None:
+    """Refuse a tensor that does not lie inside of its storage of `numel` elements."""
+    valid = (
+        len(shape) == len(stride) <= MAXIMUM_DIMENSIONS
+        and offset >= 0
+        and numel >= 0
+        and all(size >= 0 for size in shape)
+        and all(step >= 0 for step in stride)
+        and prod(shape) < MAXIMUM_BYTES // 16
+    )
+    if valid and 0 not in shape:
+        last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+        valid = last < numel
+    if not valid:
+        raise CheckpointError(
+            f"Its tensor {path!r} (shape {list(shape)}, strides {list(stride)}, start {offset}) "
+            f"does not lie inside of its storage of {numel:,} elements. The file is damaged or was "
+            "tampered with; copy or download it again."
+        )
