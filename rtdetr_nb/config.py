@@ -117,7 +117,7 @@ def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     if path in including:
         raise ConfigError(f"{path} includes itself (by way of {including[-1]}).")
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
+        content: Any = OmegaConf.to_container(OmegaConf.load(path))
     except FileNotFoundError as error:
         by = f", which {including[-1]} includes" if including else ""
         raise ConfigError(f"There is no file {path}{by}.") from error
@@ -150,7 +150,7 @@ def _apply_override(merged: Any, override: str) -> None:
             "HGNetv2.freeze_at=-1."
         )
     try:
-        parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value.strip()}"]))
+        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value.strip()}"]))
         OmegaConf.update(merged, key.strip(), parsed["value"], merge=True, force_add=True)
     except (YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
         raise ConfigError(

@@ -141,18 +141,19 @@ class RTDETRTransformerv2(nn.Module):
     def _init_parameters(self) -> None:
         bias = -math.log((1 - _PRIOR_PROBABILITY) / _PRIOR_PROBABILITY)
         for score_head in (self.enc_score_head, *self.dec_score_head):
-            nn.init.constant_(score_head.bias, bias)
+            nn.init.constant_(score_head.get_parameter("bias"), bias)
         for bbox_head in (self.enc_bbox_head, *self.dec_bbox_head):
             # A layer starts by leaving its reference box as it is.
-            nn.init.zeros_(bbox_head.layers[-1].weight)
-            nn.init.zeros_(bbox_head.layers[-1].bias)
-        nn.init.xavier_uniform_(self.enc_output.proj.weight)
-        for linear in self.query_pos_head.layers:
-            nn.init.xavier_uniform_(linear.weight)
-        for proj in self.input_proj:
-            nn.init.xavier_uniform_(proj.conv.weight)
+            *_, last_weight, last_bias = bbox_head.parameters()
+            nn.init.zeros_(last_weight)
+            nn.init.zeros_(last_bias)
+        spread = [self.enc_output, self.query_pos_head, self.input_proj]
         if self.learn_query_content:
-            nn.init.xavier_uniform_(self.tgt_embed.weight)
+            spread.append(self.tgt_embed)
+        for module in spread:
+            for parameter in module.parameters():
+                if parameter.dim() > 1:  # the weights, not biases and norms
+                    nn.init.xavier_uniform_(parameter)
 
     def forward(
         self, maps: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None

@@ -135,7 +135,7 @@ class HybridEncoder(nn.Module):
         pe_temperature: float = 10000.0,
         expansion: float = 1.0,
         depth_mult: float = 1.0,
-        act: str = "silu",
+        act: str | None = "silu",
     ) -> None:
         super().__init__()
         self.hidden_dim = hidden_dim
