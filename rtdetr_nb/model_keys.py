@@ -37,7 +37,7 @@ class KeyInfo:
 
 
 class ModelConfig(Protocol):
-    """What is read of a configuration: the model sections of `rtdetr_nb.config`."""
+    """What is read of a configuration: the model sections of `rtdetr_nb.config.Config`."""
 
     @property
     def backbone(self) -> Any:
@@ -49,15 +49,7 @@ class ModelConfig(Protocol):
 
     @property
     def decoder(self) -> Any:
-        """Section of the transformer decoder."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes of the heads."""
-
-    @property
-    def eval_spatial_size(self) -> Sequence[int] | None:
-        """Height and width of evaluation pictures, or None for any size."""
+        """Section of the transformer decoder, number of classes and picture size included."""
 
 
 Entries = Iterator[tuple[str, KeyInfo]]
@@ -73,7 +65,7 @@ def model_keys(config: ModelConfig) -> dict[str, KeyInfo]:
         use_lab=config.backbone.use_lab,
         prefix="backbone.",
     )
-    table.update(_under("decoder.", _decoder(config)))
+    table.update(_under("decoder.", _decoder(config.decoder)))
     table.update(_under("encoder.", _hybrid_encoder(config.encoder)))
     return table
 
@@ -248,11 +240,10 @@ def _attention(name: str, hidden: int) -> Entries:
 # --- decoder ------------------------------------------------------------------------------------
 
 
-def _decoder(config: ModelConfig) -> Entries:
-    decoder, num_classes = config.decoder, config.num_classes
-    hidden = decoder.hidden_dim
-    if config.eval_spatial_size:
-        num_anchors = _num_anchors(decoder, config.eval_spatial_size)
+def _decoder(decoder: Any) -> Entries:
+    hidden, num_classes = decoder.hidden_dim, decoder.num_classes
+    if decoder.eval_spatial_size:
+        num_anchors = _num_anchors(decoder)
         yield "anchors", _buffer(1, num_anchors, 4)
         yield "valid_mask", _buffer(1, num_anchors, 1, dtype="bool")
     yield from _decoder_projections(decoder)
@@ -315,10 +306,10 @@ def points_per_level(num_points: int | Sequence[int], num_levels: int) -> list[i
     return [num_points] * num_levels if isinstance(num_points, int) else list(num_points)
 
 
-def _num_anchors(decoder: Any, image_size_hw: Sequence[int]) -> int:
+def _num_anchors(decoder: Any) -> int:
     """Count the cells of all levels; levels past the given strides double the last one."""
     strides = list(decoder.feat_strides)
     while len(strides) < decoder.num_levels:
         strides.append(strides[-1] * 2)
-    height, width = image_size_hw
+    height, width = decoder.eval_spatial_size
     return sum(int(height / stride) * int(width / stride) for stride in strides)

@@ -2,52 +2,17 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from rtdetr_nb.architecture import HGNETV2_VARIANTS
+from rtdetr_nb.config import load_config
+from rtdetr_nb.model.build import build_model
 from rtdetr_nb.model_keys import backbone_keys, model_keys, points_per_level
 
 REFERENCE = Path(__file__).parent / "reference"
-
-
-def make_config(**overrides: Any) -> SimpleNamespace:
-    """The sections that `model_keys` reads, with the official values; `section__name` overrides."""
-    config = SimpleNamespace(
-        backbone=SimpleNamespace(name="L", use_lab=False, freeze_at=0, freeze_norm=True),
-        encoder=SimpleNamespace(
-            in_channels=[512, 1024, 2048],
-            hidden_dim=256,
-            dim_feedforward=1024,
-            num_encoder_layers=1,
-            use_encoder_idx=[2],
-            expansion=1.0,
-            depth_mult=1.0,
-        ),
-        decoder=SimpleNamespace(
-            hidden_dim=256,
-            num_queries=300,
-            feat_channels=[256, 256, 256],
-            feat_strides=[8, 16, 32],
-            num_levels=3,
-            num_points=[4, 4, 4],
-            nhead=8,
-            num_layers=6,
-            dim_feedforward=1024,
-            num_denoising=100,
-            learn_query_content=False,
-            cross_attn_method="default",
-            query_select_method="default",
-        ),
-        num_classes=80,
-        eval_spatial_size=[640, 640],
-    )
-    for name, value in overrides.items():
-        section, _, field = name.rpartition("__")
-        setattr(getattr(config, section) if section else config, field, value)
-    return config
 
 
 def official(name: str) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -59,37 +24,52 @@ def listed(table: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
     return {key: (info.shape, info.dtype) for key, info in table.items()}
 
 
-@pytest.mark.parametrize(
-    ("variant", "freeze_norm", "file"),
-    [
-        ("L", True, "keys_l_frozen.json"),
-        ("X", True, "keys_x_frozen.json"),
-        ("H", True, "keys_h_frozen.json"),
-        ("L", False, "keys_l_live.json"),
-    ],
-)
-def test_model_keys_equal_the_official_state_dict(variant, freeze_norm, file):
-    config = make_config(
-        backbone__name=variant,
-        backbone__freeze_norm=freeze_norm,
-        **{
-            "L": {},
-            "X": {
-                "encoder__hidden_dim": 384,
-                "encoder__dim_feedforward": 2048,
-                "decoder__feat_channels": [384] * 3,
-            },
-            "H": {
-                "encoder__hidden_dim": 512,
-                "encoder__dim_feedforward": 2048,
-                "encoder__num_encoder_layers": 2,
-                "decoder__feat_channels": [512] * 3,
-            },
-        }[variant],
+@pytest.mark.parametrize("name", ["l_frozen", "x_frozen", "h_frozen", "l_live"])
+def test_model_keys_equal_the_official_state_dict(name):
+    variant, norm = name.split("_")
+    config = load_config(
+        f"rtdetrv2_hgnetv2_{variant}_6x_coco", [f"HGNetv2.freeze_norm={norm == 'frozen'}"]
     )
-    ours, expected = listed(model_keys(config)), official(f"keys/{file}")
+    ours, expected = listed(model_keys(config)), official(f"keys/keys_{name}.json")
     assert ours == expected
     assert list(ours) == list(expected)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["HGNetv2.use_lab=True", "HGNetv2.freeze_norm=False", "HGNetv2.freeze_at=2"],
+        ["num_classes=3", "RTDETRTransformerv2.query_select_method=agnostic"],
+        ["RTDETRTransformerv2.num_denoising=0", "RTDETRTransformerv2.learn_query_content=True"],
+        ["RTDETRTransformerv2.num_levels=4", "RTDETRTransformerv2.num_points=[3,6,3,1]"],
+        ["RTDETRTransformerv2.num_points=2", "RTDETRTransformerv2.num_layers=2"],
+        ["eval_spatial_size=[416,640]", "HybridEncoder.num_encoder_layers=2"],
+        ["eval_spatial_size=null", "RTDETRTransformerv2.cross_attn_method=discrete"],
+        ["HybridEncoder.expansion=0.5", "HybridEncoder.depth_mult=0.34"],
+        ["HybridEncoder.use_encoder_idx=[1,2]", "RTDETRTransformerv2.hidden_dim=128"],
+        ["HGNetv2.return_idx=[2,3]", "HybridEncoder.in_channels=[1024,2048]"]
+        + ["HybridEncoder.feat_strides=[16,32]", "HybridEncoder.use_encoder_idx=[1]"]
+        + ["RTDETRTransformerv2.feat_channels=[256,256]", "RTDETRTransformerv2.num_levels=2"]
+        + ["RTDETRTransformerv2.feat_strides=[16,32]", "RTDETRTransformerv2.num_points=[4,4]"],
+    ],
+    ids=lambda overrides: " ".join(overrides) or "official",
+)
+def test_model_keys_equal_the_model_that_is_built(overrides):
+    config = load_config("rtdetrv2_hgnetv2_l", ["HGNetv2.pretrained=False", *overrides])
+    with torch.device("meta"):
+        model = build_model(config)
+    state = model.state_dict()
+    ours = model_keys(config)
+    assert listed(ours) == {
+        key: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for key, t in state.items()
+    }
+    assert list(ours) == list(state)
+    parameters = dict(model.named_parameters())
+    assert {k for k, info in ours.items() if info.kind == "parameter"} == set(parameters)
+    assert {k for k, info in ours.items() if info.trainable} == {
+        k for k, parameter in parameters.items() if parameter.requires_grad
+    }
 
 
 def test_backbone_with_learnable_affine_blocks():
@@ -121,36 +101,6 @@ def test_freeze_at_freezes_the_stem_and_that_many_stages(freeze_at, frozen_parts
         ]
         trainable = {info.trainable for info in convolutions if info.kind == "parameter"}
         assert trainable == {index >= frozen_parts}
-
-
-def test_options_change_the_decoder_table():
-    base = model_keys(make_config())
-    changed = model_keys(
-        make_config(
-            num_classes=3,
-            eval_spatial_size=None,
-            decoder__num_denoising=0,
-            decoder__learn_query_content=True,
-            decoder__query_select_method="agnostic",
-            decoder__cross_attn_method="discrete",
-            decoder__num_levels=4,
-            decoder__num_points=2,
-        )
-    )
-    assert changed.keys() - base.keys() >= {
-        "decoder.tgt_embed.weight",
-        "decoder.input_proj.3.conv.weight",
-    }
-    assert base.keys() - changed.keys() == {
-        "decoder.anchors",
-        "decoder.valid_mask",
-        "decoder.denoising_class_embed.weight",
-    }
-    assert changed["decoder.enc_score_head.weight"].shape == (1, 256)
-    assert changed["decoder.dec_score_head.0.weight"].shape == (3, 256)
-    offsets = "decoder.decoder.layers.0.cross_attn.sampling_offsets.weight"
-    assert changed[offsets].shape == (2 * 8 * 4 * 2, 256)
-    assert not changed[offsets].trainable and base[offsets].trainable
 
 
 def test_points_per_level():

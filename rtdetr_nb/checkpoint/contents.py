@@ -1,0 +1,245 @@
+"""Which backbones a checkpoint holds: found by what their tensors are, not by wrapper names.
+
+A candidate is one copy of HGNetv2 inside the file. Files often hold several (the averaged and the
+raw weights, the student and the teacher); they come ordered, the one that is meant first, and the
+choice is always said aloud. Two that nothing tells apart are a question to the user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rtdetr_nb.architecture import HGNETV2_VARIANTS
+from rtdetr_nb.checkpoint.dialects import (
+    DIALECTS,
+    PARTIAL_ANCHORS,
+    Origin,
+    recognise_dialect,
+    rename,
+)
+from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
+from rtdetr_nb.model_keys import KeyInfo, backbone_keys
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.read import Checkpoint
+
+TOP_LEVEL = "top level"
+
+# First words of a backbone's own names: without a prefix, other parts of the file lie beside them.
+_OWN_NAME = re.compile(r"(stem|stages_?\d?|embedder|encoder|head|last_conv|fc|\d+)\.")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One backbone inside a checkpoint.
+
+    Attributes:
+        name: unique in the file: where the copy lies ("ema.module", "state_dict.student").
+        prefix: what stands before the backbone's own names ("ema.module.backbone.").
+        dialect: whose names these are (see `dialects.DIALECTS`).
+        variant: "L", "X" or "H" by shapes, or None for another size.
+        role: "ema", "raw", "student", "teacher" or "model"; a student or teacher that exists both
+            averaged and raw says so ("student, ema").
+        tensors: number of tensors with an official backbone name.
+        dtype: their floating-point types.
+        notes: sentences on how the role was found.
+        origins: the official name of each tensor and where it comes from.
+    """
+
+    name: str
+    prefix: str
+    dialect: str
+    variant: str | None
+    role: str
+    tensors: int
+    dtype: str
+    notes: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = field(default=(), repr=False)
+    checkpoint: Checkpoint | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def root(self) -> str:
+        """Prefix of the whole model around the backbone, where encoder and decoder would lie."""
+        return re.sub(r"(^|\.)backbone\.$", r"\1", self.prefix)
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Order of preference: student before teacher, averaged weights before raw ones."""
+        owner = {"student": 0, "teacher": 2}.get(self.role.split(",")[0], 1)
+        return owner, 1 if self.role.endswith("raw") else 0
+
+
+def find_candidates(checkpoint: Checkpoint) -> list[Candidate]:
+    """Return every HGNetv2 in the file, the one that is most likely meant first."""
+    keys = list(checkpoint.tensors)
+    prefixes = _anchored_prefixes(keys)
+    found = [_describe(checkpoint, prefix, keys) for prefix in prefixes]
+    found = [candidate for candidate in found if candidate.tensors]
+    named = _with_names_and_roles(found, keys)
+    return sorted(named, key=lambda candidate: candidate.rank)
+
+
+def choose_candidate(checkpoint: Checkpoint, name: str | None = None) -> Candidate:
+    """Return the candidate called `name`, or the one that is meant.
+
+    `name` may be a candidate's name, its prefix or its role, as long as it points at one.
+
+    Raises:
+        CheckpointError: there is no backbone, or none of that name.
+        AmbiguousCheckpointError: several are equally likely.
+    """
+    candidates = checkpoint.candidates
+    if not candidates:
+        raise CheckpointError(_no_backbone(checkpoint))
+    if name is not None:
+        candidates = _called(candidates, name)
+    best = [candidate for candidate in candidates if candidate.rank == candidates[0].rank]
+    if len(best) == 1 or name in (best[0].name, best[0].prefix):
+        return best[0]
+    listed = "; ".join(f"{c.name} ({c.role}, {c.tensors} tensors, {c.dtype})" for c in best)
+    raise AmbiguousCheckpointError(
+        f"{checkpoint.path} holds {len(best)} backbones that nothing tells apart: {listed}. "
+        f"Choose one by name: --candidate NAME, or ckpt.candidates[i] in Python."
+    )
+
+
+def _called(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
+    for same in (
+        lambda c: c.name == name,
+        lambda c: c.prefix.rstrip(".") == name.rstrip("."),
+        lambda c: name in re.split(r", ", c.role),
+    ):
+        chosen = [candidate for candidate in candidates if same(candidate)]
+        if chosen:
+            return chosen
+    listed = ", ".join(candidate.name for candidate in candidates)
+    raise CheckpointError(f"There is no backbone called {name!r} in the file. It holds: {listed}.")
+
+
+def _anchored_prefixes(keys: Iterable[str]) -> list[str]:
+    """Return the prefix of every backbone, in the order of the file."""
+    keys = list(keys)
+    for patterns in (dict.fromkeys(dialect.anchor for dialect in DIALECTS), PARTIAL_ANCHORS):
+        anchors = [re.compile(pattern) for pattern in patterns]
+        matches = (anchor.match(key) for key in keys for anchor in anchors)
+        prefixes = list(dict.fromkeys(match["prefix"] for match in matches if match))
+        if prefixes:
+            return prefixes
+    return []
+
+
+def _describe(checkpoint: Checkpoint, prefix: str, keys: Iterable[str]) -> Candidate:
+    names = {key[len(prefix) :]: key for key in keys if key.startswith(prefix)}
+    dialect = recognise_dialect(name for name in names if _OWN_NAME.match(name))
+    eps = {
+        key[len(prefix) :]: float(module.attributes["eps"])
+        for key, module in checkpoint.modules.items()
+        if key.startswith(prefix) and "eps" in module.attributes
+    }
+    known = _all_backbone_names()
+    origins = [o for o in rename(names, dialect, eps) if o.name in known]
+    shapes = {o.name: checkpoint.tensors[o.checkpoint_key].shape for o in origins}
+    dtypes = Counter(checkpoint.tensors[o.checkpoint_key].dtype for o in origins)
+    floating = [dtype for dtype, _ in dtypes.most_common() if "float" in dtype]
+    fused = any("fused bias" in origin.rules for origin in origins)
+    return Candidate(
+        name=prefix,
+        prefix=prefix,
+        dialect=dialect.name,
+        variant=_variant(shapes),
+        role="model",
+        tensors=len(origins),
+        dtype=", ".join(floating),
+        notes=("Its norms are folded into the convolutions (a deployed model).",) if fused else (),
+        origins=tuple(origins),
+        checkpoint=checkpoint,
+    )
+
+
+@lru_cache(maxsize=1)
+def _variant_tables() -> dict[str, dict[str, KeyInfo]]:
+    return {name: backbone_keys(name, use_lab=True) for name in HGNETV2_VARIANTS}
+
+
+@lru_cache(maxsize=1)
+def _all_backbone_names() -> frozenset[str]:
+    return frozenset(name for table in _variant_tables().values() for name in table)
+
+
+def _variant(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Return the variant that most shapes agree with, if more than half of them do."""
+    weights = {name: shape for name, shape in shapes.items() if len(shape) > 0}
+    agreed = {
+        variant: sum(
+            name in table and table[name].shape == tuple(shape) for name, shape in weights.items()
+        )
+        for variant, table in _variant_tables().items()
+    }
+    best = max(agreed, key=lambda variant: agreed[variant])
+    return best if 2 * agreed[best] > len(weights) else None
+
+
+def _with_names_and_roles(found: list[Candidate], keys: Sequence[str]) -> list[Candidate]:
+    roots = Counter(candidate.root for candidate in found)
+    swapped = _averaged_weights_are_swapped(keys)
+    owners = [_owner(candidate.prefix) for candidate in found]
+    averaged = [_is_averaged(candidate.prefix) != swapped for candidate in found]
+    result = []
+    for candidate, owner, is_averaged in zip(found, owners, averaged, strict=True):
+        place = candidate.root if roots[candidate.root] == 1 else candidate.prefix
+        siblings = {flag for other, flag in zip(owners, averaged, strict=True) if other == owner}
+        copy = "ema" if is_averaged else "raw" if True in siblings else ""
+        role = ", ".join(word for word in (owner, copy) if word) or "model"
+        notes = candidate.notes
+        if swapped:
+            notes += (
+                "mmengine's EMAHook saved the averaged weights as state_dict and the raw ones "
+                "as ema_state_dict.",
+            )
+        named = place.rstrip(".") or TOP_LEVEL
+        result.append(replace(candidate, name=named, role=role, notes=notes))
+    return result
+
+
+def _words(prefix: str) -> list[str]:
+    return re.split(r"[._]+", prefix.lower())
+
+
+def _owner(prefix: str) -> str:
+    words = _words(prefix)
+    return "teacher" if "teacher" in words else "student" if "student" in words else ""
+
+
+def _is_averaged(prefix: str) -> bool:
+    return not {"ema", "swa", "averaged"}.isdisjoint(_words(prefix))
+
+
+def _averaged_weights_are_swapped(keys: Sequence[str]) -> bool:
+    """Tell mmengine's EMAHook: its checkpoints hold both dicts, with the meanings exchanged."""
+    tops = {key.partition(".")[0] for key in keys}
+    return {"state_dict", "ema_state_dict"} <= tops
+
+
+def _no_backbone(checkpoint: Checkpoint) -> str:
+    keys = list(checkpoint.tensors)
+    if not keys:
+        return (
+            f"{checkpoint.path} holds no tensors. Choose the file that the training or the "
+            f"distillation saved its weights in."
+        )
+    hint = "It may be another architecture"
+    if any(".res_layers." in key for key in keys):
+        hint = "It looks like RT-DETR's PResNet"
+    elif any(re.search(r"(^|\.)layer[1-4]\.\d+\.conv\d", key) for key in keys):
+        hint = "It looks like a ResNet"
+    first = ", ".join(keys[:3])
+    return (
+        f"{checkpoint.path} holds {len(keys)} tensors but no HGNetv2 backbone (no "
+        f"`stem.stem1.conv.weight` under any prefix; the keys begin with {first}). {hint}; "
+        f"choose a file with HGNetv2-L, -X or -H weights, or check --subkey."
+    )

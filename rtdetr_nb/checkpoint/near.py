@@ -1,0 +1,63 @@
+"""Pairs that could belong together: a key that nothing used and a tensor that nothing filled.
+
+They are offered, never applied unasked: equal shapes and similar names are a hint, not a proof.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+_LEAST_SIMILARITY = 0.6
+
+
+@dataclass(frozen=True)
+class NearPair:
+    """One offer; `similarity` of the names is between 0 and 1."""
+
+    model_key: str
+    checkpoint_key: str
+    shape: tuple[int, ...]
+    similarity: float
+
+
+def near_pairs(
+    missing: Iterable[tuple[str, tuple[int, ...]]], unused: Iterable[tuple[str, tuple[int, ...]]]
+) -> list[NearPair]:
+    """Pair missing model keys with unused file keys of the same shape and a similar name.
+
+    The numbers in both names (stage, block, layer) have to agree from the right: a similar name of
+    another layer is exactly the mistake that an offer must not invite. Each key is used once.
+    """
+    by_shape: dict[tuple[int, ...], list[tuple[str, list[str]]]] = defaultdict(list)
+    for key, shape in unused:
+        by_shape[shape].append((key, _words(key)))
+    offers = []
+    for model_key, shape in missing:
+        words = _words(model_key)
+        for checkpoint_key, other in by_shape[shape]:
+            if _numbers_agree(words, other):
+                similarity = SequenceMatcher(None, words, other).ratio()
+                if similarity >= _LEAST_SIMILARITY:
+                    offers.append(NearPair(model_key, checkpoint_key, shape, similarity))
+    offers.sort(key=lambda pair: -pair.similarity)
+    taken: set[str] = set()
+    chosen = []
+    for pair in offers:
+        if taken.isdisjoint((pair.model_key, pair.checkpoint_key)):
+            taken.update((pair.model_key, pair.checkpoint_key))
+            chosen.append(pair)
+    return chosen
+
+
+def _words(key: str) -> list[str]:
+    return re.split(r"[._]+", key.lower())
+
+
+def _numbers_agree(words: list[str], other: list[str]) -> bool:
+    first, second = ([word for word in w if word.isdecimal()] for w in (words, other))
+    length = min(len(first), len(second))
+    return length == 0 or first[-length:] == second[-length:]
