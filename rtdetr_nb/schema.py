@@ -239,7 +239,9 @@ class Settings:
         epoches: epochs to train.
         clip_max_norm: the gradient is scaled down to this norm; 0 switches that off.
         checkpoint_freq: write `checkpointNNNN.pth` every so many epochs, besides `last.pth`.
-        compile: run the model through `torch.compile` (not in the official schema).
+        eval_freq: evaluate every so many epochs, and at the end (not in the official schema, which
+            evaluates after every epoch).
+        compile: run the model through `torch.compile` (likewise).
         channels_last: keep pictures and convolutions in that memory format (likewise).
     """
 
@@ -259,6 +261,7 @@ class Settings:
     clip_max_norm: float = 0.0
     print_freq: int = 100
     checkpoint_freq: int = 1
+    eval_freq: int = 1
     output_dir: str | None = None
     summary_dir: str | None = None
     device: str | None = None

@@ -1,0 +1,42 @@
+# Each target makes the virtual environment it needs; nothing has to be done before.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint lab bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   the whole job on the shipped data, about five minutes; writes runs/demo/report.html"
+	@echo "make test   all tests"
+	@echo "make lab    JupyterLab on the first notebook"
+	@echo "make lint   ruff, ruff format --check, pyright"
+	@echo "make bench  the speed figures of the README, as ratios measured in one run"
+	@echo "make clean  remove what the demo and the tests have written"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    -c constraints.txt -e ".[notebook,test,dialects,lint]"
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/rtdetr-nb demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lab: $(READY)
+	$(BIN)/rtdetr-nb lab
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf runs .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,89 @@
+"""A kit to see how a distilled HGNetv2 checkpoint loads into RT-DETRv2.
+
+The way of the data, one function an arrow:
+
+    file --open_checkpoint--> Checkpoint --candidates--> state dict with official names
+         --compare(config)--> Diff --select--> Selection --write_tuning_file--> tuning file
+         --load_tuning_file--> model --train--> records --Run.history--> live plot
+
+Where things are: `checkpoint` reads files, compares and writes, without torch where it can; `model`
+owns the weights; `datasets` and `training` make runs; `ui` holds the widgets and plots. Everything
+that notebooks use stands here, imported when it is first used: `import rtdetr_nb` loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.diff import Diff, compare
+    from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
+    from rtdetr_nb.checkpoint.select import Selection
+    from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file, write_tuning_file
+    from rtdetr_nb.config import Config, load_config
+    from rtdetr_nb.errors import UserError
+    from rtdetr_nb.model.build import build_model, build_postprocessor
+    from rtdetr_nb.presets import quick_run_config
+    from rtdetr_nb.training.criterion import build_criterion
+    from rtdetr_nb.training.optimizer import build_optimizer
+    from rtdetr_nb.training.probe import ProbeResult, probe_backbone
+    from rtdetr_nb.training.run import Run, attach_run, start_run
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Checkpoint": "checkpoint.read",
+    "Config": "config",
+    "Diff": "checkpoint.diff",
+    "ProbeResult": "training.probe",
+    "Run": "training.run",
+    "Selection": "checkpoint.select",
+    "TuningReport": "checkpoint.tuning",
+    "UserError": "errors",
+    "attach_run": "training.run",
+    "build_criterion": "training.criterion",
+    "build_model": "model.build",
+    "build_optimizer": "training.optimizer",
+    "build_postprocessor": "model.build",
+    "compare": "checkpoint.diff",
+    "load_config": "config",
+    "load_tuning_file": "checkpoint.tuning",
+    "open_checkpoint": "checkpoint.read",
+    "probe_backbone": "training.probe",
+    "quick_run_config": "presets",
+    "start_run": "training.run",
+    "write_tuning_file": "checkpoint.tuning",
+}
+
+__all__ = [
+    "Checkpoint",
+    "Config",
+    "Diff",
+    "ProbeResult",
+    "Run",
+    "Selection",
+    "TuningReport",
+    "UserError",
+    "attach_run",
+    "build_criterion",
+    "build_model",
+    "build_optimizer",
+    "build_postprocessor",
+    "compare",
+    "load_config",
+    "load_tuning_file",
+    "open_checkpoint",
+    "probe_backbone",
+    "quick_run_config",
+    "start_run",
+    "write_tuning_file",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,5 @@
+"""`python -m rtdetr_nb`, which is also what torchrun starts."""
+
+from rtdetr_nb.cli import main
+
+raise SystemExit(main())

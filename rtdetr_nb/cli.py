@@ -1,0 +1,41 @@
+"""The command line: `rtdetr-nb inspect | diff | convert | train | demo | lab`.
+
+Each command imports what it needs when it runs, so that `inspect` answers without loading torch.
+Exit codes: 0 done; 2 wrong usage or an input that cannot be used, with one line on standard error;
+1 a failure while training.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rtdetr_nb import __version__, cli_checkpoint, cli_demo, cli_train
+from rtdetr_nb.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    options = _build_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except UserError as error:
+        print(f"rtdetr-nb: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        return 0
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rtdetr-nb",
+        description="See how a distilled HGNetv2 checkpoint loads into RT-DETRv2, write its tuning "
+        "file, prove it, and watch a short fine-tune.",
+    )
+    parser.add_argument("--version", action="version", version=f"rtdetr_nb {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    cli_checkpoint.add_commands(commands)
+    cli_train.add_command(commands)
+    cli_demo.add_commands(commands)
+    return parser

@@ -1,0 +1,222 @@
+"""`rtdetr-nb train`: runs the training loop and writes its records to the run folder."""
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rtdetr_nb.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from rtdetr_nb.config import Config
+    from rtdetr_nb.training.run_folder import Record, RunFolder
+
+logger = logging.getLogger(__name__)
+
+
+def add_command(commands: Any) -> None:
+    """Add `train` to the sub-commands of a parser."""
+    parser = commands.add_parser(
+        "train",
+        help="train or evaluate, with the flags of the official tools/train.py",
+        description="Train RT-DETRv2 or evaluate it, with the flags of the official tools/train.py.",
+    )
+    parser.add_argument(
+        "-c", "--config", required=True, help="a YAML file, or the name of a shipped configuration"
+    )
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("-t", "--tuning", type=Path, metavar="FILE", help="weights to start from")
+    start.add_argument("-r", "--resume", type=Path, metavar="FILE", help="checkpoint to go on from")
+    parser.add_argument("-d", "--device", help="cpu, cuda or cuda:N (a GPU if there is one)")
+    parser.add_argument("--seed", type=int, help="two runs with one seed on one CPU are the same")
+    parser.add_argument("--use-amp", action="store_true", help="automatic mixed precision")
+    parser.add_argument(
+        "--test-only", action="store_true", help="evaluate the weights, no training"
+    )
+    parser.add_argument("--output-dir", metavar="DIR", help="folder of the run")
+    parser.add_argument("--summary-dir", metavar="DIR", help="also write TensorBoard events there")
+    parser.add_argument(
+        "-u", "--update", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        help="change the configuration, for example -u HGNetv2.freeze_at=-1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-steps", type=_positive, metavar="N", help="stop after N optimizer updates"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train or evaluate as the options say."""
+    from rtdetr_nb.config import load_config
+    from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
+
+    config = load_config(options.config, _overrides(options))
+    folder = RunFolder(Path(config.output_dir or "output"))
+    with _logging_to(folder.path / LOG_FILE):
+        if options.test_only:
+            return _test_only(config, options)
+        folder.begin(
+            resumed=options.resume is not None,
+            tuning=options.tuning and str(options.tuning),
+            resume=options.resume and str(options.resume),
+            max_steps=options.max_steps,
+        )
+        return _train(config, options, folder)
+
+
+def _overrides(options: argparse.Namespace) -> list[str]:
+    """Flags win over -u, which wins over the file: as in the official code."""
+    overrides = list(options.update)
+    for name in ("device", "seed", "output_dir", "summary_dir"):
+        if getattr(options, name) is not None:
+            overrides.append(f"{name}={getattr(options, name)}")
+    if options.use_amp:
+        overrides.append("use_amp=True")
+    return overrides
+
+
+def _train(config: "Config", options: argparse.Namespace, folder: "RunFolder") -> int:
+    from rtdetr_nb.training.loop import TrainingOptions, train
+
+    with _StopOnSignal() as stop:
+        training = train(
+            config,
+            TrainingOptions(
+                output_dir=folder.path,
+                tuning=options.tuning,
+                resume=options.resume,
+                max_steps=options.max_steps,
+                stop_requested=stop,
+            ),
+        )
+        try:
+            status = _record(training, folder, options.max_steps)
+        except UserError as error:
+            logger.error("%s", error)
+            folder.append({"event": "error", "message": str(error), "type": type(error).__name__})
+            folder.update(status="failed", error=str(error))
+            return error.exit_code
+        except BaseException as error:
+            folder.append({"event": "error", "message": str(error), "type": type(error).__name__})
+            folder.update(status="failed", error=f"{type(error).__name__}: {error}")
+            raise
+    folder.update(status=status)
+    logger.info("%s; everything is in %s", status, folder.path)
+    return 0
+
+
+def _record(training: "Iterator[Record]", folder: "RunFolder", max_steps: int | None) -> str:
+    """Write every record, show the progress, and return the status at the end."""
+    from tqdm import tqdm
+
+    status = "finished"
+    bar = None
+    for record in training:
+        folder.append(record)
+        kind = record.get("event")
+        if kind is None:
+            assert bar is not None
+            bar.set_postfix(loss=f"{record['loss']:.3f}", epoch=record["epoch"], refresh=False)
+            bar.update()
+        elif kind == "start":
+            folder.update(**{k: v for k, v in record.items() if k != "event"})
+            bar = tqdm(
+                total=record["total_steps"],
+                initial=record["step"],
+                unit="step",
+                file=sys.stderr,
+                dynamic_ncols=True,
+                mininterval=1.0,
+            )
+        elif kind == "evaluation":
+            logger.info("step %d: AP %s", record["step"], _percent(record["statistics"]["AP"]))
+        elif kind == "stop":
+            status = "stopped"
+    if bar is not None:
+        bar.close()
+    return status
+
+
+def _test_only(config: "Config", options: argparse.Namespace) -> int:
+    from rtdetr_nb.training.loop import evaluate_weights
+
+    if not (options.tuning or options.resume):
+        raise RunError("--test-only needs weights: give them with -t or -r.")
+    result = evaluate_weights(config, tuning=options.tuning, resume=options.resume)
+    for name, value in result.statistics.items():
+        print(f"{name:<10} {_percent(value)}")
+    print(f"{result.num_images} images")
+    for name, value in result.per_class.items():
+        print(f"AP {name:<20} {_percent(value)}")
+    return 0
+
+
+def _percent(value: float | None) -> str:
+    return "no boxes" if value is None else f"{value:.3f}"
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
+
+
+class _StopOnSignal:
+    """SIGTERM and SIGINT ask the loop to finish its step; a second one ends the process at once."""
+
+    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._requested = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        return self._requested
+
+    def __enter__(self) -> "_StopOnSignal":
+        self._previous = {number: signal.signal(number, self._stop) for number in self._SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _frame: object) -> None:
+        self._requested = True
+        for handled in self._SIGNALS:
+            signal.signal(handled, signal.SIG_DFL)
+        logger.info("stopping after this step (%s)", signal.Signals(number).name)
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Log lines go to the run's log file, and to standard error unless that is the same file."""
+    root = logging.getLogger("rtdetr_nb")
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if not _is_same_file(path):
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+
+
+def _is_same_file(path: Path) -> bool:
+    """Whether standard error already goes to `path`, as in a run that a notebook started."""
+    import os
+
+    try:
+        return os.path.samestat(os.fstat(sys.stderr.fileno()), path.stat())
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,148 @@
+"""Average precision on a validation set, as COCO defines it.
+
+Computed by faster-coco-eval, as in the official code; its figures equal those of pycocotools.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from faster_coco_eval import COCO, COCOeval_faster
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from rtdetr_nb.boxes import xyxy_to_cxcywh
+from rtdetr_nb.training.precision import Precision
+
+# The twelve figures of the COCO summary, in its order.
+STATISTICS = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR_1",
+    "AR_10",
+    "AR_100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results on a validation set.
+
+    Attributes:
+        statistics: the figures of `STATISTICS`; None where no box is of that kind.
+        per_class: AP by category name; None where a category has no box.
+        num_images: pictures evaluated.
+    """
+
+    statistics: dict[str, float | None]
+    per_class: dict[str, float | None]
+    num_images: int
+
+    @property
+    def ap(self) -> float:
+        """AP over IoU thresholds 0.50..0.95; 0 where the set has no box."""
+        return self.statistics["AP"] or 0.0
+
+
+def evaluate(
+    model: nn.Module,
+    postprocessor: nn.Module,
+    loader: DataLoader[Any],
+    coco: COCO,
+    device: torch.device,
+    precision: Precision,
+) -> Evaluation:
+    """Run the model over all batches of `loader` and compare with the annotations `coco`.
+
+    The model is left in the mode, training or evaluation, in which it was.
+    """
+    detections = []
+    image_ids = []
+    for ids, results in predict(model, postprocessor, loader, device, precision):
+        image_ids.extend(ids)
+        for image_id, result in zip(ids, results, strict=True):
+            detections.append(_coco_rows(image_id, result))
+    return score(coco, np.concatenate(detections), image_ids)
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    postprocessor: nn.Module,
+    loader: DataLoader[Any],
+    device: torch.device,
+    precision: Precision,
+) -> Iterator[tuple[list[int], list[dict[str, Tensor]]]]:
+    """Image ids and detections, batch by batch; boxes are xyxy in pixels of the original."""
+    was_training = model.training
+    model.eval()
+    try:
+        for images, targets in loader:
+            with precision.autocast():
+                outputs = model(images.to(device, non_blocking=True))
+            outputs = {name: value.float() for name, value in outputs.items()}
+            sizes_wh = torch.stack([target["orig_size"] for target in targets]).to(device)
+            ids = [int(target["image_id"]) for target in targets]
+            yield ids, postprocessor(outputs, sizes_wh)
+    finally:
+        model.train(was_training)
+
+
+def score(coco: COCO, detections: np.ndarray, image_ids: list[int]) -> Evaluation:
+    """COCO figures of detections.
+
+    Args:
+        coco: the annotations.
+        detections: (N, 7), rows of image id, x, y, width, height in pixels, score, category id.
+        image_ids: the pictures that were looked at.
+    """
+    # The library prints its progress; this is a library too.
+    with contextlib.redirect_stdout(io.StringIO()):
+        results = coco.loadRes(detections)
+        evaluator = COCOeval_faster(coco, results, iouType="bbox", print_function=lambda *_: None)
+        evaluator.params.imgIds = sorted(set(image_ids))
+        evaluator.evaluate()
+        evaluator.accumulate()
+        evaluator.summarize()
+    values = [None if value < 0 else float(value) for value in evaluator.stats[:12]]
+    return Evaluation(
+        statistics=dict(zip(STATISTICS, values, strict=True)),
+        per_class=_per_class(evaluator, coco),
+        num_images=len(set(image_ids)),
+    )
+
+
+def _per_class(evaluator: Any, coco: COCO) -> dict[str, float | None]:
+    # (IoU thresholds, recalls, categories, areas, detections): all areas, most detections
+    precision = evaluator.eval["precision"][:, :, :, 0, -1]
+    per_class: dict[str, float | None] = {}
+    for index, category_id in enumerate(evaluator.params.catIds):
+        found = precision[:, :, index]
+        found = found[found > -1]
+        name = coco.cats[category_id]["name"]
+        per_class[name] = float(found.mean()) if found.size else None
+    return per_class
+
+
+def _coco_rows(image_id: int, result: dict[str, Tensor]) -> np.ndarray:
+    boxes = result["boxes"].cpu()
+    size = xyxy_to_cxcywh(boxes)[:, 2:]
+    columns = [
+        torch.full((len(boxes), 1), image_id, dtype=torch.float64),
+        boxes[:, :2].double(),
+        size.double(),
+        result["scores"].cpu().double()[:, None],
+        result["labels"].cpu().double()[:, None],
+    ]
+    return torch.cat(columns, dim=1).numpy()

@@ -1,0 +1,226 @@
+"""Runs seen from outside: start one in a process of its own, attach to it, stop it.
+
+Training is always a subprocess with a folder of its own. So the notebook's kernel stays free, a
+crash costs no kernel, a restarted kernel finds the run again, and GPU memory comes back.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtdetr_nb.config import Config
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.history import Record, events, history_table, read_records
+from rtdetr_nb.training.run_folder import (
+    CONFIG_FILE,
+    LAST_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    RUN_FILE,
+    process_start_time,
+)
+
+_LOG_LINES_IN_ERROR = 15
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, known by its folder alone; everything is read from there when it is asked for."""
+
+    folder: Path
+
+    @property
+    def description(self) -> Record:
+        """The content of `run.json`; empty before the run has written it."""
+        try:
+            return json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+
+    @property
+    def status(self) -> str:
+        """`starting`, `running`, `finished`, `stopped`, `failed`, or `died` without a word."""
+        description = self.description
+        status = description.get("status", "starting")
+        if status != "running" and status != "starting":
+            return status
+        return status if _is_alive(description) else "died"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status not in ("starting", "running")
+
+    @property
+    def records(self) -> list[Record]:
+        """All records so far."""
+        return read_records(self.folder / METRICS_FILE)
+
+    @property
+    def history(self) -> Any:
+        """The training steps as a pandas DataFrame; see `history_table`."""
+        return history_table(self.records)
+
+    @property
+    def evaluations(self) -> list[Record]:
+        """The evaluations so far."""
+        return events(self.records, "evaluation")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the last state of the run is, for `-r`."""
+        return self.folder / LAST_FILE
+
+    @property
+    def error(self) -> str:
+        """What went wrong, in one sentence and the end of the log; empty if nothing did."""
+        status = self.status
+        if status not in ("failed", "died"):
+            return ""
+        reason = self.description.get("error") or "The process ended without a word."
+        return f"{reason}\n{self.log_tail()}".rstrip()
+
+    def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
+        """The last lines of `train.log`."""
+        try:
+            text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """Ask the run to finish its step, save and end; returns at once."""
+        description = self.description
+        if self.is_over:
+            return
+        if description.get("host") != socket.gethostname():
+            raise RunError(
+                f"The run in {self.folder} is on {description.get('host')}, so it cannot be "
+                "stopped from here. Stop it there."
+            )
+        os.kill(int(description["pid"]), signal.SIGTERM)
+
+    def wait(self, timeout: float | None = None) -> str:
+        """Wait for the end and return the status.
+
+        Raises:
+            RunError: it did not end within `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.is_over:
+            if deadline is not None and time.monotonic() > deadline:
+                raise RunError(f"The run in {self.folder} has not ended within {timeout} s.")
+            time.sleep(0.2)
+        return self.status
+
+    def __repr__(self) -> str:
+        records = self.records
+        steps = [record["step"] for record in records if "event" not in record]
+        done = f", step {steps[-1]}" if steps else ""
+        return f"Run({str(self.folder)!r}, {self.status}{done})"
+
+
+def start_run(
+    config: Config,
+    *,
+    output_dir: str | os.PathLike[str],
+    tuning: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    max_steps: int | None = None,
+    overrides: Sequence[str] = (),
+) -> Run:
+    """Start training in a process of its own and return at once.
+
+    The process lives on when the kernel is interrupted, restarted or shut down.
+
+    Args:
+        config: what to train; it is written to the folder as `config.yml`.
+        output_dir: folder of the run.
+        tuning: tuning file to start from.
+        resume: checkpoint to go on from.
+        max_steps: stop after so many optimizer updates.
+        overrides: further `section.key=value` assignments.
+
+    Raises:
+        RunError: both `tuning` and `resume` are given, a file is missing, or a run lives in the
+            folder.
+        ConfigError: an override cannot be applied.
+    """
+    if tuning and resume:
+        raise RunError("Give a tuning file or a checkpoint to resume from, not both.")
+    for name, path in (("tuning file", tuning), ("checkpoint to resume from", resume)):
+        if path and not Path(path).is_file():
+            raise RunError(f"There is no {name} {os.fspath(path)}.")
+    folder = Path(output_dir)
+    run = Run(folder)
+    if run.description.get("status") == "running" and not run.is_over:
+        raise RunError(f"A run lives in {folder} ({run!r}). Stop it, or give another output_dir.")
+    config = config.override(overrides) if overrides else config
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN_FILE).unlink(missing_ok=True)
+    (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+    flags = {
+        "-c": folder / CONFIG_FILE,
+        "--output-dir": folder,
+        "-t": tuning,
+        "-r": resume,
+        "--max-steps": max_steps,
+    }
+    arguments = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    _launch([sys.executable, "-m", "rtdetr_nb", "train", *arguments], folder)
+    return run
+
+
+def attach_run(output_dir: str | os.PathLike[str]) -> Run:
+    """The run that lives, or lived, in a folder.
+
+    Raises:
+        RunError: there is no run in the folder.
+    """
+    run = Run(Path(output_dir))
+    if not run.description:
+        raise RunError(
+            f"There is no run in {run.folder} (no {RUN_FILE}). Give the --output-dir of a run."
+        )
+    return run
+
+
+def _launch(command: Iterable[str], folder: Path) -> None:
+    """Start the process; it is described until it describes itself."""
+    log = open(folder / LOG_FILE, "ab")  # noqa: SIM115 - the child inherits it
+    with log:
+        # A session of its own: an interrupt of the kernel does not reach it.
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    started = process_start_time(process.pid)
+    description = {
+        "status": "starting",
+        "pid": process.pid,
+        "process_started": started,
+        "host": socket.gethostname(),
+    }
+    # The process may have described itself already; its word counts.
+    with contextlib.suppress(FileExistsError), open(folder / RUN_FILE, "x", encoding="utf-8") as f:
+        json.dump(description, f)
+
+
+def _is_alive(description: Record) -> bool:
+    if not description:
+        return True  # started a moment ago
+    if description.get("host") != socket.gethostname():
+        return True  # nothing can be known from here
+    return process_start_time(int(description["pid"])) == description.get("process_started")
