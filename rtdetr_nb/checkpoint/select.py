@@ -1,0 +1,287 @@
+"""Which tensors go into the tuning file.
+
+A selection is made by patterns, parts, blocks or rows, combined by set operations, and saved as
+JSON, so that whatever was picked by hand can be replayed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from rtdetr_nb.checkpoint.diff import BACKBONE, MISMATCHED, Diff, Row
+from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.model_keys import KeyInfo
+
+if TYPE_CHECKING:
+    import torch
+
+_FORMAT = "rtdetr_nb selection 1"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows of a comparison whose values are to be loaded, in the model's order.
+
+    `description` says how they were chosen; `warnings` say what may have been overlooked.
+    """
+
+    diff: Diff
+    rows: tuple[Row, ...] = field(repr=False)
+    description: str = "everything that fits"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The selected names in the model."""
+        return tuple(row.model_key for row in self.rows if row.model_key)
+
+    @property
+    def num_elements(self) -> int:
+        """Number of values in all selected tensors."""
+        return sum(KeyInfo(row.model_shape or ()).num_elements for row in self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys)
+
+    def __contains__(self, model_key: object) -> bool:
+        return model_key in self.keys
+
+    def __or__(self, other: Selection) -> Selection:
+        """Everything in either selection."""
+        return self._combine(other, "or", set(self.keys) | set(other.keys))
+
+    def __and__(self, other: Selection) -> Selection:
+        """What is in both."""
+        return self._combine(other, "and", set(self.keys) & set(other.keys))
+
+    def __sub__(self, other: Selection) -> Selection:
+        """What is in this one only."""
+        return self._combine(other, "without", set(self.keys) - set(other.keys))
+
+    def _combine(self, other: Selection, word: str, keys: set[str]) -> Selection:
+        if self.diff.candidate != other.diff.candidate or self.diff.rows != other.diff.rows:
+            raise SelectionError(
+                "The two selections come from different comparisons. Make both from the same diff."
+            )
+        if not keys:
+            raise SelectionError(
+                f"Nothing is left of ({self.description}) {word} ({other.description})."
+            )
+        return _selection(self.diff, keys, f"({self.description}) {word} ({other.description})")
+
+    def read(self) -> dict[str, torch.Tensor]:
+        """Read the selected tensors: official name -> value in the model's type, fixes applied."""
+        import torch
+
+        values = self.diff.checkpoint.read({row.checkpoint_key: None for row in self.rows})  # pyright: ignore[reportArgumentType]
+        table = {row.model_key: row for row in self.rows}
+        tensors = {}
+        for key, row in table.items():
+            assert key is not None and row.checkpoint_key is not None
+            value = values[row.checkpoint_key]
+            if row.fix is not None:
+                value = row.fix.apply(value.double())
+            is_counter = not row.model_shape and "num_batches_tracked" in key
+            tensors[key] = value.to(torch.int64 if is_counter else torch.float32)
+        return tensors
+
+    def to_json(self) -> str:
+        """Return the selection as JSON; `from_json` makes it again from a comparison."""
+        return json.dumps(
+            {
+                "format": _FORMAT,
+                "file": self.diff.checkpoint.path.name,
+                "candidate": self.diff.candidate.name,
+                "description": self.description,
+                "keys": list(self.keys),
+            },
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str, diff: Diff) -> Selection:
+        """Make a saved selection again.
+
+        Raises:
+            SelectionError: the text is no selection, or names tensors that do not fit here.
+        """
+        try:
+            saved = json.loads(text)
+            keys, description = saved["keys"], str(saved["description"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SelectionError(
+                "The text is no saved selection: expected the JSON that Selection.to_json writes."
+            ) from error
+        return _selection(diff, set(_checked(diff, keys)), description)
+
+    def __str__(self) -> str:
+        head = (
+            f"Selection of {len(self)} tensors ({self.num_elements:,} values): {self.description}"
+        )
+        return "\n".join([head, *(f"  warning: {warning}" for warning in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        return "<br>".join(escape(line) for line in str(self).splitlines())
+
+
+def select(
+    diff: Diff,
+    include: Iterable[str] | str | None = None,
+    exclude: Iterable[str] | str = (),
+    *,
+    parts: Iterable[str] | None = None,
+    blocks: Iterable[str] | None = None,
+    rows: Iterable[Row | str] | None = None,
+) -> Selection:
+    """Take tensors out of a comparison. Conditions that are given all have to hold.
+
+    Args:
+        diff: the comparison.
+        include: shell-style patterns on the model's names, with or without `backbone.`
+            ("stem.*", "backbone.stages.3.*"); a name of a part stands for all in it. None takes
+            everything that fits.
+        exclude: patterns of what to leave out.
+        parts: "stem", "stages.0" to "stages.3", "encoder", "decoder".
+        blocks: part and block, such as "stages.2.blocks.0".
+        rows: rows of the comparison, or model names.
+
+    Raises:
+        SelectionError: a pattern matches nothing, a tensor that is named does not fit the model,
+            or nothing is left.
+    """
+    include = [include] if isinstance(include, str) else None if include is None else list(include)
+    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
+    conditions: list[Callable[[Row], bool]] = []
+    words = []
+    if include is not None:
+        _check_patterns(diff, include)
+        conditions.append(lambda row: any(_matches(row, pattern) for pattern in include))
+        words.append(f"include {' '.join(include) or 'nothing'}")
+    if parts is not None:
+        wanted_parts = _known(parts, {row.part for row in diff.rows if row.model_key}, "part")
+        conditions.append(lambda row: row.part in wanted_parts)
+        words.append(f"parts {' '.join(sorted(wanted_parts))}")
+    if blocks is not None:
+        known = {f"{row.part}.{row.block}" for row in diff.rows if row.model_key}
+        wanted_blocks = _known(blocks, known, "block")
+        conditions.append(lambda row: f"{row.part}.{row.block}" in wanted_blocks)
+        words.append(f"blocks {' '.join(sorted(wanted_blocks))}")
+    if rows is not None:
+        names = [row if isinstance(row, str) else row.model_key for row in rows]
+        wanted = set(_checked(diff, names))
+        conditions.append(lambda row: row.model_key in wanted)
+        words.append(f"{len(wanted)} rows")
+    if exclude:
+        conditions.append(lambda row: not any(_matches(row, pattern) for pattern in exclude))
+        words.append(f"exclude {' '.join(exclude)}")
+    description = ", ".join(words) or "everything that fits"
+    chosen = [row for row in diff.rows if row.model_key and all(test(row) for test in conditions)]
+    keys = {row.model_key for row in chosen if row.loadable and row.model_key}
+    if not keys:
+        raise SelectionError(
+            f"Nothing that fits the model is left ({description}). The comparison has "
+            f"{diff.counts['matched']} matched tensors; widen the patterns."
+        )
+    mismatched = [row.model_key or "" for row in chosen if row.status == MISMATCHED]
+    return _selection(diff, keys, description, mismatched)
+
+
+def _selection(
+    diff: Diff, keys: set[str], description: str, mismatched: Iterable[str] = ()
+) -> Selection:
+    rows = tuple(row for row in diff.rows if row.model_key in keys)
+    warnings = [
+        f"{key} is left out: its shape differs from the model's" for key in mismatched
+    ] + _without_norm(diff, keys)
+    return Selection(diff, rows, description, tuple(warnings))
+
+
+def _without_norm(diff: Diff, keys: set[str]) -> list[str]:
+    """Warn of convolutions whose norm stays behind: the two only make sense together."""
+    norms: dict[str, list[str]] = {}
+    for row in diff.rows:
+        match = re.match(r"(.*)\.(?:bn|norm)\.(?!num_batches_tracked)\w+$", row.model_key or "")
+        if match and row.model_key:
+            norms.setdefault(match[1], []).append(row.model_key)
+    units = [
+        unit
+        for unit in (re.sub(r"\.conv\.(1\.)?weight$", "", key) for key in diff_order(diff, keys))
+        if unit in norms and not keys.issuperset(norms[unit])
+    ]
+    if not units:
+        return []
+    first = ", ".join(units[:3]) + (", ..." if len(units) > 3 else "")
+    return [
+        f"{len(units)} convolutions are taken without all of their norm ({first}): the statistics "
+        f"of the norm belong to the convolution's outputs"
+    ]
+
+
+def diff_order(diff: Diff, keys: set[str]) -> list[str]:
+    """Return `keys` in the order of the model."""
+    return [row.model_key for row in diff.rows if row.model_key in keys and row.model_key]
+
+
+def _matches(row: Row, pattern: str) -> bool:
+    key = row.model_key or ""
+    return any(
+        fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
+        for name in (key, key.removeprefix(BACKBONE))
+    )
+
+
+def _check_patterns(diff: Diff, patterns: Iterable[str]) -> None:
+    """Refuse patterns that match nothing, and exact names that do not fit."""
+    for pattern in patterns:
+        rows = [row for row in diff.rows if row.model_key and _matches(row, pattern)]
+        if not rows:
+            names = {f"{row.part}.*" for row in diff.rows if row.model_key}
+            names |= {(row.model_key or "").removeprefix(BACKBONE) for row in diff.rows}
+            close = difflib.get_close_matches(pattern, names, n=1, cutoff=0.5)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise SelectionError(f"No tensor of the model matches {pattern!r}.{hint}")
+        if len(rows) == 1 and rows[0].model_key in (pattern, BACKBONE + pattern):
+            _checked(diff, [rows[0].model_key])
+
+
+def _known(names: Iterable[str], known: set[str], kind: str) -> set[str]:
+    wanted = {names} if isinstance(names, str) else set(names)
+    unknown = sorted(wanted - known)
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(sorted(known))}."
+        raise SelectionError(f"The model has no {kind} {unknown[0]!r}.{hint}")
+    return wanted
+
+
+def _checked(diff: Diff, keys: Iterable[Any]) -> list[str]:
+    """Return the names if every one can be loaded from this comparison."""
+    rows = {row.model_key: row for row in diff.rows if row.model_key}
+    keys = list(keys)
+    for key in keys:
+        row = rows.get(key)
+        if row is None:
+            raise SelectionError(f"The model has no tensor {key!r}.")
+        if row.status == MISMATCHED:
+            raise SelectionError(
+                f"{key} cannot be taken: the file has {_shape(row.checkpoint_shape)} "
+                f"({row.checkpoint_key}), the model {_shape(row.model_shape)}. Leave it out, or "
+                f"change the configuration to the file's architecture."
+            )
+        if not row.loadable:
+            raise SelectionError(f"{key} cannot be taken: {row.note or 'the file lacks it'}.")
+    return keys
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "nothing" if shape is None else str(list(shape))
