@@ -8,13 +8,13 @@ One foreign object never hides the tensors beside it or inside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
 from rtdetr_nb.checkpoint.storage import latin1_bytes
 from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, Opaque, TensorInfo
 from rtdetr_nb.checkpoint.torch_objects import REBUILDERS, FindStorage, read_tensor
+from rtdetr_nb.checkpoint.tree import join_path
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_DEPTH = 100
@@ -106,7 +106,7 @@ class TreeBuilder:
             return self._entries_of(node, path, depth)
         if type(node) in (list, tuple):
             elements = [
-                self.build(element, _join(path, index), depth + 1)
+                self.build(element, join_path(path, index), depth + 1)
                 for index, element in enumerate(node)  # pyright: ignore[reportArgumentType]
             ]
             return elements if type(node) is list else tuple(elements)
@@ -127,11 +127,11 @@ class TreeBuilder:
         for position, (key, value) in enumerate(node.items()):
             if type(key) is IdentityKey:
                 label: object = f"key {position}"
-                described = self.build(key.value, _join(path, label), depth + 1)
-                value = self.build(value, _join(path, label), depth + 1)
+                described = self.build(key.value, join_path(path, label), depth + 1)
+                value = self.build(value, join_path(path, label), depth + 1)
                 entries[label] = (described, value)
             else:
-                entries[key] = self.build(value, _join(path, key), depth + 1, kind)
+                entries[key] = self.build(value, join_path(path, key), depth + 1, kind)
         return entries
 
     def _describe_reference(self, node: PersistentId, path: str, depth: int) -> object:
@@ -140,7 +140,10 @@ class TreeBuilder:
             return self.build(value[1], path, depth + 1)
         if type(value) is tuple and len(value) > 1 and type(value[1]) is Global:
             return Opaque(value[1].path)
-        return Opaque("persistent id")
+        raise CheckpointError(
+            "It was saved with pickle protocol 0, which loses where the values of the tensors are, "
+            "so that torch cannot load it either. Save it again with another protocol."
+        )
 
     def _describe_call(self, call: Call, path: str, depth: int, kind: str) -> object:
         function, arguments = call.function, call.arguments
@@ -202,7 +205,7 @@ class TreeBuilder:
         path: str,
         depth: int,
     ) -> object:
-        """A pickled nn.Module as the nested dict of its tensors, named as its state dict names them.
+        """A pickled nn.Module as the nested dict of its tensors, with the names of its state dict.
 
         Buffers that the module itself would not save are left out.
         """
@@ -210,17 +213,18 @@ class TreeBuilder:
         assert type(state) is dict
         passing = _names(state.get("_non_persistent_buffers_set"))
         kept = {name: value for name, value in buffers.items() if name not in passing}
-        attributes = {
-            key: self.build(value, _join(path, key), depth + 1)
-            for key, value in state.items()
-            if type(key) is str and not key.startswith("_")
-        }
-        self.modules[path] = ModuleInfo(path, function.path, attributes)
-        return {
+        tensors = {
             **self._entries_of(parameters, path, depth, "parameter"),
             **self._entries_of(kept, path, depth, "buffer"),
             **self._entries_of(children, path, depth),
         }
+        attributes = {
+            key: self.build(value, join_path(path, key), depth + 1)
+            for key, value in state.items()
+            if type(key) is str and not key.startswith("_")
+        }
+        self.modules[path] = ModuleInfo(path, function.path, attributes)
+        return tensors
 
     def _opaque(self, call: Call, path: str, depth: int) -> Opaque:
         function = call.function
@@ -228,57 +232,30 @@ class TreeBuilder:
         arguments = call.arguments if type(call.arguments) is tuple else (call.arguments,)
         if name == _RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
             name, arguments = arguments[0].path, arguments[2:]
-        state: object = call.state
-        if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
-            # (state of __dict__, state of __slots__)
-            state = {**(state[0] if type(state[0]) is dict else {}), **state[1]}
-        if state is not None and type(state) is not dict:
-            state = {"state": state}
-        described = self._entries_of(state, path, depth) if state else {}
+        described = self._entries_of(_attributes(call.state), path, depth)
         return Opaque(
             name,
             tuple(
-                self.build(argument, _join(path, index), depth + 1)
+                self.build(argument, join_path(path, index), depth + 1)
                 for index, argument in enumerate(arguments)
             ),
             {str(key): value for key, value in described.items()},
             self._entries_of(call.items, path, depth) if call.items else {},
             tuple(
-                self.build(element, _join(path, index), depth + 1)
+                self.build(element, join_path(path, index), depth + 1)
                 for index, element in enumerate(call.elements or ())
             ),
         )
 
 
-def list_tensors(tree: object) -> dict[str, TensorInfo]:
-    """List the tensors of a tree in the order of the file, under their dotted paths."""
-    tensors: dict[str, TensorInfo] = {}
-    pending: list[tuple[str, object]] = [("", tree)]
-    while pending:
-        path, node = pending.pop()
-        if type(node) is TensorInfo:
-            key = path
-            repeat = 2
-            while key in tensors:  # {"a.b": x, "a": {"b": y}}
-                key = f"{path}~{repeat}"
-                repeat += 1
-            tensors[key] = node if node.key == key else replace(node, key=key)
-            continue
-        if isinstance(node, Opaque):
-            parts = [*enumerate(node.arguments), *node.attributes.items()]
-            parts += [*node.items.items(), *enumerate(node.elements)]
-        elif type(node) is dict:
-            parts = [*node.items()]
-        elif type(node) in (list, tuple):
-            parts = [*enumerate(node)]  # pyright: ignore[reportArgumentType]
-        else:
-            continue
-        pending.extend((_join(path, key), value) for key, value in reversed(parts))
-    return tensors
-
-
-def _join(path: str, key: object) -> str:
-    return f"{path}.{key}" if path else str(key)
+def _attributes(state: object) -> Mapping[object, object]:
+    """The attributes that a state would set; under `state` if it gives no names."""
+    if state is None:
+        return {}
+    if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
+        # The attributes in __dict__ and those in __slots__.
+        return {**(state[0] if type(state[0]) is dict else {}), **state[1]}
+    return state if type(state) is dict else {"state": state}
 
 
 def _iterable(value: object) -> tuple[object, ...]:

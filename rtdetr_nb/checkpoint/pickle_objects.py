@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 _PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 

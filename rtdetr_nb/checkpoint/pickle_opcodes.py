@@ -11,7 +11,7 @@ from _codecs import escape_decode, raw_unicode_escape_decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.pickle_objects import FROZEN_SET, SET, Call, PersistentId
+from rtdetr_nb.checkpoint.pickle_objects import FROZEN_SET, SET, Call
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.pickle_reader import PickleReader
@@ -368,11 +368,11 @@ def _build(reader: PickleReader) -> None:
 
 
 def _persid(reader: PickleReader) -> None:
-    reader.stack.append(PersistentId(decode_text(reader.read_line())))
+    reader.push_reference(decode_text(reader.read_line()))
 
 
 def _binpersid(reader: PickleReader) -> None:
-    reader.stack[-1] = PersistentId(reader.stack[-1])
+    reader.push_reference(reader.stack.pop())
 
 
 HANDLERS: dict[bytes, Callable[[PickleReader], None]] = {

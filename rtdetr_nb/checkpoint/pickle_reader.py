@@ -16,7 +16,7 @@ import struct
 from io import BufferedReader, BytesIO
 from typing import NoReturn
 
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, Span
+from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
 from rtdetr_nb.checkpoint.pickle_opcodes import HANDLERS, EndOfPickle, decode_text
 from rtdetr_nb.errors import CheckpointError
 
@@ -45,6 +45,8 @@ class PickleReader:
         self.marks: list[list[object]] = []
         """The stacks below the present one, which a MARK opcode puts aside."""
         self.memo: dict[int, object] = {}
+        self.persistent_ids: list[PersistentId] = []
+        """Every reference to something outside of the stream, in the order of the stream."""
         self._stream = stream
         self._size = size
         self._opcodes_left = MAXIMUM_OPCODES
@@ -68,12 +70,11 @@ class PickleReader:
         """
         self.stack, self.marks, self.memo = [], [], {}
         read, handlers = self.read, HANDLERS
-        left = 0
+        limit = self._opcodes_left
         try:
-            for left in range(self._opcodes_left, 0, -1):
+            for self._opcodes_left in range(limit, 0, -1):
                 handlers[read(1)](self)
         except EndOfPickle:
-            self._opcodes_left = left
             if not self.stack:
                 self.refuse("it ends without a result")
             return self.stack.pop()
@@ -86,8 +87,8 @@ class PickleReader:
         except ValueError:
             self.refuse("a number in it is none")
         raise CheckpointError(
-            f"Its description has more than {MAXIMUM_OPCODES:,} instructions; a checkpoint of 3,600 "
-            "tensors has about 120,000. It was not read further, to spare memory and time."
+            f"Its description has more than {MAXIMUM_OPCODES:,} instructions, where a checkpoint "
+            "of 3,600 tensors has about 120,000. It was not read further, to spare memory and time."
         )
 
     def refuse(self, reason: str) -> NoReturn:
@@ -138,6 +139,12 @@ class PickleReader:
         if found is None:
             found = self._globals[module, name] = Global(module, name)
         return found
+
+    def push_reference(self, value: object) -> None:
+        """Put a reference to something outside of the stream onto the stack."""
+        reference = PersistentId(value)
+        self.persistent_ids.append(reference)
+        self.stack.append(reference)
 
     def set_items(self, items: list[object]) -> None:
         """Put keys and values, in turn, into the dict (or the object like one) on the stack."""

@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.arrays import check_expansion, read_array
-from rtdetr_nb.checkpoint.storage import OpenFiles, SourceFile
+from rtdetr_nb.checkpoint.container import list_container
+from rtdetr_nb.checkpoint.storage import OpenFiles
 from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
-from rtdetr_nb.checkpoint.torch_zip import list_torch_zip
 from rtdetr_nb.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) 
     """
     path = Path(path)
     try:
-        listing = list_torch_zip(SourceFile.at(path))
-    except CheckpointError as error:
+        listing = list_container(path)
+    except (CheckpointError, OSError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     tensors, modules = listing.tensors, listing.modules
     if subkey is not None:

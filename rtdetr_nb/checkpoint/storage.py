@@ -10,7 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol
 
+from rtdetr_nb.checkpoint.pickle_objects import Span
 from rtdetr_nb.errors import CheckpointError
+
+_BUFFER_SIZE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,16 @@ class OpenFiles:
     ) -> None:
         self._stack.close()
 
-    def read(self, source: SourceFile, start: int, stop: int) -> bytearray:
-        """Read the bytes from `start` up to `stop` of a file."""
+    def file(self, source: SourceFile) -> BinaryIO:
+        """The file, opened if it was not yet."""
         file = self._files.get(source)
         if file is None:
             file = self._files[source] = self._stack.enter_context(source.open())
-        return read_exactly(file, start, stop)
+        return file
+
+    def read(self, source: SourceFile, start: int, stop: int) -> bytearray:
+        """Read the bytes from `start` up to `stop` of a file."""
+        return read_exactly(self.file(source), start, stop)
 
 
 def read_exactly(file: BinaryIO, start: int, stop: int) -> bytearray:
@@ -129,6 +136,11 @@ class FileRegion(io.RawIOBase):
         count = self._file.readinto(memoryview(buffer)[:count])  # pyright: ignore[reportAttributeAccessIssue]
         self._position += count
         return count
+
+
+def buffered(region: FileRegion) -> io.BufferedReader:
+    """A buffered stream over a region, for a reader that takes a few bytes at a time."""
+    return io.BufferedReader(region, _BUFFER_SIZE)
 
 
 class Storage(Protocol):
@@ -191,6 +203,24 @@ class InlineBytes:
     def read(self, files: OpenFiles, start: int, stop: int) -> bytearray:
         """Copy the bytes from `start` up to `stop`."""
         return bytearray(self.data[start:stop])
+
+
+def payload_storage(source: SourceFile, start: int, span: Span, nbytes: int) -> Storage:
+    """The storage of an array inside of a pickle.
+
+    Args:
+        source: The file.
+        start: First byte of the payload in the file.
+        span: The payload, as the pickle reader found it.
+        nbytes: Bytes that the shape of the array needs.
+
+    Raises:
+        CheckpointError: The payload is of another size.
+    """
+    if span.is_text:
+        return Latin1Span(source, start, span.size, nbytes)
+    check_size(span.size, nbytes)
+    return FileSpan(source, start, nbytes)
 
 
 def latin1_bytes(text: str) -> bytes:

@@ -42,7 +42,7 @@ class TensorInfo:
     """A tensor in a file: its name, shape and type; the values stay in the file until asked for.
 
     Attributes:
-        key: Dotted path from the root of the file, e.g. `ema.module.backbone.stem.stem1.conv.weight`.
+        key: Dotted path from the root of the file, e.g. `ema.module.backbone.stem.stem1.bn.bias`.
         shape: Sizes of the axes; `()` for a scalar.
         dtype: Name of the element type, one of `ITEM_SIZES`.
         kind: `parameter` or `buffer` where the file says which it is, `tensor` where it does not.
@@ -77,7 +77,7 @@ class ModuleInfo:
     Attributes:
         key: Dotted path from the root of the file; empty when the file is the module.
         class_name: Name of its class, as the file spells it.
-        attributes: The module's attributes that are neither tensors nor modules, e.g. `{"eps": 1e-3}`.
+        attributes: The module's attributes that are neither tensors nor modules: `{"eps": 1e-3}`.
     """
 
     key: str

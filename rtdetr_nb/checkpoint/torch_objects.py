@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import NamedTuple
 
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, PersistentId
 from rtdetr_nb.checkpoint.storage import Storage
@@ -91,33 +92,51 @@ def _read_view(
 ) -> TensorInfo | None:
     if len(arguments) < 4 or type(arguments[0]) is not PersistentId:
         return None
-    reference = _read_reference(arguments[0].value)
+    reference = read_reference(arguments[0].value)
     shape, stride = _sizes(arguments[2]), _sizes(arguments[3])
     offset = arguments[1]
     if reference is None or shape is None or stride is None or type(offset) is not int:
         return None
-    key, dtype, numel, base = reference
+    dtype = reference.dtype
     if name.endswith("_v3") and len(arguments) > 6 and type(arguments[6]) is Global:
         dtype = arguments[6].name
-    if dtype not in ITEM_SIZES:
+    if dtype is None or dtype not in ITEM_SIZES:
         return None
+    unit = 1 if reference.dtype is None else ITEM_SIZES[reference.dtype]
     item_size = ITEM_SIZES[dtype]
-    storage_nbytes = (base + numel) * (1 if reference[1] is None else item_size)
-    _check_view(path, shape, stride, offset, storage_nbytes // item_size - base)
+    _check_view(path, shape, stride, offset, reference.available * unit // item_size)
     return TensorInfo(
         path,
         shape,
         dtype,
         kind,
-        find_storage(key, storage_nbytes),
-        offset + base,
+        find_storage(reference.key, reference.numel * unit),
+        offset + reference.first * unit // item_size,
         None if stride == _contiguous(shape) else stride,
         big_endian,
     )
 
 
-def _read_reference(value: object) -> tuple[str, str | None, int, int] | None:
-    """Read a reference to a storage: its key, dtype (None for bytes), length and first element."""
+class StorageReference(NamedTuple):
+    """A reference to a storage.
+
+    Attributes:
+        key: Its key in the container.
+        dtype: Type of its elements, None for bytes.
+        numel: Number of its elements.
+        first: The element at which the part that is meant begins.
+        available: Number of elements of that part.
+    """
+
+    key: str
+    dtype: str | None
+    numel: int
+    first: int
+    available: int
+
+
+def read_reference(value: object) -> StorageReference | None:
+    """Read a persistent id of torch; None if it refers to something else than a storage."""
     if type(value) is not tuple or not 5 <= len(value) <= 6 or value[0] != "storage":
         return None
     _, storage_type, key, _, numel, *view = value
@@ -126,10 +145,15 @@ def _read_reference(value: object) -> tuple[str, str | None, int, int] | None:
     name = storage_type.name
     if name not in STORAGE_DTYPES and name not in _BYTE_STORAGES:
         return None
-    base = 0
-    if view and type(view[0]) is tuple and len(view[0]) == 3 and type(view[0][1]) is int:
-        base = view[0][1]
-    return key, STORAGE_DTYPES.get(name), numel, base
+    first, available = 0, numel
+    if view and type(view[0]) is tuple and len(view[0]) == 3:
+        # Files of old versions refer to a part of a storage: (its key, first element, length).
+        _, first, available = view[0]
+        if type(first) is not int or type(available) is not int:
+            return None
+        if not 0 <= first <= first + available <= numel:
+            return None
+    return StorageReference(key, STORAGE_DTYPES.get(name), numel, first, available)
 
 
 def _sizes(value: object) -> tuple[int, ...] | None:

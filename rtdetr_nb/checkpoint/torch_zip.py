@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from rtdetr_nb.checkpoint.objects import TreeBuilder, list_tensors
+from rtdetr_nb.checkpoint.objects import TreeBuilder
 from rtdetr_nb.checkpoint.pickle_objects import Span
 from rtdetr_nb.checkpoint.pickle_reader import PickleReader
-from rtdetr_nb.checkpoint.storage import FileSpan, Latin1Span, SourceFile, Storage
+from rtdetr_nb.checkpoint.storage import SourceFile, Storage, payload_storage
 from rtdetr_nb.checkpoint.tensor_info import Listing
+from rtdetr_nb.checkpoint.tree import list_tensors
 from rtdetr_nb.checkpoint.zip_archive import STORED, ArchivedStorage, ZipArchive
 from rtdetr_nb.errors import CheckpointError
 
@@ -81,8 +82,8 @@ class TorchZipReader:
             storage = self._storages[key] = self._archive.storage(name)
         if storage.nbytes < nbytes:
             raise CheckpointError(
-                f"The record of storage {key!r} has {storage.nbytes:,} bytes where its tensors need "
-                f"{nbytes:,}: the file is damaged. Copy or download it again."
+                f"The record of storage {key!r} has {storage.nbytes:,} bytes where its tensors "
+                f"need {nbytes:,}: the file is damaged. Copy or download it again."
             )
         return storage
 
@@ -95,18 +96,6 @@ class TorchZipReader:
             )
         start = self._archive.data_start(name, self._file) + span.start
         return payload_storage(self._archive.source, start, span, nbytes)
-
-
-def payload_storage(source: SourceFile, start: int, span: Span, nbytes: int) -> Storage:
-    """The storage of a payload of a pickle, whose first byte is byte `start` of the file."""
-    if span.is_text:
-        return Latin1Span(source, start, span.size, nbytes)
-    if span.size != nbytes:
-        raise CheckpointError(
-            f"An array of the file holds {span.size:,} bytes where its shape needs {nbytes:,}: the "
-            "file is damaged. Copy or download it again."
-        )
-    return FileSpan(source, start, nbytes)
 
 
 def _find_root(archive: ZipArchive) -> str:

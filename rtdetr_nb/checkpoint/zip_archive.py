@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 
-from rtdetr_nb.checkpoint.storage import FileRegion, OpenFiles, SourceFile, read_exactly
+from rtdetr_nb.checkpoint.storage import FileRegion, OpenFiles, SourceFile, buffered, read_exactly
 from rtdetr_nb.errors import CheckpointError
 
 LOCAL_SIGNATURE = b"PK\x03\x04"
@@ -105,14 +105,14 @@ class ZipArchive:
             checksum = zlib.crc32(chunk, checksum)
         self.check(record, checksum)
         region.seek(0)
-        return io.BufferedReader(region, _CHUNK)
+        return buffered(region)
 
     def read_all(self, name: str, file: BinaryIO, limit: int) -> bytes:
         """Read the whole of the small record `name`; one of more than `limit` bytes is refused."""
         if self.records[name].size > limit:
             raise CheckpointError(
-                f"Its record {name!r} has {self.records[name].size:,} bytes where at most {limit:,} "
-                f"make sense. {_DAMAGED}"
+                f"Its record {name!r} has {self.records[name].size:,} bytes where at most "
+                f"{limit:,} make sense. {_DAMAGED}"
             )
         with self.open(name, file) as stream:
             return stream.read()
@@ -220,9 +220,9 @@ class ZipArchive:
     def _inflate(record: ZipRecord, packed: bytearray) -> bytes:
         if record.size > MAXIMUM_INFLATED_SIZE:
             raise CheckpointError(
-                f"Its record {record.name!r} is compressed and would grow to {record.size:,} bytes. "
-                "torch.save never compresses: load it with the program that wrote it and save it "
-                "again with torch.save."
+                f"Its record {record.name!r} is compressed and would grow to {record.size:,} "
+                "bytes. torch.save never compresses: load it with the program that wrote it and "
+                "save it again with torch.save."
             )
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
