@@ -136,11 +136,7 @@ def _anchored_prefixes(keys: Iterable[str]) -> list[str]:
 def _describe(checkpoint: Checkpoint, prefix: str, keys: Iterable[str]) -> Candidate:
     names = {key[len(prefix) :]: key for key in keys if key.startswith(prefix)}
     dialect = recognise_dialect(name for name in names if _OWN_NAME.match(name))
-    eps = {
-        key[len(prefix) :]: float(module.attributes["eps"])
-        for key, module in checkpoint.modules.items()
-        if key.startswith(prefix) and "eps" in module.attributes
-    }
+    eps = _norm_eps(checkpoint, prefix)
     known = _all_backbone_names()
     origins = [o for o in rename(names, dialect, eps) if o.name in known]
     shapes = {o.name: checkpoint.tensors[o.checkpoint_key].shape for o in origins}
@@ -159,6 +155,16 @@ def _describe(checkpoint: Checkpoint, prefix: str, keys: Iterable[str]) -> Candi
         origins=tuple(origins),
         checkpoint=checkpoint,
     )
+
+
+def _norm_eps(checkpoint: Checkpoint, prefix: str) -> dict[str, float]:
+    """Return the epsilons that pickled norms carry, by the name of the norm behind the prefix."""
+    found = (
+        (key[len(prefix) :], module.attributes.get("eps"))
+        for key, module in checkpoint.modules.items()
+        if key.startswith(prefix)
+    )
+    return {name: float(eps) for name, eps in found if isinstance(eps, int | float)}
 
 
 @lru_cache(maxsize=1)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.atomic_file import write_atomically
+from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
+from rtdetr_nb.checkpoint.diff import BACKBONE
 from rtdetr_nb.checkpoint.official_rules import (
     OfficialError,
     match_officially,
@@ -151,6 +152,7 @@ def write_tuning_file(
     path: str | PathLike[str],
     base: str | PathLike[str] | Checkpoint | None = None,
     overwrite: bool = False,
+    prefix: str = BACKBONE,
 ) -> WriteReport:
     """Write the selected tensors as a tuning file, and prove that the file returns them.
 
@@ -159,6 +161,8 @@ def write_tuning_file(
         path: `.safetensors` writes that format, anything else a torch file.
         base: a full official checkpoint whose other tensors (encoder, decoder) are kept.
         overwrite: replace an existing file.
+        prefix: what the backbone's names begin with in the file. The official `-t` needs
+            "backbone."; other programs may want "" or a prefix of their own.
 
     Returns:
         The proof: every selected tensor, bit for bit or not.
@@ -176,16 +180,16 @@ def write_tuning_file(
         opened = base if isinstance(base, Checkpoint) else open_checkpoint(base)
         tensors = _graft(selection, selected, opened)
         provenance["base"] = {"file": opened.path.name, "sha256": opened.sha256()}
+    tensors = {_prefixed(name, prefix): value for name, value in tensors.items()}
     equal: dict[str, bool] = {}
 
-    def prove(temporary: Path) -> None:
-        equal.update(_proof(temporary, tensors, selected))
+    def write(temporary: Path) -> None:
+        writer = _write_safetensors if path.suffix == ".safetensors" else _write_torch
+        writer(temporary, tensors, provenance)
+        same = _proof(temporary, tensors, path.suffix)
+        equal.update((name, same[_prefixed(name, prefix)]) for name in selected)
 
-    is_safetensors = path.suffix == ".safetensors"
-    write = _write_safetensors if is_safetensors else _write_torch
-    write_atomically(
-        path, lambda file: write(file, tensors, provenance), prove, overwrite=overwrite
-    )
+    _write_safely(path, write, overwrite)
     grafted = len(tensors) - len(selected)
     return WriteReport(path, equal, grafted, path.stat().st_size, provenance)
 
@@ -283,28 +287,46 @@ def _graft(
     return {name: selected.get(name, grafted.get(name)) for name in {**own, **selected}}  # pyright: ignore[reportReturnType]
 
 
+def _write_safely(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
+    if path.is_dir():
+        raise TuningError(f"{path} is a folder. Give the name of a file to write.")
+    if path.exists() and not overwrite:
+        raise TuningError(
+            f"{path} exists. Choose another name, or allow replacing it "
+            f"(overwrite=True, or --force on the command line)."
+        )
+    if not path.parent.is_dir():
+        raise TuningError(f"{path} cannot be written: there is no folder {path.parent}. Make it.")
+    try:
+        write_atomically(path, write)
+    # torch reports a write that the disk refused as a RuntimeError, without the reason.
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise TuningError(
+            f"{path} cannot be written: {reason}. Free some space or choose another folder."
+        ) from error
+
+
 def _write_torch(
-    file: BinaryIO, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
+    path: Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
 ) -> None:
     import torch
 
-    torch.save({"model": dict(tensors), PROVENANCE: dict(provenance)}, file)
+    torch.save({"model": dict(tensors), PROVENANCE: dict(provenance)}, path)
 
 
 def _write_safetensors(
-    file: BinaryIO, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
+    path: Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
 ) -> None:
-    from safetensors.torch import save
+    from safetensors.torch import save_file
 
     metadata = {"format": "pt", PROVENANCE: json.dumps(provenance)}
-    file.write(save({name: value.contiguous() for name, value in tensors.items()}, metadata))
+    save_file(dict(tensors), path, metadata)
 
 
-def _proof(
-    path: Path, tensors: Mapping[str, torch.Tensor], selected: Iterable[str]
-) -> dict[str, bool]:
+def _proof(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> dict[str, bool]:
     """Read a written file as the official code does, and compare every tensor bit for bit."""
-    if path.suffix == ".safetensors":
+    if suffix == ".safetensors":
         from safetensors.torch import load_file
 
         written = load_file(path)
@@ -322,7 +344,11 @@ def _proof(
             f"What was written did not come back: {len(wrong)} of {len(tensors)} tensors differ "
             f"({', '.join(wrong[:3])}). The file was removed; try again, on another disk."
         )
-    return {name: equal[name] for name in selected}
+    return equal
+
+
+def _prefixed(name: str, prefix: str) -> str:
+    return prefix + name.removeprefix(BACKBONE) if name.startswith(BACKBONE) else name
 
 
 def _bit_equal(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -1,0 +1,131 @@
+"""Which optimizer settings each parameter gets, and which get none because they are frozen.
+
+The official code sorts parameters into groups by regular expressions on their names, which is
+easily misread; the table says what really happens, without building the model.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from rtdetr_nb.model_keys import KeyInfo, model_keys
+
+if TYPE_CHECKING:
+    import pandas
+
+REST = "(all others)"
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """One parameter, or one norm tensor that freezing turned into a buffer.
+
+    `pattern` caught it (`REST` where none did); it and the settings are empty where `frozen`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    frozen: bool
+    pattern: str
+    lr: float | None
+    weight_decay: float | None
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """One parameter group, or the frozen tensors: how many tensors and values are in it."""
+
+    pattern: str
+    lr: float | None
+    weight_decay: float | None
+    tensors: int
+    elements: int
+
+
+@dataclass(frozen=True)
+class ParameterTable:
+    """Every parameter of the model with its group, in the model's order."""
+
+    rows: tuple[ParameterRow, ...] = field(repr=False)
+    groups: tuple[GroupSummary, ...]
+    overlapping: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> pandas.DataFrame:
+        """One line a parameter."""
+        import pandas
+
+        return pandas.DataFrame([vars(row) for row in self.rows])
+
+    def __str__(self) -> str:
+        lines = ["  tensors      values        lr  weight decay  pattern"]
+        for group in self.groups:
+            lr, decay = (
+                "-" if value is None else f"{value:g}" for value in (group.lr, group.weight_decay)
+            )
+            counts = f"{group.tensors:9,} {group.elements:11,}"
+            lines.append(f"{counts} {lr:>9} {decay:>13}  {group.pattern}")
+        if self.overlapping:
+            lines.append(
+                f"{len(self.overlapping)} parameters match two patterns, which the official code "
+                f"refuses: {', '.join(self.overlapping[:3])}"
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
+
+def explain_config(config: Any) -> ParameterTable:
+    """Return the parameter groups that the configuration's optimizer makes.
+
+    Patterns are tried in their order as the official code does (`re.findall` on the name); what
+    none catches goes into the last group with the optimizer's own settings.
+    """
+    optimizer = config.optimizer
+    rows, overlapping = [], []
+    for name, info in model_keys(config).items():
+        if not _is_learnable(name, info):
+            continue
+        if not info.trainable:
+            rows.append(ParameterRow(name, info.shape, True, "", None, None))
+            continue
+        matching = [group for group in optimizer.params if re.findall(group.params, name)]
+        if len(matching) > 1:
+            overlapping.append(name)
+        group = matching[0] if matching else None
+        rows.append(
+            ParameterRow(
+                name,
+                info.shape,
+                False,
+                group.params if group else REST,
+                _first(group and group.lr, optimizer.lr),
+                _first(group and group.weight_decay, optimizer.weight_decay),
+            )
+        )
+    return ParameterTable(tuple(rows), _groups(rows, optimizer), tuple(overlapping))
+
+
+def _is_learnable(name: str, info: KeyInfo) -> bool:
+    """Whether it is a parameter, or would be one if its norm were not frozen."""
+    frozen_norm = info.kind == "buffer" and name.endswith((".bn.weight", ".bn.bias"))
+    return info.kind == "parameter" or frozen_norm
+
+
+def _first(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _groups(rows: list[ParameterRow], optimizer: Any) -> tuple[GroupSummary, ...]:
+    groups = []
+    for pattern in [*(group.params for group in optimizer.params), REST, ""]:
+        own = [row for row in rows if row.pattern == pattern]
+        if own:
+            elements = sum(KeyInfo(row.shape).num_elements for row in own)
+            title = pattern or "(frozen)"
+            groups.append(GroupSummary(title, own[0].lr, own[0].weight_decay, len(own), elements))
+    return tuple(groups)

@@ -1,0 +1,345 @@
+"""Is this checkpoint, under this configuration, a good start? Findings from names and settings.
+
+Together with `health`, which looks at values, they make the verdict of a comparison.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rtdetr_nb.checkpoint.diff import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Diff, Row
+from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
+from rtdetr_nb.checkpoint.health import health
+
+_STATISTICS = (".bn.running_mean", ".bn.running_var")
+_A_NORM_PARAMETER = "backbone.stem.stem1.bn.weight"
+
+
+def judge(
+    diff: Diff, rows: Iterable[Row] | None = None, *, total_steps: int | None = None
+) -> Verdict:
+    """Collect every finding on a comparison.
+
+    Args:
+        diff: the comparison.
+        rows: what will be loaded; everything that fits if None. Values are only read of these.
+        total_steps: optimizer steps of the run, if known: short runs have traps of their own.
+    """
+    findings = [
+        *candidate_findings(diff),
+        *coverage_findings(diff),
+        *config_findings(diff.config, diff, total_steps=total_steps),
+        *health(diff, rows),
+    ]
+    return Verdict(findings)
+
+
+def candidate_findings(diff: Diff) -> list[Finding]:
+    """Judge which copy was taken and whether it is the configured architecture."""
+    candidate, findings = diff.candidate, []
+    wanted = diff.config.backbone.name
+    if candidate.variant != wanted:
+        found = (
+            f"HGNetv2-{candidate.variant}" if candidate.variant else "an HGNetv2 of another size"
+        )
+        shipped = (candidate.variant or "").lower()
+        findings.append(
+            Finding(
+                FAILURE,
+                f"The file holds {found}; the configuration builds HGNetv2-{wanted}.",
+                candidate.name,
+                "The official loader would take the few tensors of equal shape and say nothing.",
+                f"Use the configuration of that size (-c rtdetrv2_hgnetv2_{shipped})."
+                if shipped
+                else "Only HGNetv2-L, -X and -H can be loaded.",
+            )
+        )
+    others = [c for c in diff.checkpoint.candidates if c.name != candidate.name]
+    if others:
+        listed = ", ".join(f"{c.name} ({c.role})" for c in others)
+        findings.append(
+            Finding(
+                NOTE,
+                f"{candidate.name} ({candidate.role}) was taken; the file also holds {listed}.",
+                why=" ".join(candidate.notes),
+                action="--candidate NAME takes another.",
+            )
+        )
+    elif candidate.notes:
+        findings.append(Finding(NOTE, " ".join(candidate.notes), candidate.name))
+    if candidate.role.startswith("teacher"):
+        findings.append(
+            Finding(
+                WARNING,
+                "These are the weights of the teacher.",
+                candidate.name,
+                "The student is what was distilled to be used.",
+                "Choose the student, or its file, unless the teacher is wanted.",
+            )
+        )
+    fixes = sorted({row.fix.why for row in diff.rows if row.fix and row.loadable})
+    findings += [Finding(NOTE, f"Values are changed on the way: {fix}.") for fix in fixes]
+    return findings
+
+
+def coverage_findings(diff: Diff) -> list[Finding]:
+    """Judge what of the model is filled and what of the file is left over."""
+    backbone = [row for row in diff.rows if (row.model_key or "").startswith(BACKBONE)]
+    findings = []
+    if not any(row.status == MATCHED for row in backbone):
+        findings.append(
+            Finding(
+                FAILURE,
+                "No tensor of the backbone fits the model.",
+                diff.candidate.name,
+                "The backbone would stay at random weights.",
+                "Check the file and the configuration.",
+            )
+        )
+    findings += _gaps(backbone)
+    findings += _affine_blocks(diff, backbone)
+    findings += _heads(diff)
+    findings += _batch_counters(diff)
+    return findings
+
+
+def config_findings(
+    config: Any, diff: Diff | None = None, *, total_steps: int | None = None
+) -> list[Finding]:
+    """Judge the settings that decide whether loaded weights survive and matter.
+
+    Args:
+        config: the configuration.
+        diff: what will be loaded; without it only the settings themselves are judged.
+        total_steps: optimizer steps of the run, if known.
+    """
+    return [
+        *_frozen_parts(config, diff),
+        *_frozen_norms(config, diff),
+        *_norm_pattern(config),
+        *_warm_up(config, total_steps),
+    ]
+
+
+def _gaps(backbone: Sequence[Row]) -> list[Finding]:
+    findings = []
+    for status, what in (
+        (MISSING, "of the backbone are not in the file and stay at random"),
+        (MISMATCHED, "of the backbone have another shape in the file and stay at random"),
+    ):
+        rows = [r for r in backbone if r.status == status and ".lab." not in (r.model_key or "")]
+        if rows:
+            parts = ", ".join(dict.fromkeys(row.part for row in rows))
+            first = rows[0]
+            shapes = f" ({first.checkpoint_shape} against {first.model_shape})"
+            findings.append(
+                Finding(
+                    WARNING,
+                    f"{len(rows)} tensors {what}.",
+                    f"{parts}: {first.model_key}{shapes if status == MISMATCHED else ''}",
+                    "Random layers among trained ones spoil what comes after them.",
+                    "Look at these rows of the table, and at the pairs offered in diff.near.",
+                )
+            )
+    return findings
+
+
+def _affine_blocks(diff: Diff, backbone: Sequence[Row]) -> list[Finding]:
+    extra = [row for row in diff.rows if row.model_key is None and _is_affine(row.checkpoint_key)]
+    lacking = [r for r in backbone if r.status == MISSING and _is_affine(r.model_key)]
+    if extra:
+        return [
+            Finding(
+                FAILURE,
+                f"The file has {len(extra)} tensors of learnable affine blocks (LAB); the "
+                f"configuration builds the model without.",
+                "lab.scale, lab.bias",
+                "Without its affine blocks the backbone computes something else, and the official "
+                "loader says nothing: missed 0, unmatched 0.",
+                "Set HGNetv2.use_lab=True.",
+            )
+        ]
+    if lacking:
+        return [
+            Finding(
+                WARNING,
+                f"The configuration has use_lab=True, but the file lacks {len(lacking)} tensors "
+                f"of these blocks.",
+                "lab.scale, lab.bias",
+                "They start as scale 1 and bias 0, which changes nothing, and are trained.",
+                "Set HGNetv2.use_lab=False to have the file's own architecture.",
+            )
+        ]
+    return []
+
+
+def _is_affine(key: str | None) -> bool:
+    return re.search(r"\.lab\.(scale|bias)$", key or "") is not None
+
+
+def _heads(diff: Diff) -> list[Finding]:
+    heads = [
+        r
+        for r in diff.rows
+        if r.model_key and not r.model_key.startswith(BACKBONE) and r.status != BOOKKEEPING
+    ]
+    by_status = {
+        status: [row for row in heads if row.status == status]
+        for status in (MATCHED, MISMATCHED, MISSING)
+    }
+    if not by_status[MATCHED] and not by_status[MISMATCHED]:
+        return [
+            Finding(
+                NOTE,
+                "The file holds a backbone only: encoder and decoder start at random.",
+                why="This is normal for a distilled backbone; the official log lists them as "
+                "missed.",
+            )
+        ]
+    classes = [r for r in by_status[MISMATCHED] if "score_head" in (r.model_key or "")]
+    classes += [r for r in by_status[MISMATCHED] if "class_embed" in (r.model_key or "")]
+    findings = []
+    if classes:
+        shape = classes[0].checkpoint_shape or (0,)
+        findings.append(
+            Finding(
+                NOTE,
+                f"The file was trained on another number of classes ({shape[0]}): "
+                f"{len(classes)} tensors of the class heads start at random.",
+                classes[0].model_key or "",
+                "This is normal for a new data set; the official log lists them as unmatched.",
+            )
+        )
+    rest = [r for r in by_status[MISMATCHED] if r not in classes] + by_status[MISSING]
+    if rest:
+        findings.append(
+            Finding(
+                WARNING,
+                f"{len(rest)} tensors of encoder and decoder do not fit and start at random.",
+                rest[0].model_key or "",
+                "The file's encoder or decoder is built differently.",
+                "Compare the configurations of HybridEncoder and RTDETRTransformerv2.",
+            )
+        )
+    return findings
+
+
+def _batch_counters(diff: Diff) -> list[Finding]:
+    counters = [
+        r for r in diff.rows if "num_batches_tracked" in (r.model_key or r.checkpoint_key or "")
+    ]
+    backbone = [r for r in counters if r.part not in ("encoder", "decoder", "other")]
+    unwanted = [row for row in backbone if row.model_key is None]
+    lacking = [row for row in backbone if row.checkpoint_key is None]
+    if unwanted:
+        return [
+            Finding(
+                NOTE,
+                f"The file's {len(unwanted)} batch counters (num_batches_tracked) have no place in "
+                f"frozen norms.",
+                why="Nothing reads them; leaving them out is harmless.",
+            )
+        ]
+    if lacking:
+        return [
+            Finding(
+                NOTE,
+                f"The file lacks {len(lacking)} batch counters (num_batches_tracked): its norms "
+                f"were frozen.",
+                why="They start at 0, which is harmless; the official log lists them as missed.",
+            )
+        ]
+    return []
+
+
+def _frozen_parts(config: Any, diff: Diff | None) -> list[Finding]:
+    freeze_at = config.backbone.freeze_at
+    if freeze_at < 0:
+        return []
+    parts = ["stem", *(f"stages.{index}" for index in range(min(freeze_at, 4)))]
+    unfilled = [
+        row
+        for row in (diff.rows if diff else ())
+        if row.part in parts and row.status in (MISSING, MISMATCHED) and row.model_key
+    ]
+    where, named = f"HGNetv2.freeze_at: {freeze_at}", ", ".join(parts)
+    if unfilled:
+        return [
+            Finding(
+                WARNING,
+                f"{len(unfilled)} tensors of {named} stay at random and are frozen.",
+                where,
+                "Nothing will ever train them.",
+                "Set HGNetv2.freeze_at=-1.",
+            )
+        ]
+    note = "freeze_at: 0 does not mean that nothing is frozen; -1 does." if not freeze_at else ""
+    return [Finding(NOTE, f"{named} of the backbone is frozen.", where, note)]
+
+
+def _frozen_norms(config: Any, diff: Diff | None) -> list[Finding]:
+    if not config.backbone.freeze_norm:
+        return []
+    unfilled = [
+        row
+        for row in (diff.rows if diff else ())
+        if (row.model_key or "").endswith(_STATISTICS) and row.status != MATCHED
+    ]
+    where = "HGNetv2.freeze_norm: True"
+    if unfilled:
+        return [
+            Finding(
+                WARNING,
+                f"{len(unfilled)} norm statistics are not loaded, and the norms are frozen.",
+                where,
+                "They keep mean 0 and variance 1 for the whole run, which fits no trained layer.",
+                "Load them, or set HGNetv2.freeze_norm=False.",
+            )
+        ]
+    return [
+        Finding(NOTE, "The backbone's norms keep the file's statistics for the whole run.", where)
+    ]
+
+
+def _norm_pattern(config: Any) -> list[Finding]:
+    """Find patterns that mean to leave norms out but do not: `|` splits the whole lookahead."""
+    findings = []
+    for index, group in enumerate(config.optimizer.params):
+        lookahead = re.search(r"\(\?!([^()]*)\)", group.params)
+        means_norms = lookahead and "bn" in lookahead[1]
+        if not means_norms or not re.findall(group.params, _A_NORM_PARAMETER):
+            continue
+        live = not config.backbone.freeze_norm
+        findings.append(
+            Finding(
+                WARNING if live else NOTE,
+                f"The pattern {group.params!r} does not leave out the backbone's norms "
+                f"(...bn.weight matches it)."
+                + ("" if live else " They are frozen, so nothing comes of it."),
+                f"optimizer.params.{index}",
+                "`.*norm|bn` means `.*norm` anywhere, or `bn` right at the start of the name."
+                + (" Norms get this group's weight decay." if live else ""),
+                "Write (?!.*(?:norm|bn))." if live else "",
+            )
+        )
+    return findings
+
+
+def _warm_up(config: Any, total_steps: int | None) -> list[Finding]:
+    warm_up = config.lr_warmup_scheduler
+    duration = warm_up.warmup_duration if warm_up else 0
+    where = f"lr_warmup_scheduler.warmup_duration: {duration}"
+    if not duration or total_steps is None or total_steps >= duration:
+        return []
+    share = total_steps / duration
+    return [
+        Finding(
+            WARNING,
+            f"The warm-up lasts {duration} steps, the run {total_steps}.",
+            where,
+            f"The learning rate never gets beyond {share:.0%} of what is configured.",
+            "Shorten the warm-up (and ema.warmups) for a short run; the quick-run preset does.",
+        )
+    ]
