@@ -23,6 +23,8 @@ from rtdetr_nb.checkpoint.zip_archive import ZipArchive
 from rtdetr_nb.errors import CheckpointError
 
 TABLE_NAME = ".metadata"
+MAXIMUM_PIECES = 10_000
+"""Pieces of one tensor; there is one for each process that took part."""
 _CONVERTER = (
     "Convert it on the machine that wrote it: "
     "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE.pth"
@@ -155,6 +157,8 @@ def _read_entry(
     chunks = attributes.get("chunks")
     if dtype not in ITEM_SIZES or not isinstance(chunks, list):
         _refuse(f"tensor {key!r} is of an unknown sort", _CONVERTER)
+    if len(chunks) > MAXIMUM_PIECES:
+        _refuse(f"tensor {key!r} is in {len(chunks):,} pieces", _CONVERTER)
     pieces = tuple(_read_piece(key, chunk, shape, places) for chunk in chunks)
     if len({piece.offsets for piece in pieces}) != len(pieces) or prod(shape) != sum(
         prod(piece.sizes) for piece in pieces

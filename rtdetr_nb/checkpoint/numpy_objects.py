@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import prod
 
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, Span
-from rtdetr_nb.checkpoint.storage import InlineBytes, Storage, check_size, latin1_bytes
+from rtdetr_nb.checkpoint.storage import InlineBytes, InlineText, Storage, check_size, latin1_bytes
 from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, TensorInfo
 
 MakeStorage = Callable[[Span, int], Storage]
@@ -27,6 +27,7 @@ _RECONSTRUCT = frozenset(f"{core}.multiarray._reconstruct" for core in _CORES)
 _FROM_BUFFER = frozenset(f"{core}.numeric._frombuffer" for core in _CORES)
 _SCALAR = frozenset(f"{core}.multiarray.scalar" for core in _CORES)
 _MAXIMUM_DIMENSIONS = 64
+_LARGEST_SCALAR = 16
 
 
 def read_array(call: Call, path: str, kind: str, make_storage: MakeStorage) -> TensorInfo | None:
@@ -70,8 +71,9 @@ def read_scalar(name: str, arguments: tuple[object, ...]) -> object:
         return None
     element = _read_dtype(arguments[0])
     data = _encoded(arguments[1])
-    if element is None or type(data) is not bytes:
+    if element is None or not isinstance(data, (bytes, str)) or len(data) > _LARGEST_SCALAR:
         return None
+    data = data if isinstance(data, bytes) else latin1_bytes(data)
     code = _SCALAR_FORMATS.get(element[0])
     if code is None or len(data) != ITEM_SIZES[element[0]]:
         return None
@@ -94,16 +96,16 @@ def _read_dtype(value: object) -> tuple[str, bool] | None:
 
 
 def _encoded(value: object) -> object:
-    """Bytes that are spelt as `_codecs.encode(text, 'latin1')`, as protocols before 3 have to."""
+    """Bytes as they are, or the text that stands for them.
+
+    Protocols before 3 have to spell bytes as `_codecs.encode(text, 'latin1')`, Python 2 as text.
+    """
     if type(value) is Call and type(value.function) is Global and type(value.arguments) is tuple:
         path, arguments = value.function.path, value.arguments
         if path == "_codecs.encode" and arguments:
-            text = arguments[0]
-            return latin1_bytes(text) if type(text) is str else text
+            return arguments[0]
         if path == "builtins.bytes" and not arguments:
             return b""
-    if type(value) is str:  # Python 2
-        return latin1_bytes(value)
     return value
 
 
@@ -111,10 +113,11 @@ def _find_bytes(payload: object, nbytes: int, make_storage: MakeStorage) -> Stor
     data = _encoded(payload)
     if type(data) is Span:
         return make_storage(data, nbytes)
-    if type(data) is not bytes:
+    if not isinstance(data, (bytes, str)):
         return None
     check_size(len(data), nbytes)
-    return InlineBytes(data)
+    # Many arrays can share one text, so it is turned into bytes only when it is read.
+    return InlineBytes(data) if isinstance(data, bytes) else InlineText(data)
 
 
 def _fortran_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

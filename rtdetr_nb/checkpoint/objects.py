@@ -19,8 +19,9 @@ from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_DEPTH = 100
 """Levels of nesting that are described; what lies deeper is named but not described."""
-MAXIMUM_ENTRIES = 2_000_000
-"""Entries of the tree, with every shared part counted once for each place it is used in."""
+MAXIMUM_ENTRIES = 1_000_000
+"""Entries of the tree, with every shared part counted once for each place it is used in, and with
+one more for every 64 characters of their names. A checkpoint of 3,600 tensors has about 10,000."""
 REPEATED_SIZE = 1_000
 """Entries of a part without tensors that is described once and only referred to after that."""
 
@@ -30,6 +31,7 @@ _SEQUENCES = frozenset({
 })  # fmt: skip
 _TUPLES = frozenset({"builtins.tuple", "torch.Size"})
 _RECONSTRUCTOR = "copyreg._reconstructor"
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _MODULE_FIELDS = ("_parameters", "_buffers", "_modules")
 
 
@@ -65,19 +67,15 @@ class TreeBuilder:
             CheckpointError: A tensor lies outside of its storage, or shared parts make the whole
                 larger than any checkpoint.
         """
-        self._entries += 1
-        if self._entries > MAXIMUM_ENTRIES:
-            raise CheckpointError(
-                f"It unfolds to more than {MAXIMUM_ENTRIES:,} entries, as files do that are made "
-                "to exhaust memory. Do not trust where it comes from."
-            )
-        if node is None or type(node) in (str, int, float, bool, bytes):
+        self._spend(1)
+        if type(node) in _SCALARS:
             return node
         known = self._known.get(id(node))
         if known is not None:
             return self._repeat(*known)
         if depth > MAXIMUM_DEPTH:
             return Opaque("nested too deeply")
+        self._spend(0, len(path))
         self._known[id(node)] = (Opaque(f"the same as {path or 'the whole'}"), 1, False, path)
         entries, tensors = self._entries, self._tensors
         result = self._describe(node, path, depth, kind)
@@ -85,11 +83,20 @@ class TreeBuilder:
         self._known[id(node)] = (result, size, has_tensors, path)
         return result
 
+    def _spend(self, entries: int, characters: int = 0) -> None:
+        """Count entries, and the characters of their names, before they are made."""
+        self._entries += entries + characters // 64
+        if self._entries > MAXIMUM_ENTRIES:
+            raise CheckpointError(
+                f"It unfolds to more than {MAXIMUM_ENTRIES:,} entries, as files do that are made "
+                "to exhaust memory. Do not trust where it comes from."
+            )
+
     def _repeat(self, result: object, size: int, has_tensors: bool, path: str) -> object:
         """Use a part again; a large one without tensors is only referred to."""
         if size > REPEATED_SIZE and not has_tensors:
             return Opaque(f"the same as {path}")
-        self._entries += size - 1
+        self._spend(size - 1)
         self._tensors += has_tensors
         return result
 
@@ -113,7 +120,7 @@ class TreeBuilder:
         if type(node) is Call:
             return self._describe_call(node, path, depth, kind)
         if type(node) is Global:
-            return Opaque(node.path)
+            return self._name_only(node)
         if type(node) is PersistentId:
             return self._describe_reference(node, path, depth)
         if type(node) is Span:
@@ -130,6 +137,9 @@ class TreeBuilder:
                 described = self.build(key.value, join_path(path, label), depth + 1)
                 value = self.build(value, join_path(path, label), depth + 1)
                 entries[label] = (described, value)
+            elif type(value) in _SCALARS:
+                self._spend(1)
+                entries[key] = value
             else:
                 entries[key] = self.build(value, join_path(path, key), depth + 1, kind)
         return entries
@@ -139,11 +149,15 @@ class TreeBuilder:
         if type(value) is tuple and len(value) == 4 and value[0] == "module":
             return self.build(value[1], path, depth + 1)
         if type(value) is tuple and len(value) > 1 and type(value[1]) is Global:
-            return Opaque(value[1].path)
+            return self._name_only(value[1])
         raise CheckpointError(
             "It was saved with pickle protocol 0, which loses where the values of the tensors are, "
             "so that torch cannot load it either. Save it again with another protocol."
         )
+
+    def _name_only(self, node: Global) -> Opaque:
+        self._spend(0, len(node.path))
+        return Opaque(node.path)
 
     def _describe_call(self, call: Call, path: str, depth: int, kind: str) -> object:
         function, arguments = call.function, call.arguments
@@ -171,21 +185,21 @@ class TreeBuilder:
         fields = _module_fields(call.state)
         if fields is not None and type(function) is Global:
             return self._describe_module(function, fields, call.state, path, depth)
-        plain = _read_plain(name, arguments)
+        plain = self._read_plain(name, arguments)
         return self._opaque(call, path, depth) if plain is None else plain
 
     def _describe_dict(self, call: Call, path: str, depth: int) -> object:
         """A subclass of dict as a plain dict; its own attributes (`_metadata`) are left out."""
-        merged: dict[object, object] = {}
         assert type(call.arguments) is tuple
-        for argument in call.arguments:
-            if type(argument) is dict:
-                merged.update(argument)
-            elif type(argument) is list:
-                for pair in argument:
-                    if type(pair) in (list, tuple) and len(pair) == 2:
-                        key = pair[0] if type(pair[0]) in (str, int) else IdentityKey(pair[0])
-                        merged[key] = pair[1]
+        merged: dict[object, object] = {}
+        first = next((part for part in call.arguments if type(part) in (dict, list)), None)
+        if isinstance(first, dict):
+            merged.update(first)
+        elif isinstance(first, list):  # OrderedDict([(key, value), ...]) of Python 2
+            for pair in first:
+                if isinstance(pair, (list, tuple)) and len(pair) == 2:
+                    key = pair[0] if type(pair[0]) is str else IdentityKey(pair[0])
+                    merged[key] = pair[1]
         merged.update(call.items or {})
         return self._entries_of(merged, path, depth)
 
@@ -211,7 +225,8 @@ class TreeBuilder:
         """
         parameters, buffers, children = fields
         assert type(state) is dict
-        passing = _names(state.get("_non_persistent_buffers_set"))
+        self._spend(len(buffers))
+        passing = self._names(state.get("_non_persistent_buffers_set"))
         kept = {name: value for name, value in buffers.items() if name not in passing}
         tensors = {
             **self._entries_of(parameters, path, depth, "parameter"),
@@ -226,9 +241,34 @@ class TreeBuilder:
         self.modules[path] = ModuleInfo(path, function.path, attributes)
         return tensors
 
+    def _names(self, value: object) -> frozenset[str]:
+        """The texts in a set, however the pickle spells the set."""
+        if type(value) is not Call:
+            return frozenset()
+        elements = list(value.elements or ())
+        if type(value.arguments) is tuple and value.arguments:
+            elements += _iterable(value.arguments[0])
+        self._spend(len(elements))
+        return frozenset(element for element in elements if type(element) is str)
+
+    def _read_plain(self, name: str, arguments: tuple[object, ...]) -> object:
+        """Calls whose result is a plain value; None for any other."""
+        first = arguments[0] if arguments else b""
+        if name == "_codecs.encode" and type(first) is str:
+            self._spend(0, len(first))
+            return latin1_bytes(first)
+        if name in ("builtins.bytearray", "builtins.bytes"):
+            return first if type(first) is bytes else None
+        if name == "builtins.complex" and len(arguments) == 2:
+            imaginary = arguments[1]
+            if type(first) is float and type(imaginary) is float:
+                return complex(first, imaginary)
+        return read_scalar(name, arguments)
+
     def _opaque(self, call: Call, path: str, depth: int) -> Opaque:
         function = call.function
         name = function.path if type(function) is Global else "the result of a call"
+        self._spend(0, len(name))
         arguments = call.arguments if type(call.arguments) is tuple else (call.arguments,)
         if name == _RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
             name, arguments = arguments[0].path, arguments[2:]
@@ -262,16 +302,6 @@ def _iterable(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else ()
 
 
-def _names(value: object) -> frozenset[str]:
-    """The texts in a set, however the pickle spells the set."""
-    if type(value) is not Call:
-        return frozenset()
-    elements = list(value.elements or ())
-    if type(value.arguments) is tuple and value.arguments:
-        elements += _iterable(value.arguments[0])
-    return frozenset(element for element in elements if type(element) is str)
-
-
 def _module_fields(state: object) -> tuple[Mapping[object, object], ...] | None:
     """The parameters, buffers and submodules of a state, if it is the state of an nn.Module."""
     if type(state) is not dict or not all(field in state for field in _MODULE_FIELDS):
@@ -285,17 +315,3 @@ def _module_fields(state: object) -> tuple[Mapping[object, object], ...] | None:
             return None
         fields.append(value)
     return tuple(fields)
-
-
-def _read_plain(name: str, arguments: tuple[object, ...]) -> object:
-    """Calls whose result is a plain value; None for any other."""
-    if name == "_codecs.encode" and len(arguments) == 2 and type(arguments[0]) is str:
-        return latin1_bytes(arguments[0])
-    if name in ("builtins.bytearray", "builtins.bytes"):
-        first = arguments[0] if arguments else b""
-        return first if type(first) is bytes else None
-    if name == "builtins.complex" and len(arguments) == 2:
-        real, imaginary = arguments
-        if type(real) is float and type(imaginary) is float:
-            return complex(real, imaginary)
-    return read_scalar(name, arguments)

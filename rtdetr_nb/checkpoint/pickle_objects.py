@@ -8,16 +8,19 @@ _PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 class Global:
     """A class or function that the pickle names: two strings, never looked up."""
 
-    __slots__ = ("module", "name", "path")
+    __slots__ = ("module", "name")
 
     def __init__(self, module: str, name: str) -> None:
         self.module = module
         self.name = name
-        self.path = f"{_PYTHON2_MODULES.get(module, module)}.{name}"
-        """Both joined, e.g. `torch._utils._rebuild_tensor_v2`; built-in modules by their new name.
 
-        Protocols before 3 spell `builtins` as Python 2 did.
+    @property
+    def path(self) -> str:
+        """Both joined, e.g. `torch._utils._rebuild_tensor_v2`.
+
+        Protocols before 3 spell `builtins` as Python 2 did; here it has its present name.
         """
+        return f"{_PYTHON2_MODULES.get(self.module, self.module)}.{self.name}"
 
     def __repr__(self) -> str:
         return f"Global({self.path})"

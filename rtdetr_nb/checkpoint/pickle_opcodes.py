@@ -280,7 +280,14 @@ def _frozenset(reader: PickleReader) -> None:
 
 
 def _get(reader: PickleReader) -> None:
-    reader.stack.append(reader.memo[_number(reader, reader.read_line())])
+    reader.stack.append(reader.memo[_memo_index(reader)])
+
+
+def _memo_index(reader: PickleReader) -> int:
+    index = _number(reader, reader.read_line())
+    if not 0 <= index < 1 << 32:  # long integers can be made that all share one hash
+        reader.refuse("a reference in it is too large")
+    return index
 
 
 def _binget(reader: PickleReader) -> None:
@@ -292,7 +299,7 @@ def _long_binget(reader: PickleReader) -> None:
 
 
 def _put(reader: PickleReader) -> None:
-    reader.memo[_number(reader, reader.read_line())] = reader.stack[-1]
+    reader.memo[_memo_index(reader)] = reader.stack[-1]
 
 
 def _binput(reader: PickleReader) -> None:

@@ -27,6 +27,9 @@ MAXIMUM_LINE = 1 << 14
 INLINE_LIMIT = 1 << 14
 """Bytes of the longest text or byte string that is kept; a longer one becomes a `Span`."""
 
+MAXIMUM_NAME = 1_000
+"""Characters of the name of a class or of its module."""
+
 _PLAIN_KEYS = frozenset({str, float, bool, bytes, type(None)})
 _LARGEST_KEY = 1 << 63
 
@@ -79,11 +82,13 @@ class PickleReader:
                 self.refuse("it ends without a result")
             return self.stack.pop()
         except KeyError:
+            if self.position >= self._size:
+                self.refuse_truncated()
             self.refuse("it uses an instruction or a reference that does not exist")
         except IndexError:
             self.refuse("an instruction finds nothing to work on")
         except struct.error:
-            self.refuse("it breaks off")
+            self.refuse_truncated()
         except ValueError:
             self.refuse("a number in it is none")
         raise CheckpointError(
@@ -98,15 +103,23 @@ class PickleReader:
             f"{reason}. Copy, download or save it again."
         ) from None
 
+    def refuse_truncated(self, announced: int = 0) -> NoReturn:
+        """Give up because the stream ends in the middle of something of `announced` bytes."""
+        what = f"announces {announced:,} bytes, more than there are" if announced else "breaks off"
+        raise CheckpointError(
+            f"Its description of the contents (a pickle) {what}, near byte {self.position:,}: the "
+            "file is truncated. Copy, download or save it again."
+        ) from None
+
     # What the opcodes of pickle_opcodes.py share.
 
     def read_exactly(self, size: int) -> bytes:
         """Read `size` bytes; a size that the stream does not have is refused first."""
         if size > INLINE_LIMIT and size > self._size - self.position:
-            self.refuse(f"it announces {size:,} bytes, more than there are")
+            self.refuse_truncated(size)
         data = self.read(size)
         if len(data) != size:
-            self.refuse("it breaks off")
+            self.refuse_truncated()
         return data
 
     def read_payload(self, size: int, is_text: bool) -> str | bytes | Span:
@@ -116,7 +129,7 @@ class PickleReader:
             return decode_text(data) if is_text else data
         start = self.position
         if size > self._size - start:
-            self.refuse(f"it announces {size:,} bytes, more than there are")
+            self.refuse_truncated(size)
         self._stream.seek(start + size)
         return Span(start, size, is_text)
 
@@ -137,6 +150,8 @@ class PickleReader:
         """The record of a class or function; one for each name."""
         found = self._globals.get((module, name))
         if found is None:
+            if len(module) > MAXIMUM_NAME or len(name) > MAXIMUM_NAME:
+                self.refuse("the name of a class in it is too long")
             found = self._globals[module, name] = Global(module, name)
         return found
 

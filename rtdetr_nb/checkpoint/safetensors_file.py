@@ -12,8 +12,9 @@ from rtdetr_nb.checkpoint.storage import FileSpan, SourceFile, read_exactly
 from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, Listing, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
-MAXIMUM_HEADER_SIZE = 100_000_000
-"""Bytes of the table, as the format limits them."""
+MAXIMUM_HEADER_SIZE = 1 << 23
+"""Bytes of the table: 8 MiB are about 80,000 tensors. The format allows more, but parsed JSON takes
+many times its size in memory."""
 METADATA_KEY = "__metadata__"
 
 _DTYPES = {

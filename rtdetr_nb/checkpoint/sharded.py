@@ -11,7 +11,8 @@ from rtdetr_nb.checkpoint.storage import SourceFile, read_exactly
 from rtdetr_nb.checkpoint.tensor_info import Listing, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
-MAXIMUM_INDEX_SIZE = 1 << 26
+MAXIMUM_INDEX_SIZE = 1 << 23
+"""Bytes of the index: 8 MiB are about 80,000 tensors."""
 MAXIMUM_SHARDS = 1_000
 
 

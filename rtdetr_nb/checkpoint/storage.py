@@ -205,6 +205,22 @@ class InlineBytes:
         return bytearray(self.data[start:stop])
 
 
+@dataclass(frozen=True, slots=True)
+class InlineText:
+    """A small storage that was pickled as text, one character a byte; see `Latin1Span`."""
+
+    text: str
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return len(self.text)
+
+    def read(self, files: OpenFiles, start: int, stop: int) -> bytearray:
+        """Turn the characters from `start` up to `stop` into bytes."""
+        return bytearray(latin1_bytes(self.text[start:stop]))
+
+
 def payload_storage(source: SourceFile, start: int, span: Span, nbytes: int) -> Storage:
     """The storage of an array inside of a pickle.
 

@@ -15,7 +15,8 @@ FindStorage = Callable[[str, int], Storage]
 """Gives the storage of a key, which has to have at least so many bytes."""
 
 MAXIMUM_DIMENSIONS = 64
-MAXIMUM_BYTES = 1 << 62
+LARGEST_SIZE = 1 << 48
+"""Elements of the largest tensor; more than any disk holds."""
 
 STORAGE_DTYPES = {
     "DoubleStorage": "float64",
@@ -93,18 +94,23 @@ def _read_view(
     if len(arguments) < 4 or type(arguments[0]) is not PersistentId:
         return None
     reference = read_reference(arguments[0].value)
-    shape, stride = _sizes(arguments[2]), _sizes(arguments[3])
-    offset = arguments[1]
-    if reference is None or shape is None or stride is None or type(offset) is not int:
+    if reference is None:
         return None
     dtype = reference.dtype
     if name.endswith("_v3") and len(arguments) > 6 and type(arguments[6]) is Global:
         dtype = arguments[6].name
     if dtype is None or dtype not in ITEM_SIZES:
         return None
-    unit = 1 if reference.dtype is None else ITEM_SIZES[reference.dtype]
     item_size = ITEM_SIZES[dtype]
-    _check_view(path, shape, stride, offset, reference.available * unit // item_size)
+    unit = 1 if reference.dtype is None else item_size
+    offset, shape, stride = arguments[1], _sizes(arguments[2]), _sizes(arguments[3])
+    numel = reference.available * unit // item_size
+    if type(offset) is not int or not _is_inside(shape, stride, offset, numel):
+        view = f"shape {list(shape)}, strides {list(stride)}"
+        raise CheckpointError(
+            f"Its tensor {path!r} ({view[:200]}) does not lie inside of its storage of {numel:,} "
+            "elements. The file is damaged or was tampered with; copy or download it again."
+        )
     return TensorInfo(
         path,
         shape,
@@ -142,6 +148,11 @@ def read_reference(value: object) -> StorageReference | None:
     _, storage_type, key, _, numel, *view = value
     if type(storage_type) is not Global or type(key) is not str or type(numel) is not int:
         return None
+    if numel >= LARGEST_SIZE:
+        raise CheckpointError(
+            f"It refers to a storage of {numel:,} elements, more than any disk holds. The file is "
+            "damaged or was tampered with; copy or download it again."
+        )
     name = storage_type.name
     if name not in STORAGE_DTYPES and name not in _BYTE_STORAGES:
         return None
@@ -156,15 +167,26 @@ def read_reference(value: object) -> StorageReference | None:
     return StorageReference(key, STORAGE_DTYPES.get(name), numel, first, available)
 
 
-def _sizes(value: object) -> tuple[int, ...] | None:
-    """Sizes or strides, which may be wrapped in a `torch.Size`."""
-    if type(value) is Call and type(value.arguments) is tuple and len(value.arguments) == 1:
+def _sizes(value: object) -> tuple[int, ...]:
+    """Sizes or strides, which may be wrapped in a `torch.Size`; (-1,) if they are none."""
+    if isinstance(value, Call) and isinstance(value.arguments, tuple) and len(value.arguments) == 1:
         value = value.arguments[0]
-    if type(value) is list:
-        value = tuple(value)
-    if type(value) is not tuple or any(type(size) is not int for size in value):
-        return None
-    return value
+    if not isinstance(value, (tuple, list)) or len(value) > MAXIMUM_DIMENSIONS:
+        return (-1,)
+    if any(type(size) is not int or size >= LARGEST_SIZE for size in value):
+        return (-1,)
+    return tuple(value)
+
+
+def _is_inside(shape: tuple[int, ...], stride: tuple[int, ...], offset: int, numel: int) -> bool:
+    """Whether a tensor lies inside of its storage of `numel` elements."""
+    if len(shape) != len(stride) or min((offset, numel, *shape, *stride)) < 0:
+        return False
+    if 0 in shape:
+        return True
+    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    # Strides of zero make more of the storage than it has; beyond all measure it is a trap.
+    return last < numel and prod(shape) < LARGEST_SIZE
 
 
 def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -175,26 +197,3 @@ def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
         stride.append(step)
         step *= max(size, 1)
     return tuple(reversed(stride))
-
-
-def _check_view(
-    path: str, shape: tuple[int, ...], stride: tuple[int, ...], offset: int, numel: int
-) -> None:
-    """Refuse a tensor that does not lie inside of its storage of `numel` elements."""
-    valid = (
-        len(shape) == len(stride) <= MAXIMUM_DIMENSIONS
-        and offset >= 0
-        and numel >= 0
-        and all(size >= 0 for size in shape)
-        and all(step >= 0 for step in stride)
-        and prod(shape) < MAXIMUM_BYTES // 16
-    )
-    if valid and 0 not in shape:
-        last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-        valid = last < numel
-    if not valid:
-        raise CheckpointError(
-            f"Its tensor {path!r} (shape {list(shape)}, strides {list(stride)}, start {offset}) "
-            f"does not lie inside of its storage of {numel:,} elements. The file is damaged or was "
-            "tampered with; copy or download it again."
-        )

@@ -13,6 +13,9 @@ from rtdetr_nb.checkpoint.tree import list_tensors
 from rtdetr_nb.checkpoint.zip_archive import STORED, ArchivedStorage, ZipArchive
 from rtdetr_nb.errors import CheckpointError
 
+MAXIMUM_PICKLE_SIZE = 1 << 31
+"""Bytes of the description of the contents, which may hold whole arrays of numpy."""
+
 _BYTE_ORDERS = {b"little": False, b"big": True}
 
 
@@ -54,6 +57,11 @@ class TorchZipReader:
     def read_tree(self) -> object:
         """Read everything but the bytes of the tensors."""
         name = f"{self._root}/data.pkl"
+        if self._archive.records[name].size > MAXIMUM_PICKLE_SIZE:
+            raise CheckpointError(
+                f"Its description of the contents takes {self._archive.records[name].size:,} "
+                "bytes, more than that of any checkpoint. Do not trust where it comes from."
+            )
         with self._archive.open(name, self._file) as stream:
             node = PickleReader(stream, self._archive.records[name].size).load()
         return self.builder.build(node)

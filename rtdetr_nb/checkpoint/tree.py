@@ -6,10 +6,16 @@ from dataclasses import replace
 
 from rtdetr_nb.checkpoint.tensor_info import Opaque, TensorInfo
 
+LONGEST_KEY = 200
+"""Characters of a key; what is longer is shortened in paths."""
+
 
 def join_path(path: str, key: object) -> str:
     """The dotted path of the entry `key` of what stands at `path`."""
-    return f"{path}.{key}" if path else str(key)
+    name = key if type(key) is str else repr(key)
+    if len(name) > LONGEST_KEY:
+        name = f"{name[: LONGEST_KEY - 3]}..."
+    return f"{path}.{name}" if path else name
 
 
 def list_tensors(tree: object) -> dict[str, TensorInfo]:

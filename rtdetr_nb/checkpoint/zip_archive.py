@@ -22,8 +22,8 @@ from rtdetr_nb.errors import CheckpointError
 LOCAL_SIGNATURE = b"PK\x03\x04"
 STORED, DEFLATED = 0, 8
 
-MAXIMUM_DIRECTORY_SIZE = 1 << 26
-"""Bytes of the table of contents; 64 MiB is about half a million records."""
+MAXIMUM_DIRECTORY_SIZE = 1 << 24
+"""Bytes of the table of contents; 16 MiB is more than 200,000 records."""
 MAXIMUM_INFLATED_SIZE = 1 << 26
 """Bytes that one compressed record may grow to. torch.save compresses nothing."""
 
