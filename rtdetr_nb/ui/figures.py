@@ -1,0 +1,161 @@
+"""Figures as matplotlib objects, drawn without pyplot: nothing global, nothing left open.
+
+Grounds are transparent and lines mid-grey or coloured, so that a figure reads on a light page as on
+a dark one.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+# Told apart in both themes and by readers who see red and green alike (Okabe and Ito, 2008).
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+_GREY = "#7f7f7f"
+_SMOOTHING_SPAN = 9  # steps
+
+
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
+    """A figure of that size in inches and its axes, an array (rows, columns)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        _make_neutral(ax)
+    return figure, axes
+
+
+def loss_figure(histories: Mapping[str, Any]) -> Figure:
+    """Total loss over the steps of several runs, raw and smoothed.
+
+    Args:
+        histories: label -> DataFrame as `Run.history` gives it.
+    """
+    figure, axes = new_figure(7.5, 3.6)
+    ax = axes[0, 0]
+    for (label, history), color in zip(histories.items(), COLORS, strict=False):
+        steps, loss = history.index.to_numpy(), history["loss"].to_numpy(dtype=float)
+        ax.plot(steps, loss, color=color, alpha=0.3, linewidth=1)
+        ax.plot(steps, smooth(loss), color=color, linewidth=2, label=label)
+    ax.set_xlabel("step (optimizer update)")
+    ax.set_ylabel("total loss")
+    if histories:
+        legend = ax.legend(frameon=False, labelcolor=_GREY)
+        legend.set_title(f"thick: mean over {_SMOOTHING_SPAN} steps", {"size": "small"})
+        legend.get_title().set_color(_GREY)
+    return figure
+
+
+def smooth(values: np.ndarray, span: int = _SMOOTHING_SPAN) -> np.ndarray:
+    """Mean over the last `span` values, or as many as there are: (N,) to (N,)."""
+    if len(values) == 0:
+        return values
+    total = np.cumsum(np.concatenate([[0.0], values]))
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - span, 0)
+    return (total[end] - total[start]) / (end - start)
+
+
+def accuracy_figure(
+    loaded: Mapping[str, float], random: Mapping[str, Sequence[float]], chance: float
+) -> Figure:
+    """Probe accuracy by class: the loaded weights beside random ones.
+
+    Args:
+        loaded: class name -> accuracy in 0..1; the first entry is the whole.
+        random: the same for random weights, one value for each seed: bars show the mean, whiskers
+            the smallest and the largest.
+        chance: accuracy of always guessing the most frequent class.
+    """
+    figure, axes = new_figure(7.5, 3.2)
+    ax = axes[0, 0]
+    names = list(loaded)
+    position = np.arange(len(names))
+    ax.bar(position - 0.2, [loaded[n] for n in names], 0.38, color=COLORS[0], label="loaded")
+    means = np.array([np.mean(random[n]) for n in names])
+    spread = np.array([[means[i] - min(random[n]), max(random[n]) - means[i]]
+                       for i, n in enumerate(names)]).T  # fmt: skip
+    ax.bar(position + 0.2, means, 0.38, color=COLORS[1], label="random")
+    ax.errorbar(position + 0.2, means, spread, fmt="none", ecolor=_GREY, capsize=2, linewidth=1)
+    ax.axhline(chance, color=_GREY, linewidth=1, linestyle=":", label="most frequent class")
+    ax.set_xticks(position, names, rotation=35, ha="right")
+    ax.set_ylim(0, 1.02)
+    ax.set_ylabel("accuracy on held-out pictures")
+    ax.legend(frameon=False, labelcolor=_GREY, ncols=3, loc="upper center",
+              bbox_to_anchor=(0.5, 1.16))  # fmt: skip
+    return figure
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes to draw on a picture.
+
+    Attributes:
+        boxes_xyxy: (N, 4) in pixels of the picture.
+        names: N class names.
+        scores: N scores in 0..1, or None for ground truth.
+    """
+
+    boxes_xyxy: np.ndarray
+    names: Sequence[str]
+    scores: Sequence[float] | None = None
+
+
+def pictures_figure(images: Sequence[np.ndarray], rows: Mapping[str, Sequence[Boxes]]) -> Figure:
+    """The same pictures once for each kind of boxes: ground truth, one model, another model.
+
+    Args:
+        images: (H, W, 3) uint8.
+        rows: label -> boxes for each picture.
+    """
+    width = 2.3
+    figure, axes = new_figure(width * len(images), width * len(rows) + 0.3, len(images), len(rows))
+    for row, ((label, boxes), color) in enumerate(zip(rows.items(), COLORS, strict=False)):
+        for column, image in enumerate(images):
+            ax = axes[row, column]
+            ax.imshow(image, aspect="equal")
+            ax.set_xticks([])
+            ax.set_yticks([])
+            _draw_boxes(ax, boxes[column], color)
+        axes[row, 0].set_ylabel(label)
+    return figure
+
+
+def to_png(figure: Figure, dpi: int = 110) -> bytes:
+    """The figure as a PNG picture with a transparent ground."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, transparent=True)
+    return buffer.getvalue()
+
+
+def to_data_uri(figure: Figure, dpi: int = 110) -> str:
+    """The figure as the `src` of an <img>: the page needs no other file."""
+    return "data:image/png;base64," + base64.b64encode(to_png(figure, dpi)).decode("ascii")
+
+
+def _draw_boxes(ax: Axes, boxes: Boxes, color: str) -> None:
+    for index, (x1, y1, x2, y2) in enumerate(np.asarray(boxes.boxes_xyxy)):
+        ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=color, linewidth=1.5))
+        text = boxes.names[index]
+        if boxes.scores is not None:
+            text += f" {boxes.scores[index]:.2f}"
+        ax.text(x1, y1, text, fontsize=6, color="white", va="bottom", clip_on=True,
+                bbox={"facecolor": color, "edgecolor": "none", "pad": 1})  # fmt: skip
+
+
+def _make_neutral(ax: Axes) -> None:
+    ax.patch.set_alpha(0)
+    ax.tick_params(colors=_GREY)
+    ax.xaxis.label.set_color(_GREY)
+    ax.yaxis.label.set_color(_GREY)
+    for side, spine in ax.spines.items():
+        spine.set_color(_GREY)
+        spine.set_visible(side in ("left", "bottom"))
