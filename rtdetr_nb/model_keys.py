@@ -99,7 +99,7 @@ def backbone_keys(
         # The stem is part 0, stage n is part n + 1: `freeze_at` counts exactly these.
         frozen = index <= freeze_at
         for key, info in _under(prefix + name, entries):
-            table[key] = replace(info, trainable=info.trainable and not frozen)
+            table[key] = replace(info, trainable=False) if frozen and info.trainable else info
     return table
 
 

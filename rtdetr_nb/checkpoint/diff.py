@@ -249,7 +249,7 @@ def block_of(model_key: str) -> str:
 
 
 def _official_origins(candidate: Candidate, table: Mapping[str, KeyInfo]) -> dict[str, Origin]:
-    origins = {BACKBONE + o.name: replace(o, name=BACKBONE + o.name) for o in candidate.origins}
+    origins = {BACKBONE + origin.name: origin for origin in candidate.origins}
     if candidate.root != candidate.prefix and candidate.checkpoint is not None:
         for key in table:
             beside = candidate.root + key

@@ -1,0 +1,83 @@
+"""What the official `-t` would print for a file, known before the training machine is booked."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import Any
+
+from rtdetr_nb.checkpoint.official_rules import OfficialError, OfficialMatch, match_officially
+from rtdetr_nb.model_keys import ModelConfig, model_keys
+
+# Everything that torch.load and the official lookups raise on files that users have.
+_READING_ERRORS = (
+    pickle.UnpicklingError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+
+
+@dataclass(frozen=True)
+class OfficialPrediction:
+    """The outcome of the official loader.
+
+    Attributes:
+        exception: name of the exception that would end the training, or None.
+        message: its message.
+        source: the state dict that is taken ("model" or "ema.module"), if it comes to that.
+        match: what happens to each tensor, if it comes to that.
+    """
+
+    exception: str | None
+    message: str = ""
+    source: str = ""
+    match: OfficialMatch | None = None
+
+    @property
+    def log_line(self) -> str | None:
+        """The line that is printed on success, whatever was loaded."""
+        return None if self.match is None else self.match.log_line
+
+    def __str__(self) -> str:
+        if self.match is not None:
+            return self.match.log_line
+        return f"{self.exception}: {self.message}"
+
+
+def predict_official(path: str | PathLike[str], config: ModelConfig) -> OfficialPrediction:
+    """Predict what the official loader does with a file, its exceptions included.
+
+    The file is read by `torch.load(weights_only=True)`, which is what the official code does with
+    torch 2.6 and newer: the answer holds for the torch that is installed here. Nothing in the file
+    is executed, but the whole file is read into memory.
+
+    Args:
+        path: any file.
+        config: the configuration of the model to be tuned.
+    """
+    import torch
+
+    try:
+        state = torch.load(fspath(path), map_location="cpu", weights_only=True)
+        source, params = _state_dict_of(state)
+        shapes = {key: info.shape for key, info in model_keys(config).items()}
+        match = match_officially(shapes, params)
+    except OfficialError as error:
+        return OfficialPrediction(error.kind, error.message)
+    except _READING_ERRORS as error:
+        return OfficialPrediction(type(error).__name__, str(error))
+    return OfficialPrediction(None, source=source, match=match)
+
+
+def _state_dict_of(state: Any) -> tuple[str, Mapping[Any, Any]]:
+    """Look up what the official code looks up, with the same operators on the same objects."""
+    if "ema" in state:
+        return "ema.module", state["ema"]["module"]
+    return "model", state["model"]
