@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAXIMUM_EXPANSION = 8
 """Bytes that may be read for each byte of the file (or, of a small file, of 64 MiB)."""
+MAXIMUM_TENSOR_BYTES = 1 << 32
+"""Bytes of one tensor."""
 _SMALL_FILE = 1 << 26
 
 
@@ -31,24 +33,38 @@ def carrier_dtype(dtype: str) -> str:
 
 
 def check_expansion(tensors: Iterable[TensorInfo], file_size: int) -> None:
-    """Refuse to read tensors that together are far larger than the file they are in.
+    """Refuse to read tensors that are far larger than the file they are in.
 
-    A few stored numbers can be repeated (strides of zero) or shared until no memory is left.
+    A few stored numbers can be repeated (strides of zero) or shared until no memory is left, and
+    few can be spread over a large storage.
+
+    Args:
+        tensors: All that is to be read at once.
+        file_size: Bytes of all files of the checkpoint.
 
     Raises:
-        CheckpointError: Together they are.
+        CheckpointError: Together they are, or one of them is.
     """
     limit = MAXIMUM_EXPANSION * max(file_size, _SMALL_FILE)
     total = 0
     for tensor in tensors:
-        total += tensor.nbytes
-        if total > limit:
+        nbytes = max(tensor.nbytes, _span(tensor) * ITEM_SIZES[tensor.dtype])
+        total += nbytes
+        if nbytes > MAXIMUM_TENSOR_BYTES or total > limit:
             raise CheckpointError(
-                f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} would take "
-                f"{tensor.nbytes:,} bytes, and the tensors asked for more than {limit:,} together, "
-                f"but the file has only {file_size:,}: it repeats the same numbers again and "
-                "again. Choose fewer keys, or do not trust where it comes from."
+                f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} takes {nbytes:,} bytes, "
+                f"and all that were asked for at least {total:,}, but the files have {file_size:,}. "
+                "Few numbers that are repeated or spread so widely are no weights; ask for fewer "
+                "tensors, or do not trust where it comes from."
             )
+
+
+def _span(tensor: TensorInfo) -> int:
+    """Elements of the storage from the first to the last element of the tensor."""
+    if tensor._stride is None or 0 in tensor.shape:
+        return tensor.numel
+    steps = zip(tensor.shape, tensor._stride, strict=True)
+    return 1 + sum((size - 1) * step for size, step in steps)
 
 
 def read_array(tensor: TensorInfo, files: OpenFiles) -> np.ndarray:
@@ -69,13 +85,8 @@ def read_array(tensor: TensorInfo, files: OpenFiles) -> np.ndarray:
         return np.empty(tensor.shape, dtype)
     item_size = ITEM_SIZES[tensor.dtype]
     stride = tensor._stride
-    span = (
-        tensor.numel
-        if stride is None
-        else 1 + sum((size - 1) * step for size, step in zip(tensor.shape, stride, strict=True))
-    )
     start = tensor._offset * item_size
-    data = tensor._storage.read(files, start, start + span * item_size)
+    data = tensor._storage.read(files, start, start + _span(tensor) * item_size)
     stored = np.frombuffer(data, dtype.newbyteorder(">" if tensor._big_endian else "<"))
     if stride is None:
         array = stored.reshape(tensor.shape)

@@ -19,6 +19,8 @@ from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_DEPTH = 100
 """Levels of nesting that are described; what lies deeper is named but not described."""
+LONGEST_PATH = 2_000
+"""Characters of a dotted path that is described further."""
 MAXIMUM_ENTRIES = 1_000_000
 """Entries of the tree, with every shared part counted once for each place it is used in, and with
 one more for every 64 characters of their names. A checkpoint of 3,600 tensors has about 10,000."""
@@ -73,7 +75,7 @@ class TreeBuilder:
         known = self._known.get(id(node))
         if known is not None:
             return self._repeat(*known)
-        if depth > MAXIMUM_DEPTH:
+        if depth > MAXIMUM_DEPTH or len(path) > LONGEST_PATH:
             return Opaque("nested too deeply")
         self._spend(0, len(path))
         self._known[id(node)] = (Opaque(f"the same as {path or 'the whole'}"), 1, False, path)

@@ -98,6 +98,10 @@ class Checkpoint:
             check_expansion(wanted, sum(file.stat().st_size for file in self.files))
             with OpenFiles() as files:
                 return {tensor.key: read_array(tensor, files) for tensor in wanted}
+        except MemoryError as error:
+            raise CheckpointError(
+                f"{self.path}: the tensors asked for do not fit into memory. Ask for fewer at once."
+            ) from error
         except (CheckpointError, OSError) as error:
             raise CheckpointError(f"{self.path}: {error}") from error
 

@@ -13,6 +13,8 @@ from typing import BinaryIO, Protocol
 from rtdetr_nb.checkpoint.pickle_objects import Span
 from rtdetr_nb.errors import CheckpointError
 
+MAXIMUM_INFLATED_TOTAL = 1 << 30
+"""Bytes of compressed records that are unpacked for one reading."""
 _BUFFER_SIZE = 1 << 18
 
 
@@ -59,6 +61,7 @@ class OpenFiles:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._files: dict[SourceFile, BinaryIO] = {}
+        self._inflated = 0
 
     def __enter__(self) -> OpenFiles:
         return self
@@ -77,6 +80,20 @@ class OpenFiles:
         if file is None:
             file = self._files[source] = self._stack.enter_context(source.open())
         return file
+
+    def count_inflated(self, size: int) -> None:
+        """Count bytes that were compressed; a tiny file must not keep the machine busy for hours.
+
+        Raises:
+            CheckpointError: There are more than any compressed checkpoint has.
+        """
+        self._inflated += size
+        if self._inflated > MAXIMUM_INFLATED_TOTAL:
+            raise CheckpointError(
+                "It is compressed, and what was asked for takes more than "
+                f"{MAXIMUM_INFLATED_TOTAL:,} bytes when unpacked. torch.save never compresses: "
+                "load it with the program that wrote it and save it again with torch.save."
+            )
 
     def read(self, source: SourceFile, start: int, stop: int) -> bytearray:
         """Read the bytes from `start` up to `stop` of a file."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
 from rtdetr_nb.checkpoint.tensor_info import Opaque, TensorInfo
+from rtdetr_nb.errors import CheckpointError
 
 LONGEST_KEY = 200
 """Characters of a key; what is longer is shortened in paths."""
+MAXIMUM_CHARACTERS = 1 << 26
+"""Characters of all paths of tensors together; 3,600 tensors have about 200,000."""
 
 
 def join_path(path: str, key: object) -> str:
@@ -19,27 +24,57 @@ def join_path(path: str, key: object) -> str:
 
 
 def list_tensors(tree: object) -> dict[str, TensorInfo]:
-    """List the tensors of a tree in the order of the file, under their dotted paths."""
+    """List the tensors of a tree in the order of the file, under their dotted paths.
+
+    Raises:
+        CheckpointError: The paths are longer than those of any checkpoint.
+    """
+    if type(tree) is TensorInfo:
+        return {"": tree}
     tensors: dict[str, TensorInfo] = {}
-    pending: list[tuple[str, object]] = [("", tree)]
-    while pending:
-        path, node = pending.pop()
-        if type(node) is TensorInfo:
-            key = path
-            repeat = 2
-            while key in tensors:  # {"a.b": x, "a": {"b": y}}
-                key = f"{path}~{repeat}"
-                repeat += 1
-            tensors[key] = node if node.key == key else replace(node, key=key)
-            continue
-        if isinstance(node, Opaque):
-            parts = [*enumerate(node.arguments), *node.attributes.items()]
-            parts += [*node.items.items(), *enumerate(node.elements)]
-        elif type(node) is dict:
-            parts = [*node.items()]
-        elif type(node) in (list, tuple):
-            parts = [*enumerate(node)]  # pyright: ignore[reportArgumentType]
+    repeats: dict[str, int] = {}
+    characters = 0
+    levels = [("", iter(_entries(tree)))]
+    while levels:
+        path, entries = levels[-1]
+        for key, value in entries:
+            if type(value) is TensorInfo:
+                name = _unused(join_path(path, key), tensors, repeats)
+                tensors[name] = value if value.key == name else replace(value, key=name)
+                characters += len(name)
+                if characters > MAXIMUM_CHARACTERS:
+                    raise CheckpointError(
+                        "The names of its tensors are longer than those of any checkpoint, as in "
+                        "files that are made to exhaust memory. Do not trust where it comes from."
+                    )
+            elif type(value) in _CONTAINERS:
+                levels.append((join_path(path, key), iter(_entries(value))))
+                break
         else:
-            continue
-        pending.extend((join_path(path, key), value) for key, value in reversed(parts))
+            levels.pop()
     return tensors
+
+
+_CONTAINERS = (dict, list, tuple, Opaque)
+
+
+def _entries(node: object) -> Iterable[tuple[object, object]]:
+    if isinstance(node, Opaque):
+        return chain(
+            enumerate(node.arguments),
+            node.attributes.items(),
+            node.items.items(),
+            enumerate(node.elements),
+        )
+    if isinstance(node, dict):
+        return node.items()
+    return enumerate(node) if isinstance(node, (list, tuple)) else ()
+
+
+def _unused(path: str, tensors: dict[str, TensorInfo], repeats: dict[str, int]) -> str:
+    """`path`, or with a number if it is taken: {"a.b": x, "a": {"b": y}} gives `a.b`, `a.b~2`."""
+    name = path
+    while name in tensors:
+        repeats[path] = repeats.get(path, 1) + 1
+        name = f"{path}~{repeats[path]}"
+    return name

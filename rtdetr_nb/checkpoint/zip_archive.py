@@ -36,6 +36,8 @@ _LONGEST_COMMENT = 0xFFFF
 _ENCRYPTED_FLAGS = 0x1 | 0x20 | 0x40 | 0x2000
 _SIZES_FOLLOW_FLAG = 0x8
 _CHUNK = 1 << 20
+_SMALL = 1 << 23
+"""Bytes of a record that is read at once; reading opcodes from memory is much faster."""
 
 _DAMAGED = "Copy or download it again; if it stays so, do not trust where it comes from."
 
@@ -91,12 +93,16 @@ class ZipArchive:
             file: The archive's file, open.
 
         Returns:
-            A stream over the record; the record itself is not in memory unless it is compressed.
+            A stream over the record; a large one is not in memory unless it is compressed.
         """
         record = self.records[name]
         start = self.data_start(name, file)
         if record.method == DEFLATED:
             data = self._inflate(record, read_exactly(file, start, start + record.stored_size))
+            self.check(record, zlib.crc32(data))
+            return io.BytesIO(data)
+        if record.size <= _SMALL:
+            data = bytes(read_exactly(file, start, start + record.size))
             self.check(record, zlib.crc32(data))
             return io.BytesIO(data)
         region = FileRegion(file, start, record.size)
@@ -138,6 +144,7 @@ class ZipArchive:
         )
         begin = self.start + record.header_start + _check_local_header(record, bytes(header))
         if record.method == DEFLATED:
+            files.count_inflated(record.size)
             packed = files.read(self.source, begin, begin + record.stored_size)
             data = self._inflate(record, packed)
             self.check(record, zlib.crc32(data))
