@@ -52,10 +52,10 @@ def check_expansion(tensors: Iterable[TensorInfo], file_size: int) -> None:
         total += nbytes
         if nbytes > MAXIMUM_TENSOR_BYTES or total > limit:
             raise CheckpointError(
-                f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} takes {nbytes:,} bytes, "
-                f"and all that were asked for at least {total:,}, but the files have {file_size:,}. "
-                "Few numbers that are repeated or spread so widely are no weights; ask for fewer "
-                "tensors, or do not trust where it comes from."
+                f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} takes {nbytes:,} "
+                f"bytes, and all that were asked for at least {total:,}, but the files have "
+                f"{file_size:,}. Few numbers that are repeated or spread so widely are no weights; "
+                "ask for fewer tensors, or do not trust where it comes from."
             )
 
 

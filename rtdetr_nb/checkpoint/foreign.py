@@ -44,6 +44,12 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
 )  # fmt: skip
 
 
+_TAR_MEMBERS = frozenset({b"sys_info", b"pickle", b"tensors", b"storages"})
+_WEIGHT_SUFFIXES = frozenset({
+    ".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pdparams", ".pkl", ".tar",
+})  # fmt: skip
+
+
 def refuse_path(path: Path) -> None:
     """Refuse what is no regular file or folder, before anything tries to read it.
 
@@ -76,11 +82,6 @@ def _nearby(path: Path) -> str:
     if not names:
         return "Check the path."
     return f"Its folder has: {_shortened(names)}."
-
-
-_WEIGHT_SUFFIXES = frozenset({
-    ".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pdparams", ".pkl", ".tar",
-})  # fmt: skip
 
 
 def refuse_folder(path: Path) -> CheckpointError:
@@ -127,6 +128,11 @@ def refuse_contents(path: Path, head: bytes, size: int) -> CheckpointError:
         )
     if head.startswith(b"version https://git-lfs"):
         return _lfs_pointer(head)
+    if head[257:262] == b"ustar" and head[:100].rstrip(b"\0") in _TAR_MEMBERS:
+        return CheckpointError(
+            "It is a file of torch.save from before torch 0.1.10. Load it with torch 1.x and save "
+            "it again."
+        )
     for offset, signature, what, remedy in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return CheckpointError(f"It {what}, not a checkpoint. {remedy}")
@@ -144,6 +150,49 @@ def refuse_contents(path: Path, head: bytes, size: int) -> CheckpointError:
         f"It is no checkpoint of a known sort: it begins with the bytes {head[:8].hex(' ')}. Known "
         "are files of torch.save, safetensors, TorchScript and Paddle, indexes of sharded "
         "checkpoints, and folders of torch.distributed.checkpoint."
+    )
+
+
+def refuse_zip(names: list[str]) -> CheckpointError:
+    """The error for a zip file that is none of torch.
+
+    Args:
+        names: The names of its records.
+    """
+    inner = [name.partition("/")[2] for name in names]
+    weights = [name for name in names if Path(name).suffix in _WEIGHT_SUFFIXES]
+    if all(name.endswith(".npy") for name in names):
+        return CheckpointError(
+            "It is a file of numpy.savez, not a checkpoint. Save its arrays as safetensors "
+            "(safetensors.numpy.save_file) and open that."
+        )
+    if "archive_format" in inner or "models/model.json" in inner:
+        return CheckpointError(
+            "It is a program of torch.export, not a checkpoint. Choose the checkpoint that it was "
+            "exported from."
+        )
+    if "model.weights.h5" in names:
+        return CheckpointError(
+            "It is a model of Keras. Export its weights as safetensors or with torch.save."
+        )
+    if "model.json" in inner and any(name.startswith("tensors/") for name in inner):
+        return CheckpointError(
+            "It is a TorchScript archive from before torch 1.4. Load it with torch.jit.load and "
+            "save its state_dict() with torch.save."
+        )
+    if weights:
+        return CheckpointError(
+            f"It is a zip archive with other files in it: {_shortened(weights)}. Unzip it and open "
+            "the checkpoint that is inside."
+        )
+    if any(name in ("version", "byteorder") or name.startswith("data/") for name in inner):
+        return CheckpointError(
+            "It is a file of torch.save without its description (data.pkl), because saving was "
+            "interrupted. Use an earlier checkpoint, or save it again."
+        )
+    return CheckpointError(
+        f"It is a zip file, but not one of torch.save: it holds {_shortened(names, 4)}. Choose the "
+        "file that holds the weights."
     )
 
 

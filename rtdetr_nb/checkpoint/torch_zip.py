@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
+from rtdetr_nb.checkpoint.foreign import refuse_zip
 from rtdetr_nb.checkpoint.objects import TreeBuilder
 from rtdetr_nb.checkpoint.pickle_objects import Span
 from rtdetr_nb.checkpoint.pickle_reader import PickleReader
@@ -116,7 +117,4 @@ def _find_root(archive: ZipArchive) -> str:
             "It is a zip file with a data.pkl, but not laid out as torch.save does it: either it "
             "was packed again by hand, or it holds two checkpoints. Save it again with torch.save."
         )
-    raise CheckpointError(
-        "It is a zip file, but not one of torch.save: it holds no data.pkl. If it is a checkpoint "
-        "that was zipped, unzip it; if it comes from torch.save, saving was interrupted."
-    )
+    raise refuse_zip(list(archive.records))
