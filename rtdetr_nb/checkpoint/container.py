@@ -43,13 +43,14 @@ def _list_file(path: Path, may_be_index: bool = False) -> Listing:
         head = bytes(read_exactly(file, 0, min(source.size, HEAD_SIZE)))
     if head.startswith(LOCAL_SIGNATURE):
         return list_torch_zip(source)
-    if head.startswith((_PICKLE_START, _TEXT_LEGACY_START)):
-        return _list_pickle(source)
+    # Before pickles: the first byte is a part of a size here, and may be that of a pickle.
     if head[8:9] == b"{":
         from rtdetr_nb.checkpoint.safetensors_file import is_safetensors, list_safetensors
 
         if is_safetensors(head):
             return list_safetensors(source)
+    if head.startswith((_PICKLE_START, _TEXT_LEGACY_START)):
+        return _list_pickle(source)
     if may_be_index and head.lstrip()[:1] == b"{":
         from rtdetr_nb.checkpoint.sharded import list_index
 
