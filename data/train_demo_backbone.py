@@ -1,9 +1,10 @@
 """Train the demo backbone and write it in the layout of a distillation trainer's export.
 
-An HGNetv2-L learns dense labels on pictures that `rtdetr_nb.datasets.shapes` draws as it goes, none
-of them in the sample of `data/shapes`. On each of the three maps that a detector uses, an adapter
-(a 1x1 convolution, as distillation trainers put between student and teacher) feeds a head that says
-for every cell which class it belongs to and where that object's box ends:
+An HGNetv2-L learns on pictures that `rtdetr_nb.datasets.shapes` draws as it goes, none of them in
+the sample of `data/shapes`. On each of the three maps that a detector uses stands an adapter (a 1x1
+convolution, as distillation trainers put between student and teacher). Its output feeds two heads:
+one names the object in each true box, the other says for every cell whether it is on an object and
+where that object's box ends:
 
     python data/train_demo_backbone.py --output data/demo_backbone_mmdet.pth
 
@@ -26,13 +27,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
-from torchvision.ops import complete_box_iou_loss
+from torchvision.ops import complete_box_iou_loss, roi_align
 
-from rtdetr_nb.datasets.shapes import CLASS_NAMES, JPEG_QUALITY, draw_picture
+from rtdetr_nb.datasets.shapes import CLASS_NAMES, JPEG_QUALITY, MIN_DIAMETER, draw_picture
 from rtdetr_nb.model.hgnetv2 import HGNetv2
 
 log = logging.getLogger("train_demo_backbone")
 STRIDES = (8, 16, 32)
+BINS = 2  # a box is pooled to so many rows and columns
 # The first number of a picture's seed. The sample's seeds are (0, split, index).
 TRAINING_SEED, HELD_OUT_SEED = 71_001, 71_002
 
@@ -42,23 +44,41 @@ class Settings:
     """What is written into the file's `meta`.
 
     The first `small_share` of the steps sees `batch_size` pictures of `small_side` pixels, the rest
-    as many pixels in fewer pictures of `large_side`, nearer to how the backbone is used.
+    as many pixels in fewer pictures of `large_side`, nearer to how the backbone is used. The first
+    `easy_share` sees no shape below `easy_diameter`: names are hard to learn from small ones.
     """
 
-    steps: int = 1500
+    steps: int = 1200
     batch_size: int = 24
     small_side: int = 96
     large_side: int = 192
-    small_share: float = 0.8
+    small_share: float = 0.85
+    easy_share: float = 0.4
+    easy_diameter: float = 30.0
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
-    warmup_steps: int = 60
+    warmup_steps: int = 40
     adapter_channels: int = 128
     held_out_side: int = 256
     seed: int = 0
 
 
-class DenseLabeller(nn.Module):
+@dataclass(frozen=True)
+class MapOutput:
+    """What the heads say at one stride, for a batch of B pictures with N objects in all.
+
+    Attributes:
+        class_logits: (N, classes), one row for each true box.
+        cell_logits: (B, cells), whether a cell is on an object.
+        cell_boxes: (B, cells, 4), the box of that object, xyxy in pixels.
+    """
+
+    class_logits: Tensor
+    cell_logits: Tensor
+    cell_boxes: Tensor
+
+
+class Labeller(nn.Module):
     """Backbone, adapters and heads; the heads are thrown away after the training."""
 
     def __init__(self, adapter_channels: int) -> None:
@@ -67,26 +87,30 @@ class DenseLabeller(nn.Module):
         self.adapters = nn.ModuleList(
             nn.Conv2d(channels, adapter_channels, 1) for channels in self.backbone.out_channels
         )
-        self.heads = nn.ModuleList(
-            nn.Conv2d(adapter_channels, 1 + len(CLASS_NAMES) + 4, 1) for _ in STRIDES
+        self.class_heads = nn.ModuleList(
+            nn.Linear(adapter_channels * BINS * BINS, len(CLASS_NAMES)) for _ in STRIDES
         )
+        self.cell_heads = nn.ModuleList(nn.Conv2d(adapter_channels, 1 + 4, 1) for _ in STRIDES)
 
-    def forward(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Map (B, 3, H, W) to (logits, boxes) for each stride s.
+    def forward(self, images: Tensor, boxes_xyxy: list[Tensor]) -> list[MapOutput]:
+        """Images (B, 3, H, W) and their true boxes in pixels to one output for each stride."""
+        adapted = [
+            F.relu(adapter(x))
+            for adapter, x in zip(self.adapters, self.backbone(images), strict=True)
+        ]
+        heads = zip(adapted, self.class_heads, self.cell_heads, STRIDES, strict=True)
+        return [_head_output(*head, boxes_xyxy) for head in heads]
 
-        Logits are (B, H/s * W/s, 1 + classes), the ground first. Boxes are (B, H/s * W/s, 4), xyxy
-        in pixels.
-        """
-        outputs = []
-        maps = self.backbone(images)
-        for x, adapter, head, stride in zip(maps, self.adapters, self.heads, STRIDES, strict=True):
-            y = head(F.relu(adapter(x))).flatten(2).transpose(1, 2)  # (B, cells, 1 + classes + 4)
-            logits, distances = y.split([1 + len(CLASS_NAMES), 4], dim=-1)
-            distances = distances.clamp(-4.0, 4.0).exp() * stride  # to the four sides, in pixels
-            centres = cell_centres(x.shape[-2:], stride)
-            boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
-            outputs.append((logits, boxes))
-        return outputs
+
+def _head_output(
+    x: Tensor, class_head: nn.Module, cell_head: nn.Module, stride: int, boxes_xyxy: list[Tensor]
+) -> MapOutput:
+    pooled = roi_align(x.contiguous(), boxes_xyxy, BINS, 1.0 / stride, aligned=True)
+    cells = cell_head(x).flatten(2).transpose(1, 2)  # (B, cells, 1 + 4)
+    distances = cells[..., 1:].clamp(-4.0, 4.0).exp() * stride  # to the four sides, in pixels
+    centres = cell_centres(x.shape[-2:], stride)
+    boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
+    return MapOutput(class_head(pooled.flatten(1)), cells[..., 0], boxes)
 
 
 def cell_centres(size_hw: torch.Size, stride: int) -> Tensor:
@@ -112,11 +136,13 @@ def assign_cells(boxes: Tensor, side: int, stride: int) -> Tensor:
     return owner
 
 
-def draw_sample(seed: tuple[int, ...], side: int) -> tuple[Tensor, Tensor, Tensor]:
+def draw_sample(
+    seed: tuple[int, ...], side: int, min_diameter: float = MIN_DIAMETER
+) -> tuple[Tensor, Tensor, Tensor]:
     """One picture as the sample's look after resizing: (3, side, side) in 0..1, boxes, labels."""
     scale = np.random.default_rng((*seed, 1)).uniform(1.0, 1.5)
     drawn_side = round(side * scale)
-    picture = draw_picture(seed, size_hw=(drawn_side, drawn_side))
+    picture = draw_picture(seed, (drawn_side, drawn_side), min_diameter)
     buffer = io.BytesIO()
     Image.fromarray(picture.image).save(buffer, "JPEG", quality=JPEG_QUALITY)
     image = Image.open(buffer).resize((side, side), Image.Resampling.BILINEAR)
@@ -125,22 +151,41 @@ def draw_sample(seed: tuple[int, ...], side: int) -> tuple[Tensor, Tensor, Tenso
     return pixels, boxes, torch.from_numpy(picture.labels)
 
 
-Batch = tuple[Tensor, list[Tensor], list[Tensor], list[Tensor]]
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and what the heads should say.
+
+    Attributes:
+        images: (B, 3, side, side) in 0..1.
+        boxes_xyxy: for each picture (N, 4), in pixels.
+        labels: (N,), of all pictures together.
+        cell_boxes: for each stride (B, cells, 4), the box of the object that a cell is on.
+        cell_positive: for each stride (B, cells), whether it is on one.
+    """
+
+    images: Tensor
+    boxes_xyxy: list[Tensor]
+    labels: Tensor
+    cell_boxes: list[Tensor]
+    cell_positive: list[Tensor]
 
 
 class Batches(IterableDataset[Batch]):
-    """The batches of steps `first` and on: images, and per stride labels, boxes and positives."""
+    """The batches of steps `first` and on."""
 
     def __init__(self, settings: Settings, first: int) -> None:
         super().__init__()
         self.settings, self.first = settings, first
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield this worker's share, in the order of the steps."""
+        """Yield them in the order of the steps."""
         torch.set_num_threads(1)
         for step in range(self.first, self.settings.steps):
             side, count = batch_shape(self.settings, step)
-            yield make_batch([(TRAINING_SEED, step, index) for index in range(count)], side)
+            easy = step < self.settings.easy_share * self.settings.steps
+            min_diameter = self.settings.easy_diameter if easy else MIN_DIAMETER
+            seeds = [(TRAINING_SEED, step, index) for index in range(count)]
+            yield make_batch(seeds, side, min_diameter)
 
 
 def batch_shape(settings: Settings, step: int) -> tuple[int, int]:
@@ -151,40 +196,42 @@ def batch_shape(settings: Settings, step: int) -> tuple[int, int]:
     return settings.large_side, max(int(settings.batch_size / area_ratio), 1)
 
 
-def make_batch(seeds: list[tuple[int, ...]], side: int) -> Batch:
-    """Draw pictures and lay their labels out on the cells of each stride.
-
-    Returns:
-        images (B, 3, side, side), and for each stride: labels (B, cells) with 0 for the ground,
-        boxes (B, cells, 4) of the object that a cell belongs to, and which cells have one.
-    """
-    samples = [draw_sample(seed, side) for seed in seeds]
-    labels, boxes, positives = [], [], []
+def make_batch(
+    seeds: list[tuple[int, ...]], side: int, min_diameter: float = MIN_DIAMETER
+) -> Batch:
+    """Draw pictures and lay their boxes out on the cells of each stride."""
+    images, boxes_xyxy, labels = zip(
+        *(draw_sample(seed, side, min_diameter) for seed in seeds), strict=True
+    )
+    # One row more, which the index -1 of the ground picks.
+    padded = [F.pad(boxes, (0, 0, 0, 1)) for boxes in boxes_xyxy]
+    cell_boxes, cell_positive = [], []
     for stride in STRIDES:
-        owners = torch.stack([assign_cells(sample[1], side, stride) for sample in samples])
-        # One row more, which the index -1 of the ground picks.
-        rows = [F.pad(sample[1], (0, 0, 0, 1)) for sample in samples]
-        classes = [F.pad(sample[2] + 1, (0, 1)) for sample in samples]
-        boxes.append(torch.stack([row[owner] for row, owner in zip(rows, owners, strict=True)]))
-        labels.append(torch.stack([row[owner] for row, owner in zip(classes, owners, strict=True)]))
-        positives.append(owners >= 0)
-    return torch.stack([sample[0] for sample in samples]), labels, boxes, positives
+        owners = [assign_cells(boxes, side, stride) for boxes in boxes_xyxy]
+        rows = [row[owner] for row, owner in zip(padded, owners, strict=True)]
+        cell_boxes.append(torch.stack(rows))
+        cell_positive.append(torch.stack(owners) >= 0)
+    return Batch(
+        torch.stack(images), list(boxes_xyxy), torch.cat(labels), cell_boxes, cell_positive
+    )
 
 
-def dense_loss(outputs: list[tuple[Tensor, Tensor]], batch: Batch) -> Tensor:
-    """Classification (ground and objects weigh the same) plus box overlap, over the strides."""
-    total = torch.zeros(())
-    for (logits, boxes), labels, wanted, positive in zip(outputs, *batch[1:], strict=True):
-        entropy = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        objects, ground = entropy[positive.flatten()], entropy[~positive.flatten()]
-        total = total + objects.mean() + ground.mean()
-        total = total + complete_box_iou_loss(boxes[positive], wanted[positive], reduction="mean")
-    return total / len(STRIDES)
+def batch_loss(outputs: list[MapOutput], batch: Batch) -> Tensor:
+    """Names, whether a cell is on an object, and box overlap; the mean over the strides."""
+    losses = []
+    for output, boxes, positive in zip(outputs, batch.cell_boxes, batch.cell_positive, strict=True):
+        losses.append(F.cross_entropy(output.class_logits, batch.labels))
+        losses.append(
+            F.binary_cross_entropy_with_logits(output.cell_logits, positive.to(torch.float32))
+        )
+        found, wanted = output.cell_boxes[positive], boxes[positive]
+        losses.append(0.5 * complete_box_iou_loss(found, wanted, reduction="mean"))
+    return torch.stack(losses).sum() / len(STRIDES)
 
 
 @torch.inference_mode()
-def held_out_accuracy(model: DenseLabeller, side: int, count: int = 64) -> list[float]:
-    """Share of unseen objects whose class wins at the cell of their centre, for each stride.
+def held_out_accuracy(model: Labeller, side: int, count: int = 64) -> list[float]:
+    """Share of unseen objects that the class head of each stride names rightly.
 
     The last figure is for the mean of the three strides' log-probabilities.
     """
@@ -192,10 +239,7 @@ def held_out_accuracy(model: DenseLabeller, side: int, count: int = 64) -> list[
     right, total = np.zeros(len(STRIDES) + 1), 0
     for index in range(count):
         image, boxes, labels = draw_sample((HELD_OUT_SEED, index), side)
-        votes = []
-        for (logits, _), stride in zip(model(image[None]), STRIDES, strict=True):
-            column, row = ((boxes[:, :2] + boxes[:, 2:]) / 2 / stride).long().unbind(dim=1)
-            votes.append(logits[0, row * (side // stride) + column, 1:].log_softmax(dim=-1))
+        votes = [o.class_logits.log_softmax(dim=-1) for o in model(image[None], [boxes])]
         votes.append(torch.stack(votes).mean(dim=0))
         right += [int((vote.argmax(dim=-1) == labels).sum()) for vote in votes]
         total += len(labels)
@@ -222,7 +266,7 @@ def build_optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
 def train(settings: Settings, state_path: Path, report_every: int = 100) -> dict[str, Any]:
     """Train, or go on from the state file; return the state at the end."""
     torch.manual_seed(settings.seed)
-    model = DenseLabeller(settings.adapter_channels).to(memory_format=torch.channels_last)
+    model = Labeller(settings.adapter_channels).to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, settings)
     first, seconds = 0, 0.0
     state: dict[str, Any] = {}
@@ -238,7 +282,9 @@ def train(settings: Settings, state_path: Path, report_every: int = 100) -> dict
     for step, batch in enumerate(loader, start=first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
-        loss = dense_loss(model(batch[0].contiguous(memory_format=torch.channels_last)), batch)
+        images = batch.images.contiguous(memory_format=torch.channels_last)
+        outputs = model(images, batch.boxes_xyxy)
+        loss = batch_loss(outputs, batch)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -246,8 +292,17 @@ def train(settings: Settings, state_path: Path, report_every: int = 100) -> dict
         losses.append(loss.item())
         done = step + 1
         if done % 10 == 0:
-            spent = time.monotonic() - started
-            log.info("step %d/%d  loss %.3f  %.0f s", done, settings.steps, losses[-1], spent)
+            right = outputs[1].class_logits.argmax(dim=-1) == batch.labels
+            log.info(
+                "step %d/%d  loss %.3f  right at stride 16: %.0f %%  %.0f s",
+                *(
+                    done,
+                    settings.steps,
+                    float(np.mean(losses[-10:])),
+                    100 * float(right.float().mean()),
+                ),
+                time.monotonic() - started,
+            )
         if done % report_every == 0 or done == settings.steps:
             accuracy = held_out_accuracy(model, settings.held_out_side)
             log.info("held-out accuracy by stride and joint: %s", np.round(accuracy, 3))

@@ -61,13 +61,19 @@ class Picture:
         return np.bincount(self.owners[self.owners >= 0], minlength=len(self.labels))
 
 
-def draw_picture(seed: int | Sequence[int], size_hw: tuple[int, int] | None = None) -> Picture:
+def draw_picture(
+    seed: int | Sequence[int],
+    size_hw: tuple[int, int] | None = None,
+    min_diameter: float = MIN_DIAMETER,
+) -> Picture:
     """Draw the picture of a seed.
 
     Args:
         seed: a non-negative integer, or several (data set, split, index); equal seeds give equal
             pictures, bit for bit.
         size_hw: height and width in pixels; by default drawn between 256 and 400.
+        min_diameter: of the smallest shapes, in pixels; the largest have three quarters of the
+            picture's shorter side, at most 200.
     """
     rng = np.random.default_rng(seed)
     height, width = size_hw or tuple(rng.integers(MIN_SIDE, MAX_SIDE + 1, 2).tolist())
@@ -77,7 +83,7 @@ def draw_picture(seed: int | Sequence[int], size_hw: tuple[int, int] | None = No
     wanted = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, MAX_OBJECTS + 1))
     for _ in range(wanted):
         label = int(rng.integers(len(CLASS_NAMES)))
-        if _place(rng, canvas, owners, label, index=len(labels)):
+        if _place(rng, canvas, owners, label, len(labels), min_diameter):
             labels.append(label)
     noise = rng.random((height, width, 1), np.float32) - 0.5
     canvas = canvas + noise * rng.uniform(0.0, 24.0)
@@ -137,13 +143,18 @@ def _write_images(folder: Path, seed: tuple[int, ...], count: int) -> dict[str, 
 
 
 def _place(
-    rng: np.random.Generator, canvas: Floats, owners: NDArray[np.int16], label: int, index: int
+    rng: np.random.Generator,
+    canvas: Floats,
+    owners: NDArray[np.int16],
+    label: int,
+    index: int,
+    min_diameter: float,
 ) -> bool:
     """Draw one object into `canvas` and `owners`; False when no free place was found."""
     height, width = owners.shape
     largest = min(MAX_DIAMETER, 0.75 * min(height, width))
     for _ in range(PLACING_TRIALS):
-        radius = 0.5 * float(np.exp(rng.uniform(np.log(MIN_DIAMETER), np.log(largest))))
+        radius = 0.5 * float(np.exp(rng.uniform(np.log(min_diameter), np.log(largest))))
         coverage, rows, columns = _coverage(rng, label, radius, height, width)
         drawn = coverage > 0.5
         # The stretch of a silhouette keeps its area.

@@ -1,0 +1,156 @@
+"""Data sets and loaders as configured."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader
+
+from rtdetr_nb.config import Config
+from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.datasets.collate import Batch, BatchCollate
+from rtdetr_nb.datasets.sampler import EpochSampler
+from rtdetr_nb.datasets.transforms import build_transforms
+from rtdetr_nb.errors import ConfigError, DatasetError
+from rtdetr_nb.schema import DataLoaderConfig
+
+Split = Literal["train", "val"]
+
+
+class DetectionLoader(DataLoader[Any]):
+    """Batches of one epoch, from wherever in it `set_position` says.
+
+    A batch is images (B, 3, H, W) float32 in 0..1, and a list of B targets as `CocoDetection` makes
+    them and the transforms leave them: in training with `boxes` as cxcywh fractions of the image.
+    `len` counts the batches of a whole epoch.
+    """
+
+    dataset: CocoDetection  # type: ignore[assignment]  # narrower than the base class says
+
+    def __init__(
+        self,
+        dataset: CocoDetection,
+        sampler: EpochSampler,
+        batch_size: int,
+        drop_last: bool,
+        collate: BatchCollate,
+        num_workers: int,
+    ) -> None:
+        self.epoch_sampler = sampler
+        self.images_per_batch = batch_size
+        super().__init__(
+            dataset,
+            # The stubs know samplers of plain indices only.
+            batch_sampler=BatchSampler(sampler, batch_size, drop_last),  # type: ignore[arg-type]
+            collate_fn=collate,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            # Workers draw their base seed from here, not from the generator of the training.
+            generator=torch.Generator().manual_seed(collate.seed),
+        )
+
+    def set_position(self, epoch: int, batch: int = 0) -> None:
+        """What the next iteration yields: that epoch, without its first `batch` batches."""
+        self.epoch_sampler.set_position(epoch, batch * self.images_per_batch)
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # a plain iterator is enough
+        """Yield batches.
+
+        Raises:
+            DatasetError: a picture or annotation cannot be used.
+        """
+        try:
+            yield from super().__iter__()
+        except (DatasetError, ConfigError) as error:
+            raise _without_traceback(error) from error
+
+
+def _without_traceback(error: DatasetError | ConfigError) -> DatasetError | ConfigError:
+    """A worker sends its whole traceback as the message; the sentence for the user is its end."""
+    kind = type(error)
+    return kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip())
+
+
+def build_dataset(config: Config, split: Split, *, seed: int = 0) -> CocoDetection:
+    """The data set of `train_dataloader` or `val_dataloader`.
+
+    Raises:
+        DatasetError: files, folder or categories cannot be used.
+        ConfigError: a transform, or the kind of data set, is not known.
+    """
+    section = _section(config, split).dataset
+    if section.type != "CocoDetection" or section.return_masks:
+        raise ConfigError(
+            f"{split}_dataloader.dataset is {section.type} with return_masks: "
+            f"{section.return_masks}; expected CocoDetection with return_masks: False."
+        )
+    return CocoDetection(
+        section.img_folder,
+        section.ann_file,
+        transforms=build_transforms(section.transforms.ops, section.transforms.policy),
+        remap_mscoco_category=config.remap_mscoco_category,
+        num_classes=config.num_classes,
+        seed=seed,
+    )
+
+
+def build_dataloader(
+    config: Config,
+    split: Split,
+    *,
+    seed: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int | None = None,
+) -> DetectionLoader:
+    """The loader of `train_dataloader` or `val_dataloader` for one process.
+
+    Args:
+        config: configuration.
+        split: which of the two.
+        seed: keys the order and all augmentation.
+        rank: this process, 0 .. world_size - 1.
+        world_size: number of processes.
+        num_workers: instead of the configured number.
+
+    Raises:
+        DatasetError: as in `build_dataset`; or there are fewer pictures than one batch needs.
+        ConfigError: as in `build_dataset`; or the batch size cannot be used.
+    """
+    section = _section(config, split)
+    dataset = build_dataset(config, split, seed=seed)
+    batch_size = _batch_size(section, split, world_size)
+    sampler = EpochSampler(
+        len(dataset), section.shuffle, seed, rank, world_size, even=split == "train"
+    )
+    if section.drop_last and len(sampler) < batch_size:
+        raise DatasetError(
+            f"{section.dataset.ann_file} lists {len(dataset)} pictures, fewer than one batch over "
+            f"all processes ({batch_size * world_size}), and {split}_dataloader.drop_last is True, "
+            "so an epoch would have no step. Set a smaller total_batch_size, or drop_last: False."
+        )
+    collate = BatchCollate(section.collate_fn.scales, section.collate_fn.stop_epoch, seed)
+    workers = section.num_workers if num_workers is None else num_workers
+    return DetectionLoader(dataset, sampler, batch_size, section.drop_last, collate, workers)
+
+
+def _section(config: Config, split: Split) -> DataLoaderConfig:
+    return {"train": config.train_dataloader, "val": config.val_dataloader}[split]
+
+
+def _batch_size(section: DataLoaderConfig, split: Split, world_size: int) -> int:
+    total, each = section.total_batch_size, section.batch_size
+    if (total is None) == (each is None) or (total or each or 0) < 1:
+        raise ConfigError(
+            f"{split}_dataloader has total_batch_size: {total} and batch_size: {each}; expected "
+            "one of the two, at least 1."
+        )
+    if total is None:
+        return each or 1
+    if total % world_size:
+        raise ConfigError(
+            f"{split}_dataloader.total_batch_size is {total}, which {world_size} processes cannot "
+            "share evenly. Set a multiple of their number."
+        )
+    return total // world_size
