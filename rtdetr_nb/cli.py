@@ -8,6 +8,7 @@ Exit codes: 0 done; 2 wrong usage or an input that cannot be used, with one line
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from rtdetr_nb import __version__, cli_checkpoint, cli_demo, cli_train
 from rtdetr_nb.errors import UserError
@@ -27,8 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the whole usage is what --help is for."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rtdetr-nb",
         description="See how a distilled HGNetv2 checkpoint loads into RT-DETRv2, write its tuning "
         "file, prove it, and watch a short fine-tune.",

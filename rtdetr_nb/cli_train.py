@@ -23,7 +23,7 @@ def add_command(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train or evaluate, with the flags of the official tools/train.py",
-        description="Train RT-DETRv2 or evaluate it, with the flags of the official tools/train.py.",
+        description="Train RT-DETRv2 or evaluate it; flags as in the official tools/train.py.",
     )
     parser.add_argument(
         "-c", "--config", required=True, help="a YAML file, or the name of a shipped configuration"
@@ -94,7 +94,7 @@ def _train(config: "Config", options: argparse.Namespace, folder: "RunFolder") -
             ),
         )
         try:
-            status = _record(training, folder, options.max_steps)
+            status = _record(training, folder, config.print_freq)
         except UserError as error:
             logger.error("%s", error)
             folder.append({"event": "error", "message": str(error), "type": type(error).__name__})
@@ -109,36 +109,66 @@ def _train(config: "Config", options: argparse.Namespace, folder: "RunFolder") -
     return 0
 
 
-def _record(training: "Iterator[Record]", folder: "RunFolder", max_steps: int | None) -> str:
+def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) -> str:
     """Write every record, show the progress, and return the status at the end."""
-    from tqdm import tqdm
-
     status = "finished"
-    bar = None
-    for record in training:
-        folder.append(record)
-        kind = record.get("event")
-        if kind is None:
-            assert bar is not None
-            bar.set_postfix(loss=f"{record['loss']:.3f}", epoch=record["epoch"], refresh=False)
-            bar.update()
-        elif kind == "start":
-            folder.update(**{k: v for k, v in record.items() if k != "event"})
-            bar = tqdm(
-                total=record["total_steps"],
-                initial=record["step"],
-                unit="step",
-                file=sys.stderr,
-                dynamic_ncols=True,
-                mininterval=1.0,
-            )
-        elif kind == "evaluation":
-            logger.info("step %d: AP %s", record["step"], _percent(record["statistics"]["AP"]))
-        elif kind == "stop":
-            status = "stopped"
-    if bar is not None:
-        bar.close()
+    with _Progress(print_freq) as progress:
+        for record in training:
+            folder.append(record)
+            progress.show(record)
+            if record.get("event") == "start":
+                folder.update(**{k: v for k, v in record.items() if k != "event"})
+            if record.get("event") == "stop":
+                status = "stopped"
     return status
+
+
+class _Progress:
+    """A bar with the loss and the time left on a terminal, and a log line now and then."""
+
+    def __init__(self, print_freq: int) -> None:
+        self._print_freq = max(print_freq, 1)
+        self._total = 0
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> "_Progress":
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
+
+        # On a terminal only: elsewhere (`disable=None`) the log lines are what tells the progress.
+        bar = tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=1.0, disable=None)
+        self._bar = self._open.enter_context(bar)
+        if not bar.disable:
+            self._open.enter_context(logging_redirect_tqdm([logging.getLogger("rtdetr_nb")]))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def show(self, record: "Record") -> None:
+        kind = record.get("event")
+        if kind == "start":
+            self._total = record["total_steps"]
+            self._bar.reset(total=self._total)
+            self._bar.update(record["step"])
+        elif kind == "evaluation":
+            logger.info("step %d: AP %s", record["step"], _figure(record["statistics"]["AP"]))
+        elif kind is None:
+            self._show_step(record)
+
+    def _show_step(self, record: "Record") -> None:
+        self._bar.set_postfix(loss=f"{record['loss']:.3f}", epoch=record["epoch"], refresh=False)
+        self._bar.update()
+        if record["step"] % self._print_freq == 0 or self._bar.disable and record["step"] == 1:
+            logger.info(
+                "step %d of %d  epoch %d  loss %.4f  lr %.2e  %.2f s",
+                record["step"],
+                self._total,
+                record["epoch"],
+                record["loss"],
+                record["lr"][-1],
+                record["seconds"],
+            )
 
 
 def _test_only(config: "Config", options: argparse.Namespace) -> int:
@@ -148,14 +178,14 @@ def _test_only(config: "Config", options: argparse.Namespace) -> int:
         raise RunError("--test-only needs weights: give them with -t or -r.")
     result = evaluate_weights(config, tuning=options.tuning, resume=options.resume)
     for name, value in result.statistics.items():
-        print(f"{name:<10} {_percent(value)}")
+        print(f"{name:<10} {_figure(value)}")
     print(f"{result.num_images} images")
     for name, value in result.per_class.items():
-        print(f"AP {name:<20} {_percent(value)}")
+        print(f"AP {name:<20} {_figure(value)}")
     return 0
 
 
-def _percent(value: float | None) -> str:
+def _figure(value: float | None) -> str:
     return "no boxes" if value is None else f"{value:.3f}"
 
 

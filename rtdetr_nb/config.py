@@ -126,7 +126,8 @@ def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of keys.")
     merged: dict[str, Any] = {}
-    for included in content.pop(_INCLUDE, ()):
+    includes = content.pop(_INCLUDE, None) or []
+    for included in [includes] if isinstance(includes, str) else includes:
         base = path.parent / Path(included).expanduser()
         _merge(merged, _read_merged(base, (*including, path)))
     return _merge(merged, content)
@@ -160,20 +161,18 @@ def _apply_override(merged: Any, override: str) -> None:
 
 def _typed(merged: Any, source: str) -> Config:
     settings_names = [f.name for f in fields(schema.Settings)]
-    values: dict[str, Any] = {}
-    top = {}
+    # First, lest a wrong value that is handed down be reported for a section that has no such key.
+    top = {key: value for key, value in merged.items() if key in settings_names}
+    settings = _section(schema.Settings, top, None, source)
+    values = {name: getattr(settings, name) for name in settings_names}
     for key, value in merged.items():
         if key in schema.SECTIONS:
             name, cls = schema.SECTIONS[key]
             if value is not None:
                 values[name] = _section(cls, _with_shared(cls, value, merged), key, source)
-        elif key in settings_names:
-            top[key] = value
-        elif key not in schema.FOREIGN_SECTIONS:
+        elif key not in settings_names and key not in schema.FOREIGN_SECTIONS:
             known = [*settings_names, *schema.SECTIONS]
             raise ConfigError(f"{source}: there is no key {key!r}.{_nearest(key, known)}")
-    settings = _section(schema.Settings, top, None, source)
-    values |= {f.name: getattr(settings, f.name) for f in fields(schema.Settings)}
     config = Config(**values, yaml=merged, source=source)
     _check(config)
     return config
@@ -200,7 +199,7 @@ def _section(cls: type, content: Any, name: str | None, source: str) -> Any:
     try:
         section: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), content))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{source}: in {where}, {_explain(error, cls)}") from error
+        raise ConfigError(f"{source}: in {where}, {_explain(error, cls, content)}") from error
     if cls is schema.OptimizerConfig:
         groups = (
             _section(schema.ParameterGroupConfig, group, f"optimizer.params.{index}", source)
@@ -210,13 +209,25 @@ def _section(cls: type, content: Any, name: str | None, source: str) -> Any:
     return section
 
 
-def _explain(error: OmegaConfBaseException, cls: type) -> str:
+def _explain(error: OmegaConfBaseException, cls: type, content: dict[str, Any]) -> str:
+    if error.key is None and error.full_key is None:
+        return _explain_element(cls, content)
     key = str(error.full_key or error.key)
     if "not in" in str(error):
         owner: Any = error.object_type or cls
         names = [f.name for f in fields(owner)]
         return f"there is no key {key!r}.{_nearest(key.rsplit('.', 1)[-1], names)}"
     return f"key {key!r}: {_first_line(error)}"
+
+
+def _explain_element(cls: type, content: dict[str, Any]) -> str:
+    """Of an element of a list OmegaConf tells neither key nor value: try key by key."""
+    for key, value in content.items():
+        try:
+            OmegaConf.merge(OmegaConf.structured(cls), {key: value})
+        except OmegaConfBaseException:
+            return f"key {key!r}: {value!r} has an element of the wrong type"
+    return "a value has the wrong type"
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from rtdetr_nb.checkpoint.tuning import load_tuning_file
+from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file
 from rtdetr_nb.config import Config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.errors import NonFiniteLossError, TrainingError
@@ -123,7 +123,7 @@ class _Training:
         state, config = self.state, self.config
         yield self._start_record()
         if self.tuning_report is not None:
-            yield {"event": "tuning", "step": state.step, **self.tuning_report.to_dict()}
+            yield {"event": "tuning", "step": state.step, **_tuning_facts(self.tuning_report)}
         evaluated_at = -1
         try:
             while state.epoch < config.epoches and not self._is_over():
@@ -245,6 +245,18 @@ class _Training:
                 "resume with another --output-dir."
             ) from error
         return {"event": "checkpoint", "step": self.state.step, "file": name}
+
+
+def _tuning_facts(report: TuningReport) -> Record:
+    """What a tuning file did, for the record: names in full, except of what was loaded."""
+    return {
+        "file": str(report.path),
+        "source": report.source,
+        "loaded": len(report.loaded),
+        "missed": list(report.missed),
+        "unmatched": list(report.unmatched),
+        "unused": list(report.unused),
+    }
 
 
 def evaluate_state(

@@ -1,0 +1,180 @@
+"""`rtdetr-nb train` as users call it."""
+
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtdetr_nb.cli import main
+from rtdetr_nb.config import Config
+from rtdetr_nb.training.history import events, is_step, read_records
+from rtdetr_nb.training.run import attach_run, start_run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def config_file(small_config: Config, tmp_path: Path) -> Path:
+    path = tmp_path / "small.yml"
+    path.write_text(small_config.to_yaml())
+    return path
+
+
+def losses(folder: Path) -> dict[int, float]:
+    records = read_records(folder / "metrics.jsonl")
+    return {record["step"]: record["loss"] for record in records if is_step(record)}
+
+
+def train(config_file: Path, folder: Path, *flags: object) -> int:
+    flags = tuple(map(str, flags))
+    return main(["train", "-c", str(config_file), "--output-dir", str(folder), *flags])
+
+
+def test_a_run_leaves_what_the_documents_say(config_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert train(config_file, folder, "--max-steps", 5, "-u", "print_freq=2", "eval_freq=1") == 0
+    records = read_records(folder / "metrics.jsonl")
+    steps = [record for record in records if is_step(record)]
+    assert [record["step"] for record in steps] == [1, 2, 3, 4, 5]
+    assert [record["epoch"] for record in steps] == [0, 0, 0, 0, 1]
+    named = {name: value for name, value in steps[0].items() if name.startswith("loss_")}
+    assert math.isclose(sum(named.values()), steps[0]["loss"], rel_tol=1e-5)
+    assert len(steps[0]["lr"]) == 3 and steps[0]["lr"][0] < steps[0]["lr"][1]
+    assert all(record["seconds"] >= record["data_seconds"] >= 0 for record in steps)
+    assert [e["epoch"] for e in events(records, "evaluation")] == [1, 1]
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["status"], run["seed"], run["total_steps"]) == ("finished", 3, 5)
+    log = (folder / "train.log").read_text()
+    assert "step 4 of 5" in log and "number of trainable parameters" in log
+    state = torch.load(folder / "last.pth", weights_only=True)
+    official = {"model", "ema", "optimizer", "lr_scheduler", "lr_warmup_scheduler", "last_epoch"}
+    assert official <= set(state)
+    assert state["last_epoch"] == 0
+    assert state["ema"]["module"].keys() == state["model"].keys()
+
+
+def test_the_same_seed_gives_the_same_losses_to_the_last_digit(
+    config_file: Path, tmp_path: Path
+) -> None:
+    runs = {"a": ["--seed", 1], "b": ["--seed", 1, "-u", "train_dataloader.num_workers=2"]}
+    runs["other"] = ["--seed", 2]
+    for name, flags in runs.items():
+        assert train(config_file, tmp_path / name, "--max-steps", 3, *flags) == 0
+    assert losses(tmp_path / "a") == losses(tmp_path / "b")
+    assert losses(tmp_path / "a")[1] != losses(tmp_path / "other")[1]
+
+
+def test_resuming_within_an_epoch_changes_no_loss(config_file: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train(config_file, whole, "--max-steps", 6) == 0
+    assert train(config_file, parts, "--max-steps", 2) == 0
+    assert train(config_file, parts, "--max-steps", 6, "-r", parts / "last.pth") == 0
+    assert losses(parts) == losses(whole)
+    assert len(losses(whole)) == 6
+
+
+def test_a_loss_that_is_not_finite_is_told_and_keeps_the_last_good_state(
+    config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    code = train(config_file, folder, "-u", "optimizer.lr=1e18", "clip_max_norm=0",
+                 "optimizer.params.0.lr=1e18", "--max-steps", 6)  # fmt: skip
+    assert code == 1
+    captured = capsys.readouterr().err
+    assert "images of the batch: [" in captured and "Traceback" not in captured
+    run = attach_run(folder)
+    assert run.status == "failed" and "At step" in run.error
+    state = torch.load(folder / "last.pth", weights_only=True)
+    assert state["rtdetr_nb"]["step"] == max(losses(folder))
+    values = [v for v in state["model"].values() if v.is_floating_point()]
+    assert not any(v.isnan().any() for v in values)
+
+
+def test_test_only_prints_the_figures_of_the_run(
+    config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert train(config_file, folder, "--max-steps", 1) == 0
+    recorded = events(read_records(folder / "metrics.jsonl"), "evaluation")[-1]["statistics"]
+    capsys.readouterr()
+    assert train(config_file, tmp_path / "test", "--test-only", "-r", folder / "last.pth") == 0
+    printed = capsys.readouterr().out
+    for name, value in recorded.items():
+        assert f"{name:<10} {'no boxes' if value is None else format(value, '.3f')}" in printed
+    assert "4 images" in printed
+    assert train(config_file, tmp_path / "test", "--test-only") == 2
+    assert "--test-only needs weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["-t", "a.pth", "-r", "b.pth"], "not allowed with argument"),
+        (["-t", "a.pth"], "a.pth"),
+        (["-r", "a.pth"], "There is no file a.pth to resume from"),
+        (["-u", "HGNetv2.freez_at=1"], "Did you mean 'freeze_at'"),
+        (["-d", "cuda:9"], "The device 'cuda:9' cannot be used"),
+        (["--max-steps", "0"], "0 is not a positive number"),
+        (["-u", "train_dataloader.dataset.ann_file=nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    config_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: Sequence[str],
+    message: str,
+) -> None:
+    try:
+        code = train(config_file, tmp_path / "run", *flags)
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    captured = capsys.readouterr().err.strip()
+    assert code == 2
+    assert message in captured.splitlines()[-1]
+    assert "Traceback" not in captured
+
+
+def test_a_started_run_is_watched_stopped_and_resumed(small_config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = start_run(small_config, output_dir=folder)
+    assert run.status in ("starting", "running")
+    deadline = time.monotonic() + 180
+    while len(run.history) < 2 and not run.is_over:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert attach_run(folder).status == "running", run.error
+    run.stop()
+    assert run.wait(timeout=120) == "stopped"
+    trained = run.history
+    assert len(trained) >= 2
+    steps = int(trained.index[-1]) + 1
+    resumed = start_run(small_config, output_dir=folder, resume=run.checkpoint, max_steps=steps)
+    assert resumed.wait(timeout=180) == "finished", resumed.error
+    assert list(resumed.history.index) == list(range(1, steps + 1))
+    assert resumed.evaluations
+
+
+def test_a_run_that_dies_says_why(small_config: Config, tmp_path: Path) -> None:
+    config = small_config.override(["train_dataloader.dataset.ann_file=nowhere.json"])
+    run = start_run(config, output_dir=tmp_path / "run")
+    assert run.wait(timeout=120) == "failed"
+    assert "nowhere.json" in run.error
+    again = start_run(small_config, output_dir=tmp_path / "killed")
+    subprocess.run(["kill", "-9", str(again.description["pid"])], check=True)
+    assert again.wait(timeout=60) == "died"
+    assert "ended without a word" in again.error
+
+
+def test_module_and_script_are_the_same_program() -> None:
+    script = Path(sys.executable).with_name("rtdetr-nb")
+    for command in ([sys.executable, "-m", "rtdetr_nb"], [str(script)]):
+        shown = subprocess.run([*command, "train", "--help"], capture_output=True, text=True)
+        assert shown.returncode == 0
+        assert "--max-steps" in shown.stdout

@@ -1,0 +1,74 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.history import RecordReader, events, history_table, read_records
+
+
+def _step(step: int, loss: float = 1.0) -> dict[str, object]:
+    return {"step": step, "epoch": 0, "loss": loss, "loss_vfl": loss / 2, "lr": [0.1, 0.2]}
+
+
+@given(cuts=st.lists(st.integers(0, 400), max_size=8))
+def test_reader_returns_every_record_once_wherever_the_writer_was(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("run") / "metrics.jsonl"
+    records = [_step(step) for step in range(5)]
+    content = "".join(json.dumps(record) + "\n" for record in records).encode()
+    reader = RecordReader(path)
+    found = []
+    for cut in [*sorted(cuts), len(content)]:
+        path.write_bytes(content[:cut])
+        found += reader.read()
+    assert found == records
+
+
+def test_reader_starts_over_when_the_file_was_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(_step(step)) + "\n" for step in range(3)))
+    reader = RecordReader(path)
+    assert len(reader.read()) == 3 and not reader.restarted
+    path.write_text(json.dumps(_step(9)) + "\n")
+    assert [record["step"] for record in reader.read()] == [9]
+    assert reader.restarted
+
+
+def test_no_file_yet_is_no_record(tmp_path: Path) -> None:
+    assert read_records(tmp_path / "metrics.jsonl") == []
+
+
+@pytest.mark.parametrize("line", ["not json", "[1, 2]"])
+def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(RunError, match="metrics.jsonl has a line that is no JSON"):
+        read_records(path)
+
+
+def test_table_has_steps_only_and_spreads_the_learning_rates() -> None:
+    table = history_table([{"event": "start", "step": 0}, _step(1, 3.0), _step(2, 2.0)])
+    assert list(table.index) == [1, 2]
+    assert table.index.name == "step"
+    assert table["loss"].tolist() == [3.0, 2.0]
+    assert table["lr_1"].tolist() == [0.2, 0.2]
+    assert "event" not in table.columns and "lr" not in table.columns
+
+
+def test_a_step_that_was_trained_twice_keeps_its_last_record() -> None:
+    table = history_table([_step(1, 5.0), _step(2, 4.0), _step(2, 3.0), _step(3, 1.0)])
+    assert table["loss"].tolist() == [5.0, 3.0, 1.0]
+
+
+def test_an_empty_table_still_has_its_columns() -> None:
+    table = history_table([{"event": "start", "step": 0}])
+    assert len(table) == 0 and "loss" in table.columns and table.index.name == "step"
+
+
+def test_events_by_kind() -> None:
+    records = [{"event": "start", "step": 0}, _step(1), {"event": "evaluation", "step": 1}]
+    assert events(records, "evaluation") == [records[2]]
