@@ -52,7 +52,7 @@ def _check_loading(expected: Loads, diff):
     assert tensors.keys() == {f"backbone.{name}" for name in official}
     for name, value in official.items():
         assert torch.equal(tensors[f"backbone.{name}"], expected.expect(name, value)), name
-    assert diff.verdict != "failed", diff.verdict.text()
+    assert not diff.verdict.failures
 
 
 def test_all_rows_of_the_table_are_here():
