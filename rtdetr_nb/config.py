@@ -284,6 +284,13 @@ def _check(config: Config) -> None:
                 f"{config.source}: RTDETRCriterionv2.{key} has {sorted(weights)}; expected "
                 f"at least {sorted(needed)}."
             )
+    points, num_levels = config.decoder.num_points, config.decoder.num_levels
+    each = [points] * num_levels if isinstance(points, int) else points
+    if not (isinstance(each, list) and [type(count) for count in each] == [int] * num_levels):
+        raise ConfigError(
+            f"{config.source}: RTDETRTransformerv2.num_points is {points!r}; expected one number, "
+            f"or a list of {num_levels}, one for each of the num_levels."
+        )
     unknown = set(config.loss.losses) - {"vfl", "focal", "boxes"}
     if unknown:
         raise ConfigError(
