@@ -121,7 +121,7 @@ def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     except FileNotFoundError as error:
         by = f", which {including[-1]} includes" if including else ""
         raise ConfigError(f"There is no file {path}{by}.") from error
-    except (OSError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, UnicodeError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {_first_line(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of keys.")
