@@ -7,7 +7,7 @@ One foreign object never hides the tensors beside it or inside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
@@ -21,7 +21,7 @@ MAXIMUM_DEPTH = 100
 """Levels of nesting that are described; what lies deeper is named but not described."""
 LONGEST_PATH = 2_000
 """Characters of a dotted path that is described further."""
-MAXIMUM_ENTRIES = 1_000_000
+MAXIMUM_ENTRIES = 300_000
 """Entries of the tree, with every shared part counted once for each place it is used in, and with
 one more for every 64 characters of their names. A checkpoint of 3,600 tensors has about 10,000."""
 REPEATED_SIZE = 1_000
@@ -113,12 +113,9 @@ class TreeBuilder:
         """
         if type(node) is dict:
             return self._entries_of(node, path, depth)
-        if type(node) in (list, tuple):
-            elements = [
-                self.build(element, join_path(path, index), depth + 1)
-                for index, element in enumerate(node)  # pyright: ignore[reportArgumentType]
-            ]
-            return elements if type(node) is list else tuple(elements)
+        if isinstance(node, (list, tuple)):
+            elements = self._elements_of(node, path, depth)
+            return elements if isinstance(node, list) else tuple(elements)
         if type(node) is Call:
             return self._describe_call(node, path, depth, kind)
         if type(node) is Global:
@@ -128,6 +125,15 @@ class TreeBuilder:
         if type(node) is Span:
             return Opaque("long text" if node.is_text else "long bytes", (node.size,))
         return Opaque(type(node).__name__)
+
+    def _elements_of(self, node: Sequence[object], path: str, depth: int) -> list[object]:
+        if _SCALARS.issuperset(map(type, node)):  # a log of numbers may be long
+            self._spend(1 + len(node) // 8)
+            return list(node)
+        return [
+            self.build(element, join_path(path, index), depth + 1)
+            for index, element in enumerate(node)
+        ]
 
     def _entries_of(
         self, node: Mapping[object, object], path: str, depth: int, kind: str = "tensor"
@@ -152,6 +158,8 @@ class TreeBuilder:
             return self.build(value[1], path, depth + 1)
         if type(value) is tuple and len(value) > 1 and type(value[1]) is Global:
             return self._name_only(value[1])
+        if type(value) is not str:
+            return Opaque("a reference")
         raise CheckpointError(
             "It was saved with pickle protocol 0, which loses where the values of the tensors are, "
             "so that torch cannot load it either. Save it again with another protocol."
@@ -277,16 +285,10 @@ class TreeBuilder:
         described = self._entries_of(_attributes(call.state), path, depth)
         return Opaque(
             name,
-            tuple(
-                self.build(argument, join_path(path, index), depth + 1)
-                for index, argument in enumerate(arguments)
-            ),
+            tuple(self._elements_of(arguments, path, depth)),
             {str(key): value for key, value in described.items()},
             self._entries_of(call.items, path, depth) if call.items else {},
-            tuple(
-                self.build(element, join_path(path, index), depth + 1)
-                for index, element in enumerate(call.elements or ())
-            ),
+            tuple(self._elements_of(call.elements or (), path, depth)),
         )
 
 

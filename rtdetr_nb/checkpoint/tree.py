@@ -11,7 +11,7 @@ from rtdetr_nb.errors import CheckpointError
 
 LONGEST_KEY = 200
 """Characters of a key; what is longer is shortened in paths."""
-MAXIMUM_CHARACTERS = 1 << 26
+MAXIMUM_CHARACTERS = 1 << 25
 """Characters of all paths of tensors together; 3,600 tensors have about 200,000."""
 
 
