@@ -243,8 +243,8 @@ def part_of(model_key: str) -> str:
 def block_of(model_key: str) -> str:
     """Return the block of its part that a key belongs to ("stem2a", "blocks.0", "layers.3")."""
     words = model_key.removeprefix(BACKBONE).removeprefix(f"{part_of(model_key)}.").split(".")
-    if len(words) > 2 and not words[1].isdecimal() and words[2].isdecimal():
-        return ".".join(words[1:3])
+    if words[0] == "decoder":  # the stack inside the part of the same name
+        words = words[1:]
     return ".".join(words[:2]) if len(words) > 1 and words[1].isdecimal() else words[0]
 
 

@@ -1,0 +1,40 @@
+"""Checkpoint files that several tests only read."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtdetr_nb.checkpoint.diff import Diff, compare
+from rtdetr_nb.checkpoint.read import open_checkpoint
+from tests.checkpoint.wild import CONFIG, backbone, detector, save, tensor
+
+
+@pytest.fixture(scope="session")
+def backbone_file(tmp_path_factory) -> Path:
+    """The export of a distillation trainer: bare names below `state_dict`, an adapter beside."""
+    adapter = {"adapters.0.weight": tensor("adapter", (8, 16, 1, 1))}
+    content = {"meta": {"epoch": 3}, "state_dict": backbone(), "adapter_state_dict": adapter}
+    return save(content, tmp_path_factory.mktemp("files") / "best_backbone_mmdet.pth")
+
+
+@pytest.fixture(scope="session")
+def detector_file(tmp_path_factory) -> Path:
+    """An official last.pth with raw and averaged weights and an optimizer."""
+    content = {
+        "model": detector(salt="raw"),
+        "ema": {"module": detector(salt="ema")},
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}},
+        "last_epoch": 3,
+    }
+    return save(content, tmp_path_factory.mktemp("files") / "last.pth")
+
+
+@pytest.fixture
+def backbone_diff(backbone_file) -> Diff:
+    return compare(open_checkpoint(backbone_file), CONFIG)
+
+
+@pytest.fixture
+def detector_diff(detector_file) -> Diff:
+    return compare(open_checkpoint(detector_file), CONFIG)
