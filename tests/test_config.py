@@ -39,6 +39,12 @@ def write(tmp_path: Path) -> Callable[[str, str], Path]:
     return write
 
 
+@pytest.fixture(scope="module")
+def official() -> Config:
+    """HGNetv2-L as shipped."""
+    return load_config(L)
+
+
 def refusal(name_or_path: Any, *overrides: str) -> str:
     with pytest.raises(ConfigError) as error:
         load_config(name_or_path, overrides)
@@ -221,14 +227,14 @@ def test_overrides():
     assert config.epoches == 3
 
 
-def test_a_value_may_hold_an_equals_sign():
+def test_a_value_may_hold_an_equals_sign(official):
     pattern = "^(?=.*backbone).*$"
-    config = load_config(L, [f"optimizer.params.0.params={pattern}"])
+    config = official.override([f"optimizer.params.0.params={pattern}"])
     assert config.optimizer.params[0].params == pattern
 
 
-def test_an_override_makes_another_configuration():
-    config = load_config(L)
+def test_an_override_makes_another_configuration(official):
+    config = official
     before = config.to_yaml()
     changed = config.override(["ema.decay=0.1", "optimizer.params.0.lr=3"])
     assert (changed.ema.decay, config.ema.decay) == (0.1, 0.9999)
@@ -238,8 +244,8 @@ def test_an_override_makes_another_configuration():
     assert (later.ema.decay, later.ema.warmups) == (0.1, 5)
 
 
-def test_an_override_reaches_what_the_file_does_not_name():
-    assert load_config(L, ["RTDETRTransformerv2.dropout=0.25"]).decoder.dropout == 0.25
+def test_an_override_reaches_what_the_file_does_not_name(official):
+    assert official.override(["RTDETRTransformerv2.dropout=0.25"]).decoder.dropout == 0.25
 
 
 def test_yaml_goes_round(write):
@@ -298,9 +304,9 @@ def test_yaml_goes_round(write):
         ("optimizer.lr=[1", r"'optimizer\.lr=\[1' cannot be applied"),
     ],
 )
-def test_overrides_that_are_refused(override, message):
+def test_overrides_that_are_refused(official, override, message):
     with pytest.raises(ConfigError, match=message):
-        load_config(L, [override])
+        official.override([override])
 
 
 def test_wrong_keys_in_a_file_name_the_file(write):

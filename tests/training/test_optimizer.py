@@ -1,6 +1,7 @@
 """Parameter groups, warm-up and schedule."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -18,8 +19,13 @@ from tests.golden import load_reference
 from tests.golden_model import build_golden_model, golden_config
 
 
+@cache
+def official_config() -> Config:
+    return load_config("rtdetrv2_hgnetv2_l")
+
+
 def config_with(*overrides: str) -> Config:
-    return load_config("rtdetrv2_hgnetv2_l", overrides)
+    return official_config().override(overrides) if overrides else official_config()
 
 
 @pytest.fixture(scope="module")
