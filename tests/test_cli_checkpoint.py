@@ -1,0 +1,222 @@
+"""`inspect`, `diff` and `convert` as a user runs them."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtdetr_nb.cli import main
+from tests.checkpoint.wild import as_dfine, backbone, detector, prefixed, save, tensor
+
+
+@pytest.fixture(scope="session")
+def backbone_file(tmp_path_factory) -> Path:
+    content = {"meta": {}, "state_dict": backbone(), "adapter_state_dict": {"a": torch.ones(3)}}
+    return save(content, tmp_path_factory.mktemp("cli") / "best_backbone_mmdet.pth")
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; returns (exit code, standard output, standard error)."""
+
+    def run_command(*arguments) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run_command
+
+
+# --- inspect and diff ---------------------------------------------------------------------------
+
+
+def test_inspect_lists_backbones_and_contents(run, backbone_file):
+    code, out, err = run("inspect", backbone_file)
+    assert (code, err) == (0, "")
+    assert "torch zip, 401 tensors" in out
+    assert "state_dict  model  L        official      400" in out
+    assert "\x1b" not in out
+
+
+def test_inspect_json(run, backbone_file):
+    code, out, _ = run("inspect", backbone_file, "--json")
+    listing = json.loads(out)
+    assert code == 0 and listing["container"] == "torch zip"
+    assert listing["candidates"][0]["prefix"] == "state_dict."
+    assert listing["tensors"][0] == {
+        "key": "state_dict.stem.stem1.conv.weight",
+        "shape": [32, 3, 3, 3],
+        "dtype": "float32",
+        "kind": "tensor",
+    }
+
+
+def test_inspect_without_a_backbone_is_no_error(run, tmp_path):
+    path = save({"fc.weight": torch.ones(2, 2)}, tmp_path / "a.pth")
+    code, out, _ = run("inspect", path)
+    assert code == 0 and "no HGNetv2 backbone" in out
+
+
+def test_diff_shows_counts_and_verdict(run, backbone_file):
+    code, out, err = run("diff", backbone_file)
+    assert (code, err) == (0, "")
+    assert "verdict: ok" in out and "stages.3" in out
+    assert "adapter_state_dict.a" in out and "not applied" not in out
+
+
+def test_diff_json(run, tmp_path):
+    path = save({"model": as_dfine(backbone())}, tmp_path / "a.pth")
+    code, out, _ = run("diff", path, "--json")
+    diff = json.loads(out)
+    assert code == 0 and diff["counts"]["matched"] == 400
+    assert diff["verdict"] == "ok" and diff["findings"]
+    row = next(row for row in diff["rows"] if row["rule"] == "padded stem")
+    assert row["checkpoint_key"] == "model.stem.stem2a.conv.weight"
+
+
+def test_diff_takes_a_candidate_and_a_configuration(run, tmp_path):
+    content = {"model": detector(variant="x"), "ema": {"module": detector(variant="x")}}
+    path = save(content, tmp_path / "a.pth")
+    _, out, _ = run("diff", path, "-c", "rtdetrv2_hgnetv2_x", "--candidate", "model", "--json")
+    diff = json.loads(out)
+    assert diff["candidate"]["name"] == "model" and diff["verdict"] == "ok"
+
+
+@pytest.mark.parametrize("command", ["inspect", "diff"])
+def test_light_commands_load_neither_torch_nor_pandas(command, backbone_file):
+    script = (
+        "import sys; from rtdetr_nb.cli import main; code = main(sys.argv[1:]);"
+        "heavy = {'torch', 'pandas', 'rich', 'safetensors'} & set(sys.modules);"
+        "sys.exit(code or (str(heavy) if heavy else 0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, command, str(backbone_file)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_terminal_gets_colours_and_drawn_tables(backbone_file):
+    reader, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtdetr_nb", "diff", str(backbone_file)],
+        stdout=terminal,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "160"},
+    )
+    os.close(terminal)
+    output = b""
+    try:
+        while chunk := os.read(reader, 65536):
+            output += chunk
+    except OSError:  # how Linux says that the other end was closed
+        pass
+    assert process.wait() == 0
+    text = output.decode()
+    assert "\x1b[" in text and "┃" in text and "stages.3" in text
+
+
+# --- convert ------------------------------------------------------------------------------------
+
+
+def test_convert_writes_proves_and_reports(run, backbone_file, tmp_path):
+    output = tmp_path / "tuning.pth"
+    code, out, err = run("convert", "--input", backbone_file, "--output", output)
+    assert (code, err) == (0, "")
+    assert "400 selected tensors" in out
+    assert "loaded into a fresh model: 400 tensors bit-equal" in out
+    state = torch.load(output, weights_only=True)["model"]
+    assert state.keys() == prefixed("backbone.", backbone()).keys()
+
+
+def test_convert_selects_and_prints_json(run, backbone_file, tmp_path):
+    code, out, _ = run(
+        *("convert", "--input", backbone_file, "--output", tmp_path / "t.safetensors"),
+        *("--include", "stem.*", "stages.0", "--exclude", "*.running_var", "--json"),
+    )
+    report = json.loads(out)
+    assert code == 0 and len(report["selected"]) == 52
+    assert report["bit_equal"] and report["loaded_bit_equal"]
+    assert "13 convolutions" in report["warnings"][0]
+
+
+def test_convert_keeps_the_old_flags(run, tmp_path):
+    content = {"nested": {"weights": backbone()}, "other": {"weights": backbone(salt="o")}}
+    path = save(content, tmp_path / "a.pth")
+    code, out, _ = run(
+        *("convert", "--input", path, "--output", tmp_path / "t.pth"),
+        *("--subkey", "nested.weights", "--prefix", "net."),
+    )
+    assert code == 0 and "official -t would load nothing" in out
+    written = torch.load(tmp_path / "t.pth", weights_only=True)["model"]
+    assert torch.equal(written["net.stem.stem1.conv.weight"], backbone()["stem.stem1.conv.weight"])
+
+
+def test_convert_grafts(run, backbone_file, tmp_path):
+    base = save({"model": detector(salt="base")}, tmp_path / "base.pth")
+    code, out, _ = run(
+        *("convert", "--input", backbone_file, "--output", tmp_path / "t.pth", "--base", base)
+    )
+    assert code == 0 and "469 from the base" in out
+
+
+def refused(content):
+    return lambda folder: save(content(), folder / "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (refused(lambda: {"model": detector(variant="x")}), "HGNetv2-X"),
+        (refused(lambda: {"model": prefixed("backbone.", backbone(use_lab=True))}), "LAB"),
+        (
+            refused(
+                lambda: {
+                    "model": {
+                        **prefixed("backbone.", backbone()),
+                        "backbone.stem.stem1.conv.weight": torch.full((32, 3, 3, 3), torch.nan),
+                    }
+                }
+            ),
+            "not a number",
+        ),
+        (refused(lambda: {"fc.weight": tensor("fc", (2, 2))}), "no HGNetv2"),
+        (refused(lambda: {"a": backbone(), "b": backbone(salt="b")}), "--candidate"),
+        (lambda folder: folder / "none.pth", "no such file"),
+        (lambda folder: folder, "folder"),
+    ],
+    ids=["variant", "LAB", "NaN", "no backbone", "ambiguous", "missing", "folder"],
+)
+def test_convert_writes_nothing_when_it_cannot_be_right(run, tmp_path, build, words):
+    path = build(tmp_path)
+    output = tmp_path / "out" / "t.pth"
+    output.parent.mkdir()
+    code, out, err = run("convert", "--input", path, "--output", output)
+    assert code == 2 and words in err and out == ""
+    assert not list(output.parent.iterdir())
+
+
+def test_force_writes_what_can_be_written(run, tmp_path):
+    path = save({"model": prefixed("backbone.", backbone(use_lab=True))}, tmp_path / "a.pth")
+    output = tmp_path / "t.pth"
+    output.write_text("old")
+    code, out, _ = run("convert", "--input", path, "--output", output, "--force")
+    assert code == 0 and "verdict: failed" in out and "400 selected tensors" in out
+
+
+def test_an_existing_output_is_one_line_and_exit_2(run, backbone_file, tmp_path):
+    (tmp_path / "t.pth").write_text("mine")
+    code, _, err = run("convert", "--input", backbone_file, "--output", tmp_path / "t.pth")
+    assert code == 2 and err.count("\n") == 1 and "--force" in err
+    assert (tmp_path / "t.pth").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["convert"], ["inspect"], ["diff", "a", "--unknown"], ["convert", "--input", "a"]]
+)
+def test_wrong_usage_exits_2(arguments):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
