@@ -59,8 +59,8 @@ def make_denoising_queries(
             half a side to a whole one (negatives).
     """
     counts = [len(target["labels"]) for target in targets]
-    # A batch without any box still gets one padding query that no loss looks at: under distributed
-    # training every rank must run the same parameters.
+    # A batch without any box still gets one slot of padding, which the losses take for background:
+    # under distributed training every rank must run the same parameters.
     num_slots = max(max(counts), 1)
     num_groups = max(num_denoising // num_slots, 1) if any(counts) else 1
     labels, boxes, is_real = _pad(targets, num_slots, padding_label=class_embed.num_embeddings - 1)

@@ -4,6 +4,8 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
+from rtdetr_nb.errors import ConfigError
+
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "silu": nn.SiLU,
@@ -15,8 +17,17 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def build_activation(name: str | None) -> nn.Module:
-    """The activation of that name; None is the identity."""
-    return nn.Identity() if name is None else _ACTIVATIONS[name.lower()]()
+    """The activation of that name; None is the identity.
+
+    Raises:
+        ConfigError: there is no such activation.
+    """
+    if name is None:
+        return nn.Identity()
+    if name.lower() not in _ACTIVATIONS:
+        known = ", ".join(_ACTIVATIONS)
+        raise ConfigError(f"There is no activation {name!r}; expected one of {known}.")
+    return _ACTIVATIONS[name.lower()]()
 
 
 class ConvNorm(nn.Module):

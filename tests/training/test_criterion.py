@@ -316,10 +316,9 @@ def test_built_as_configured():
 # --- class-agnostic query selection ---------------------------------------------------------------
 
 
-def test_class_agnostic_selection_trains():
-    """Steps on fixed maps lower the loss; labels above 0 must not break the matching."""
+def small_decoder(query_select_method: str) -> RTDETRTransformerv2:
     torch.manual_seed(0)
-    decoder = RTDETRTransformerv2(
+    return RTDETRTransformerv2(
         NUM_CLASSES,
         hidden_dim=16,
         nhead=4,
@@ -328,9 +327,44 @@ def test_class_agnostic_selection_trains():
         num_queries=QUERIES,
         num_layers=2,
         num_denoising=6,
-        query_select_method="agnostic",
-    )
-    maps = [torch.randn(2, 8, size, size) for size in (8, 4, 2)]
+        query_select_method=query_select_method,
+    ).train()
+
+
+def small_maps() -> list[Tensor]:
+    torch.manual_seed(1)
+    return [torch.randn(2, 8, size, size) for size in (8, 4, 2)]
+
+
+def backward_reaches_everything(decoder: RTDETRTransformerv2, losses: dict[str, Tensor]) -> float:
+    """Run the backward pass, check every gradient, and return the total loss."""
+    total = torch.stack(list(losses.values())).sum()
+    decoder.zero_grad()
+    total.backward()
+    for name, parameter in decoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    return total.item()
+
+
+@pytest.mark.parametrize("method", ["default", "one2many", "agnostic"])
+@pytest.mark.parametrize("counts", [(0, 0), (0, 3)], ids=str)
+def test_images_without_boxes_leave_no_parameter_out(method, counts):
+    """Every process of a distributed run must have gradients of the same parameters."""
+    targets = [
+        {k: v.float() if k == "boxes" else v for k, v in t.items()} for t in make_targets(counts)
+    ]
+    decoder = small_decoder(method)
+    losses = make_criterion(Settings())(decoder(small_maps(), targets), targets)
+    assert backward_reaches_everything(decoder, losses) > 0
+    no_box = sum(counts) == 0
+    assert all((losses[name].item() == 0) == no_box for name in losses if "vfl" not in name)
+
+
+def test_class_agnostic_selection_trains():
+    """Steps on fixed maps lower the loss; labels above 0 must not break the matching."""
+    decoder = small_decoder("agnostic")
+    maps = small_maps()
     targets = [
         {k: v.float() if k == "boxes" else v for k, v in t.items()} for t in make_targets((2, 4))
     ]
@@ -341,15 +375,9 @@ def test_class_agnostic_selection_trains():
     losses: dict[str, Tensor] = {}
     for _ in range(12):
         torch.manual_seed(7)  # the same denoising queries each time
-        losses = criterion(decoder.train()(maps, targets), targets)
-        total = torch.stack(list(losses.values())).sum()
-        optimizer.zero_grad()
-        total.backward()
-        for name, parameter in decoder.named_parameters():
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
+        losses = criterion(decoder(maps, targets), targets)
+        totals.append(backward_reaches_everything(decoder, losses))
         optimizer.step()
-        totals.append(total.item())
     assert totals[-1] < 0.8 * totals[0]
     assert {"loss_vfl_enc_0", "loss_vfl_dn_1"} <= set(losses)
 
