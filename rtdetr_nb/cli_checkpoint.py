@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rtdetr_nb.checkpoint.printable import printable
+
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.contents import Candidate
     from rtdetr_nb.checkpoint.diff import Diff
@@ -247,7 +249,7 @@ def _finding_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
 
 
 def _diff_json(diff: Diff) -> dict[str, Any]:
-    from rtdetr_nb.checkpoint.diff import COLUMNS
+    from rtdetr_nb.checkpoint.rows import COLUMNS
 
     return {
         "file": str(diff.checkpoint.path),
@@ -299,7 +301,7 @@ class _Printer:
 
     def line(self, text: str, style: str = "") -> None:
         if self._console is None:
-            print(text)
+            print(printable(text))
         else:
             self._console.print(text, style=style or None, markup=False)
 

@@ -22,6 +22,7 @@ from rtdetr_nb.checkpoint.dialects import (
     recognise_dialect,
     rename,
 )
+from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
 from rtdetr_nb.model_keys import KeyInfo, backbone_keys
 
@@ -243,7 +244,7 @@ def _no_backbone(checkpoint: Checkpoint) -> str:
         hint = "It looks like RT-DETR's PResNet"
     elif any(re.search(r"(^|\.)layer[1-4]\.\d+\.conv\d", key) for key in keys):
         hint = "It looks like a ResNet"
-    first = ", ".join(keys[:3])
+    first = ", ".join(map(printable, keys[:3]))
     return (
         f"{checkpoint.path} holds {len(keys)} tensors but no HGNetv2 backbone (no "
         f"`stem.stem1.conv.weight` under any prefix; the keys begin with {first}). {hint}; "

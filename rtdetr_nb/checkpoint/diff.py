@@ -6,17 +6,28 @@ nothing stays silent: not what the model lacks, and not what the file holds for 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.contents import TOP_LEVEL, Candidate, choose_candidate
-from rtdetr_nb.checkpoint.dialects import Origin, ValueFix, no_counterpart_note
+from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
+from rtdetr_nb.checkpoint.dialects import Origin
 from rtdetr_nb.checkpoint.findings import Verdict
 from rtdetr_nb.checkpoint.near import NearPair, near_pairs
+from rtdetr_nb.checkpoint.rows import (
+    BACKBONE,
+    BOOKKEEPING,
+    COLUMNS,
+    MATCHED,
+    MISSING,
+    STATUSES,
+    UNUSED,
+    Row,
+    model_row,
+    unused_rows,
+)
 from rtdetr_nb.model_keys import KeyInfo, ModelConfig, model_keys
 
 if TYPE_CHECKING:
@@ -24,64 +35,6 @@ if TYPE_CHECKING:
 
     from rtdetr_nb.checkpoint.read import Checkpoint
     from rtdetr_nb.checkpoint.select import Selection
-    from rtdetr_nb.checkpoint.tensor_info import TensorInfo
-
-MATCHED, MISMATCHED, MISSING = "matched", "mismatched", "missing"
-UNUSED, BOOKKEEPING = "unused", "bookkeeping"
-STATUSES = (MATCHED, MISMATCHED, MISSING, UNUSED, BOOKKEEPING)
-
-BACKBONE = "backbone."
-_BATCH_COUNTER = "num_batches_tracked"
-_BOOKKEEPING = re.compile(rf"(^|\.)({_BATCH_COUNTER}|anchors|valid_mask|num_points_scale)$")
-_TRAINING_STATE = re.compile(
-    r"(optim|sched|scaler|message_hub|loops|callbacks|rng|criterion|postprocessor|amp)"
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the comparison.
-
-    Attributes:
-        model_key, checkpoint_key: the names on the two sides; None where there is none.
-        status: one of `STATUSES`.
-        model_shape, checkpoint_shape: the shapes on the two sides.
-        part: "stem", "stages.0" to "stages.3", "encoder", "decoder" or "other".
-        block: the block inside the part.
-        dtype: the type in the file, or the model's where the file has nothing.
-        kind: "parameter" or "buffer" in the model ("tensor" for what only the file has).
-        rule: the renaming rules that led from one name to the other.
-        note: what is worth knowing, in words.
-        fix: how the value is changed on the way.
-    """
-
-    model_key: str | None
-    checkpoint_key: str | None
-    status: str
-    model_shape: tuple[int, ...] | None
-    checkpoint_shape: tuple[int, ...] | None
-    part: str
-    block: str
-    dtype: str
-    kind: str
-    rule: str = ""
-    note: str = ""
-    fix: ValueFix | None = field(default=None, repr=False)
-
-    @property
-    def loadable(self) -> bool:
-        """Whether the file's value can be put into the model.
-
-        The norms' batch counters are loaded as well; the other bookkeeping follows from the
-        configuration, and a value of the same shape could still be another configuration's.
-        """
-        if self.status == BOOKKEEPING:
-            counter = (self.model_key or "").endswith(_BATCH_COUNTER)
-            return counter and self.checkpoint_key is not None
-        return self.status == MATCHED
-
-
-COLUMNS = tuple(name for name in Row.__dataclass_fields__ if name != "fix")
 
 
 @dataclass(frozen=True)
@@ -227,25 +180,9 @@ def compare(source: Checkpoint | Candidate, config: ModelConfig) -> Diff:
     for key, info in table.items():
         origin = origins.get(key)
         tensor = checkpoint.tensors[origin.checkpoint_key] if origin else None
-        rows.append(_model_row(key, info, origin, tensor, has_heads))
-    unused, elsewhere = _unused_rows(candidate, {r.checkpoint_key for r in rows})
+        rows.append(model_row(key, info, origin, tensor, has_heads))
+    unused, elsewhere = unused_rows(candidate, {r.checkpoint_key for r in rows})
     return Diff(candidate, config, (*rows, *unused), elsewhere)
-
-
-def part_of(model_key: str) -> str:
-    """Return the part of the model that a key belongs to."""
-    words = model_key.removeprefix(BACKBONE).split(".")
-    if words[0] == "stages" and len(words) > 1:
-        return f"stages.{words[1]}"
-    return words[0] if words[0] in ("stem", "encoder", "decoder") else "other"
-
-
-def block_of(model_key: str) -> str:
-    """Return the block of its part that a key belongs to ("stem2a", "blocks.0", "layers.3")."""
-    words = model_key.removeprefix(BACKBONE).removeprefix(f"{part_of(model_key)}.").split(".")
-    if words[0] == "decoder":  # the stack inside the part of the same name
-        words = words[1:]
-    return ".".join(words[:2]) if len(words) > 1 and words[1].isdecimal() else words[0]
 
 
 def _official_origins(candidate: Candidate, table: Mapping[str, KeyInfo]) -> dict[str, Origin]:
@@ -256,110 +193,6 @@ def _official_origins(candidate: Candidate, table: Mapping[str, KeyInfo]) -> dic
             if not key.startswith(BACKBONE) and beside in candidate.checkpoint.tensors:
                 origins[key] = Origin(key, beside)
     return origins
-
-
-def _model_row(
-    key: str, info: KeyInfo, origin: Origin | None, tensor: TensorInfo | None, has_heads: bool
-) -> Row:
-    shape = tuple(tensor.shape) if tensor else None
-    bookkeeping = _BOOKKEEPING.search(key) is not None
-    if bookkeeping:
-        status, note = BOOKKEEPING, _bookkeeping_note(key, in_file=tensor is not None)
-    elif tensor is None:
-        status, note = MISSING, _missing_note(key, info, has_heads)
-    elif shape == info.shape:
-        status, note = MATCHED, _matched_note(origin, tensor, info)
-    else:
-        status, note = MISMATCHED, _mismatched_note(key)
-    return Row(
-        model_key=key,
-        checkpoint_key=origin.checkpoint_key if origin else None,
-        status=status,
-        model_shape=info.shape,
-        checkpoint_shape=shape,
-        part=part_of(key),
-        block=block_of(key),
-        dtype=tensor.dtype if tensor else info.dtype,
-        kind=info.kind,
-        rule=", ".join(origin.rules) if origin else "",
-        note=note,
-        fix=origin.fix if origin else None,
-    )
-
-
-def _matched_note(origin: Origin | None, tensor: TensorInfo, info: KeyInfo) -> str:
-    notes = [origin.fix.why] if origin and origin.fix else []
-    if tensor.dtype != info.dtype:
-        notes.append(f"cast from {tensor.dtype} to {info.dtype}")
-    return "; ".join(notes)
-
-
-def _missing_note(key: str, info: KeyInfo, has_heads: bool) -> str:
-    if not key.startswith(BACKBONE) and not has_heads:
-        return "not part of a backbone file: it starts at random, which is normal"
-    if key.startswith(BACKBONE) and not info.trainable:
-        return "keeps its initial value, and nothing trains it"
-    return "keeps its initial value"
-
-
-def _mismatched_note(key: str) -> str:
-    if "score_head" in key or "class_embed" in key:
-        return "another number of classes: this head starts at random, which is normal"
-    return "the shapes differ: it is not loaded and keeps its initial value"
-
-
-def _bookkeeping_note(key: str, in_file: bool) -> str:
-    if not key.endswith(_BATCH_COUNTER):
-        return "follows from the configuration; never copied"
-    return "" if in_file else "the norm's batch counter starts at 0, which is harmless"
-
-
-def _unused_rows(candidate: Candidate, used: set[str | None]) -> tuple[list[Row], dict[str, int]]:
-    """List what the file holds beside the tensors in use; other copies are only counted."""
-    assert candidate.checkpoint is not None
-    official = {origin.checkpoint_key: BACKBONE + origin.name for origin in candidate.origins}
-    others = [c for c in candidate.checkpoint.candidates if c.prefix != candidate.prefix]
-    rows: list[Row] = []
-    elsewhere: Counter[str] = Counter()
-    for key, tensor in candidate.checkpoint.tensors.items():
-        if key in used:
-            continue
-        place = _elsewhere(key, candidate, others)
-        if place:
-            elsewhere[place] += 1
-            continue
-        name = official.get(key, key)
-        bookkeeping = _BOOKKEEPING.search(key) is not None
-        note = "a frozen norm counts no batches" if bookkeeping and key in official else ""
-        rows.append(
-            Row(
-                model_key=None,
-                checkpoint_key=key,
-                status=BOOKKEEPING if bookkeeping else UNUSED,
-                model_shape=None,
-                checkpoint_shape=tuple(tensor.shape),
-                part=part_of(name) if key in official else "other",
-                block=block_of(name) if key in official else "",
-                dtype=tensor.dtype,
-                kind=tensor.kind,
-                note=note or no_counterpart_note(key),
-            )
-        )
-    return rows, dict(elsewhere)
-
-
-def _elsewhere(key: str, candidate: Candidate, others: Iterable[Candidate]) -> str:
-    """Name the other copy or the training state that a key belongs to; empty if it is ours."""
-    if candidate.prefix and key.startswith(candidate.prefix):
-        return ""
-    for other in others:
-        own = {origin.checkpoint_key for origin in other.origins} if not other.root else ()
-        if (other.root and key.startswith(other.root)) or key in own:
-            longer = len(other.root) >= len(candidate.root) or not key.startswith(candidate.root)
-            if longer:
-                return other.name
-    top = key.partition(".")[0]
-    return top if _TRAINING_STATE.match(top) else ""
 
 
 def _summarise(part: str, rows: list[Row]) -> PartSummary:
@@ -374,6 +207,3 @@ def _summarise(part: str, rows: list[Row]) -> PartSummary:
 
 def _elements(row: Row) -> int:
     return KeyInfo(row.model_shape or ()).num_elements
-
-
-__all__ = ["COLUMNS", "STATUSES", "TOP_LEVEL", "Diff", "PartSummary", "Row", "compare"]

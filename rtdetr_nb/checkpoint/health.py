@@ -6,11 +6,13 @@ Needs numpy only: values are read as arrays, and types that numpy lacks are wide
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.diff import BACKBONE, Diff, Row
+from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, WARNING, Finding
+from rtdetr_nb.checkpoint.rows import BACKBONE, Row
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,7 +127,9 @@ def _median_magnitude(array: np.ndarray) -> float:
 
     sample = array.reshape(-1)[:: max(1, array.size // _SAMPLE_SIZE)].astype(np.float64)
     sample = np.abs(sample[sample != 0])
-    return float(np.median(sample)) if sample.size else math.inf
+    # Not numpy.median, whose first call loads a package of its own.
+    middle = sample.size // 2
+    return float(np.partition(sample, middle)[middle]) if sample.size else math.inf
 
 
 def _is_constant(array: np.ndarray, value: float) -> bool:
@@ -191,11 +195,18 @@ def _finding(kind: str, names: Sequence[str]) -> Finding:
 
 
 def _precision(rows: Iterable[Row]) -> list[Finding]:
-    half: dict[str, int] = {}
-    for row in rows:
-        if row.dtype in ("float16", "bfloat16") or row.dtype.startswith("float8"):
-            half[row.dtype] = half.get(row.dtype, 0) + 1
-    return [
+    counts = Counter(row.dtype for row in rows)
+    findings = [
+        Finding(
+            WARNING,
+            f"{count} tensors are stored as {dtype}: the file is quantised.",
+            why="Whole numbers mean nothing without the scales that belong to them.",
+            action="Take the file from before the quantisation.",
+        )
+        for dtype, count in counts.items()
+        if "int" in dtype
+    ]
+    return findings + [
         Finding(
             WARNING,
             f"{count} tensors are stored as {dtype} and are cast to float32.",
@@ -203,5 +214,6 @@ def _precision(rows: Iterable[Row]) -> list[Finding]:
             + ("about 0.1 to 0.5 %." if dtype == "float16" else "about 1 to 5 %."),
             action="Take the float32 weights if they exist; else go on, training makes up for it.",
         )
-        for dtype, count in half.items()
+        for dtype, count in counts.items()
+        if dtype.startswith(("float16", "bfloat16", "float8"))
     ]

@@ -8,7 +8,9 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.contents import Candidate
-from rtdetr_nb.checkpoint.diff import MISMATCHED, MISSING, UNUSED, Diff, PartSummary, Row
+from rtdetr_nb.checkpoint.diff import Diff, PartSummary
+from rtdetr_nb.checkpoint.printable import printable
+from rtdetr_nb.checkpoint.rows import MISMATCHED, MISSING, UNUSED, Row
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.read import Checkpoint
@@ -28,7 +30,7 @@ class Table:
 
     def text(self) -> str:
         """Return the table in aligned columns."""
-        cells = [self.columns, *self.rows]
+        cells = [self.columns, *(tuple(map(printable, row)) for row in self.rows)]
         widths = [max(len(row[index]) for row in cells) for index in range(len(self.columns))]
         lines = [self.title] if self.title else []
         for row in cells:

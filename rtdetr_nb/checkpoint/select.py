@@ -15,7 +15,8 @@ from fnmatch import fnmatchcase
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.diff import BACKBONE, MISMATCHED, Diff, Row
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.rows import BACKBONE, MISMATCHED, Row
 from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.model_keys import KeyInfo
 

@@ -6,32 +6,30 @@ it holds `rtdetr_nb`, the provenance, which the official loader ignores.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
-from rtdetr_nb.checkpoint.diff import BACKBONE
 from rtdetr_nb.checkpoint.official_rules import (
     OfficialError,
     match_officially,
     official_state_dict,
 )
+from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.rows import BACKBONE
 from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.checkpoint.tuning_file import bit_equal, write_proved
 from rtdetr_nb.errors import TuningError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-PROVENANCE = "rtdetr_nb"
 
 logger = logging.getLogger(__name__)
 
@@ -181,15 +179,8 @@ def write_tuning_file(
         tensors = _graft(selection, selected, opened)
         provenance["base"] = {"file": opened.path.name, "sha256": opened.sha256()}
     tensors = {_prefixed(name, prefix): value for name, value in tensors.items()}
-    equal: dict[str, bool] = {}
-
-    def write(temporary: Path) -> None:
-        writer = _write_safetensors if path.suffix == ".safetensors" else _write_torch
-        writer(temporary, tensors, provenance)
-        same = _proof(temporary, tensors, path.suffix)
-        equal.update((name, same[_prefixed(name, prefix)]) for name in selected)
-
-    _write_safely(path, write, overwrite)
+    same = write_proved(path, tensors, provenance, overwrite=overwrite)
+    equal = {name: same[_prefixed(name, prefix)] for name in selected}
     grafted = len(tensors) - len(selected)
     return WriteReport(path, equal, grafted, path.stat().st_size, provenance)
 
@@ -197,7 +188,7 @@ def write_tuning_file(
 def prove_loaded(model: nn.Module, selection: Selection) -> dict[str, bool]:
     """Compare a model's tensors with the selection, bit for bit: name -> equal or not."""
     state = model.state_dict()
-    return {key: _bit_equal(state[key].cpu(), value) for key, value in selection.read().items()}
+    return {key: bit_equal(state[key].cpu(), value) for key, value in selection.read().items()}
 
 
 def _tuning_state(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]:
@@ -225,7 +216,7 @@ def _contents_sentence(checkpoint: Checkpoint) -> str:
 
 
 def _nothing_matches(checkpoint: Checkpoint, source: str, params: Mapping[Any, Any]) -> str:
-    first = ", ".join(str(key) for key in list(params)[:3]) or "nothing"
+    first = ", ".join(printable(str(key)) for key in list(params)[:3]) or "nothing"
     return (
         f"No tensor of {checkpoint.path} fits the model: {source!r} holds {len(params)} keys "
         f"beginning with {first}, and none has the name and shape of a tensor of the model. The "
@@ -287,77 +278,5 @@ def _graft(
     return {name: selected.get(name, grafted.get(name)) for name in {**own, **selected}}  # pyright: ignore[reportReturnType]
 
 
-def _write_safely(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
-    if path.is_dir():
-        raise TuningError(f"{path} is a folder. Give the name of a file to write.")
-    if path.exists() and not overwrite:
-        raise TuningError(
-            f"{path} exists. Choose another name, or allow replacing it "
-            f"(overwrite=True, or --force on the command line)."
-        )
-    if not path.parent.is_dir():
-        raise TuningError(f"{path} cannot be written: there is no folder {path.parent}. Make it.")
-    try:
-        write_atomically(path, write)
-    # torch reports a write that the disk refused as a RuntimeError, without the reason.
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise TuningError(
-            f"{path} cannot be written: {reason}. Free some space or choose another folder."
-        ) from error
-
-
-def _write_torch(
-    path: Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
-) -> None:
-    import torch
-
-    torch.save({"model": dict(tensors), PROVENANCE: dict(provenance)}, path)
-
-
-def _write_safetensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
-) -> None:
-    from safetensors.torch import save_file
-
-    metadata = {"format": "pt", PROVENANCE: json.dumps(provenance)}
-    save_file(dict(tensors), path, metadata)
-
-
-def _proof(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> dict[str, bool]:
-    """Read a written file as the official code does, and compare every tensor bit for bit."""
-    if suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        written = load_file(path)
-    else:
-        import torch
-
-        written = torch.load(path, map_location="cpu", weights_only=True)["model"]
-    equal = {
-        name: name in written and _bit_equal(written[name], value)
-        for name, value in tensors.items()
-    }
-    wrong = [name for name, same in equal.items() if not same]
-    if wrong or len(written) != len(tensors):
-        raise TuningError(
-            f"What was written did not come back: {len(wrong)} of {len(tensors)} tensors differ "
-            f"({', '.join(wrong[:3])}). The file was removed; try again, on another disk."
-        )
-    return equal
-
-
 def _prefixed(name: str, prefix: str) -> str:
     return prefix + name.removeprefix(BACKBONE) if name.startswith(BACKBONE) else name
-
-
-def _bit_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Compare as bytes: a value that is not a number equals itself here."""
-    import torch
-
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    as_bytes = [
-        value.detach().contiguous().reshape(-1).view(torch.uint8) for value in (first, second)
-    ]
-    return torch.equal(*as_bytes)

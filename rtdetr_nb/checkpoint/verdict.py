@@ -1,20 +1,18 @@
-"""Is this checkpoint, under this configuration, a good start? Findings from names and settings.
+"""Is this checkpoint, under this configuration, a good start? Findings from names and shapes.
 
-Together with `health`, which looks at values, they make the verdict of a comparison.
+Together with those on settings and on values they make the verdict of a comparison.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from rtdetr_nb.checkpoint.diff import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Diff, Row
+from rtdetr_nb.checkpoint.config_findings import config_findings
+from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
 from rtdetr_nb.checkpoint.health import health
-
-_STATISTICS = (".bn.running_mean", ".bn.running_var")
-_A_NORM_PARAMETER = "backbone.stem.stem1.bn.weight"
+from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
 
 
 def judge(
@@ -103,24 +101,6 @@ def coverage_findings(diff: Diff) -> list[Finding]:
     findings += _heads(diff)
     findings += _batch_counters(diff)
     return findings
-
-
-def config_findings(
-    config: Any, diff: Diff | None = None, *, total_steps: int | None = None
-) -> list[Finding]:
-    """Judge the settings that decide whether loaded weights survive and matter.
-
-    Args:
-        config: the configuration.
-        diff: what will be loaded; without it only the settings themselves are judged.
-        total_steps: optimizer steps of the run, if known.
-    """
-    return [
-        *_frozen_parts(config, diff),
-        *_frozen_norms(config, diff),
-        *_norm_pattern(config),
-        *_warm_up(config, total_steps),
-    ]
 
 
 def _gaps(backbone: Sequence[Row]) -> list[Finding]:
@@ -252,94 +232,3 @@ def _batch_counters(diff: Diff) -> list[Finding]:
             )
         ]
     return []
-
-
-def _frozen_parts(config: Any, diff: Diff | None) -> list[Finding]:
-    freeze_at = config.backbone.freeze_at
-    if freeze_at < 0:
-        return []
-    parts = ["stem", *(f"stages.{index}" for index in range(min(freeze_at, 4)))]
-    unfilled = [
-        row
-        for row in (diff.rows if diff else ())
-        if row.part in parts and row.status in (MISSING, MISMATCHED) and row.model_key
-    ]
-    where, named = f"HGNetv2.freeze_at: {freeze_at}", ", ".join(parts)
-    if unfilled:
-        return [
-            Finding(
-                WARNING,
-                f"{len(unfilled)} tensors of {named} stay at random and are frozen.",
-                where,
-                "Nothing will ever train them.",
-                "Set HGNetv2.freeze_at=-1.",
-            )
-        ]
-    note = "freeze_at: 0 does not mean that nothing is frozen; -1 does." if not freeze_at else ""
-    return [Finding(NOTE, f"{named} of the backbone is frozen.", where, note)]
-
-
-def _frozen_norms(config: Any, diff: Diff | None) -> list[Finding]:
-    if not config.backbone.freeze_norm:
-        return []
-    unfilled = [
-        row
-        for row in (diff.rows if diff else ())
-        if (row.model_key or "").endswith(_STATISTICS) and row.status != MATCHED
-    ]
-    where = "HGNetv2.freeze_norm: True"
-    if unfilled:
-        return [
-            Finding(
-                WARNING,
-                f"{len(unfilled)} norm statistics are not loaded, and the norms are frozen.",
-                where,
-                "They keep mean 0 and variance 1 for the whole run, which fits no trained layer.",
-                "Load them, or set HGNetv2.freeze_norm=False.",
-            )
-        ]
-    return [
-        Finding(NOTE, "The backbone's norms keep the file's statistics for the whole run.", where)
-    ]
-
-
-def _norm_pattern(config: Any) -> list[Finding]:
-    """Find patterns that mean to leave norms out but do not: `|` splits the whole lookahead."""
-    findings = []
-    for index, group in enumerate(config.optimizer.params):
-        lookahead = re.search(r"\(\?!([^()]*)\)", group.params)
-        means_norms = lookahead and "bn" in lookahead[1]
-        if not means_norms or not re.findall(group.params, _A_NORM_PARAMETER):
-            continue
-        live = not config.backbone.freeze_norm
-        findings.append(
-            Finding(
-                WARNING if live else NOTE,
-                f"The pattern {group.params!r} does not leave out the backbone's norms "
-                f"(...bn.weight matches it)."
-                + ("" if live else " They are frozen, so nothing comes of it."),
-                f"optimizer.params.{index}",
-                "`.*norm|bn` means `.*norm` anywhere, or `bn` right at the start of the name."
-                + (" Norms get this group's weight decay." if live else ""),
-                "Write (?!.*(?:norm|bn))." if live else "",
-            )
-        )
-    return findings
-
-
-def _warm_up(config: Any, total_steps: int | None) -> list[Finding]:
-    warm_up = config.lr_warmup_scheduler
-    duration = warm_up.warmup_duration if warm_up else 0
-    where = f"lr_warmup_scheduler.warmup_duration: {duration}"
-    if not duration or total_steps is None or total_steps >= duration:
-        return []
-    share = total_steps / duration
-    return [
-        Finding(
-            WARNING,
-            f"The warm-up lasts {duration} steps, the run {total_steps}.",
-            where,
-            f"The learning rate never gets beyond {share:.0%} of what is configured.",
-            "Shorten the warm-up (and ema.warmups) for a short run; the quick-run preset does.",
-        )
-    ]

@@ -2,9 +2,10 @@
 
 import pytest
 
-from rtdetr_nb.checkpoint.diff import COLUMNS, block_of, compare, part_of
+from rtdetr_nb.checkpoint.diff import compare
 from rtdetr_nb.checkpoint.near import near_pairs
 from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.rows import COLUMNS, block_of, part_of
 from rtdetr_nb.config import load_config
 from rtdetr_nb.model_keys import model_keys
 from tests.checkpoint.wild import CONFIG, as_dfine, backbone, detector, prefixed, save, tensor

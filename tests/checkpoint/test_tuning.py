@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import rtdetr_nb
-from rtdetr_nb.checkpoint import tuning
+from rtdetr_nb.checkpoint import tuning_file
 from rtdetr_nb.checkpoint.diff import compare
 from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.checkpoint.tuning import load_tuning_file, prove_loaded, write_tuning_file
@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_nothing_behind(backbone_diff, tmp_path, monkeypatch,
         path.write_bytes(b"half")
         raise reason
 
-    monkeypatch.setattr(tuning, "_write_torch", fail)
+    monkeypatch.setattr(tuning_file, "_write_torch", fail)
     (tmp_path / "t.pth").write_text("mine")
     with pytest.raises(TuningError, match="cannot be written"):
         write_tuning_file(backbone_diff.select("stem"), tmp_path / "t.pth", overwrite=True)
@@ -166,7 +166,7 @@ def test_a_full_disk_leaves_nothing_behind(backbone_diff, tmp_path, monkeypatch,
 
 
 def test_a_write_that_does_not_come_back_is_caught(backbone_diff, tmp_path, monkeypatch):
-    write = tuning._write_torch
+    write = tuning_file._write_torch
 
     def flip_a_bit(path, tensors, provenance):
         key = next(iter(tensors))
@@ -174,7 +174,7 @@ def test_a_write_that_does_not_come_back_is_caught(backbone_diff, tmp_path, monk
         changed.view(torch.int32).view(-1)[0] ^= 1
         write(path, {**tensors, key: changed}, provenance)
 
-    monkeypatch.setattr(tuning, "_write_torch", flip_a_bit)
+    monkeypatch.setattr(tuning_file, "_write_torch", flip_a_bit)
     with pytest.raises(TuningError, match="did not come back: 1 of 25"):
         write_tuning_file(backbone_diff.select("stem"), tmp_path / "t.pth")
     assert not list(tmp_path.iterdir())
