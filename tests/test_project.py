@@ -1,0 +1,86 @@
+"""The files around the package say the same as the package."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import rtdetr_nb
+
+ROOT = Path(__file__).parent.parent
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+
+def _project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def _name(requirement: str) -> str:
+    match = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert match, requirement
+    return re.sub(r"[-_.]+", "-", match.group()).lower()
+
+
+def _constraints() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {_name(name): version for name, version in pairs}
+
+
+def test_conda_environment_installs_what_pyproject_names() -> None:
+    environment = OmegaConf.to_container(OmegaConf.load(ROOT / "environment.yml"))
+    assert isinstance(environment, dict)
+    *conda, pip = environment["dependencies"]
+    assert [entry.split("=")[0] for entry in conda] == ["python", "pip"]
+    constraints, editable = pip["pip"]
+    assert constraints == "-c constraints.txt"
+    extras = re.fullmatch(r"-e \.\[([a-z,]+)\]", editable)
+    assert extras
+    project = _project()
+    assert set(extras.group(1).split(",")) <= set(project["optional-dependencies"])  # type: ignore[arg-type]
+    assert "notebook" in extras.group(1)
+
+
+def test_every_requirement_is_pinned_for_ci_within_its_range() -> None:
+    from packaging.requirements import Requirement
+
+    project = _project()
+    requirements = [*project["dependencies"]]  # type: ignore[misc]
+    for extra in project["optional-dependencies"].values():  # type: ignore[attr-defined]
+        requirements += extra
+    pinned = _constraints()
+    for text in requirements:
+        requirement = Requirement(text)
+        assert _name(requirement.name) in pinned, f"{requirement.name} is not in constraints.txt"
+        assert pinned[_name(requirement.name)] in requirement.specifier
+
+
+def test_ci_calls_the_test_command_of_the_readme() -> None:
+    ci, readme = (ROOT / ".ci" / "run").read_text(), (ROOT / "README.md").read_text()
+    for command in ("make lint", "make test"):
+        assert f"\n{command}\n" in ci
+        assert command in readme
+
+
+def test_every_public_name_can_be_imported() -> None:
+    assert sorted(rtdetr_nb.__all__) == rtdetr_nb.__all__
+    for name in rtdetr_nb.__all__:
+        home = importlib.import_module(f"rtdetr_nb.{rtdetr_nb._HOME[name]}")
+        assert getattr(rtdetr_nb, name) is getattr(home, name)
+    assert set(rtdetr_nb.__all__) == set(rtdetr_nb._HOME)
+    with pytest.raises(AttributeError, match="no attribute 'open_chekpoint'"):
+        rtdetr_nb.open_chekpoint  # noqa: B018
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import sys, rtdetr_nb; print([m for m in ('torch', 'pandas') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

@@ -1,0 +1,148 @@
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from rtdetr_nb.config import Config
+from rtdetr_nb.errors import NonFiniteLossError
+from rtdetr_nb.model.build import build_model
+from rtdetr_nb.training.criterion import build_criterion
+from rtdetr_nb.training.ema import ModelEMA
+from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
+from rtdetr_nb.training.precision import Precision, choose_device, choose_precision
+from rtdetr_nb.training.state import TrainingState
+from rtdetr_nb.training.step import StepResult, train_step
+
+FLOAT32 = Precision("cpu", None)
+
+
+def make_state(config: Config, seed: int = 3) -> TrainingState:
+    torch.manual_seed(seed)
+    model = build_model(config).train()
+    optimizer = build_optimizer(config, model)
+    return TrainingState(
+        model=model,
+        optimizer=optimizer,
+        lr_scheduler=build_lr_scheduler(config, optimizer),
+        warmup=LinearWarmup(optimizer, 2),
+        ema=ModelEMA(model, decay=0.5, warmups=1),
+        scaler=None,
+        seed=seed,
+    )
+
+
+def make_batch(boxes_per_image: tuple[int, ...] = (2, 3)) -> tuple[Tensor, list[dict[str, Tensor]]]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(len(boxes_per_image), 3, 64, 64, generator=generator)
+    targets = []
+    for image_id, count in enumerate(boxes_per_image):
+        center = 0.3 + 0.4 * torch.rand(count, 2, generator=generator)
+        size = 0.1 + 0.3 * torch.rand(count, 2, generator=generator)
+        targets.append(
+            {
+                "labels": torch.randint(0, 10, (count,), generator=generator),
+                "boxes": torch.cat([center, size], dim=1),
+                "image_id": torch.tensor([40 + image_id]),
+            }
+        )
+    return images, targets
+
+
+def do_step(
+    state: TrainingState, config: Config, batch: object = None, clip: float = 0.1
+) -> StepResult:
+    criterion = build_criterion(config)
+    return train_step(state, state.model, criterion, batch or make_batch(), FLOAT32, clip)  # type: ignore[arg-type]
+
+
+def test_steps_lower_the_loss_and_count(small_config: Config) -> None:
+    config = small_config.override(["optimizer.lr=0.004", "RTDETRTransformerv2.num_denoising=0"])
+    state = make_state(config)
+    losses = [do_step(state, config, clip=1.0).loss for _ in range(15)]
+    assert min(losses[-3:]) < 0.8 * losses[0], losses
+    assert (state.step, state.batch) == (15, 15)
+    assert state.ema is not None and state.ema.updates == 15
+
+
+def test_total_is_the_sum_of_the_named_losses(small_config: Config) -> None:
+    result = do_step(make_state(small_config), small_config)
+    assert math.isclose(sum(result.losses.values()), result.loss, rel_tol=1e-5)
+    assert {"loss_vfl", "loss_bbox_aux_0", "loss_giou_dn_1", "loss_vfl_enc_0"} <= set(result.losses)
+
+
+def test_same_seed_and_step_give_the_same_figures(small_config: Config) -> None:
+    results = []
+    for disturbance in (1, 2):
+        state = make_state(small_config)
+        torch.manual_seed(disturbance)  # whatever else has drawn random numbers
+        results.append([do_step(state, small_config) for _ in range(2)])
+    assert results[0] == results[1]
+    other = make_state(small_config)
+    other.seed = 4  # the same weights, other denoising noise
+    assert do_step(other, small_config) != results[0][0]
+
+
+def test_gradient_is_clipped_to_the_norm(small_config: Config) -> None:
+    state = make_state(small_config)
+    do_step(state, small_config, clip=0.1)
+    gradients = [p.grad for p in state.model.parameters() if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    assert norm.item() == pytest.approx(0.1, rel=1e-4)
+
+
+@pytest.mark.parametrize("boxes_per_image", [(0, 3), (0, 0)])
+def test_images_without_boxes_train(small_config: Config, boxes_per_image: tuple[int, int]) -> None:
+    result = do_step(make_state(small_config), small_config, make_batch(boxes_per_image))
+    assert math.isfinite(result.loss) and math.isfinite(result.grad_norm)
+    assert result.loss > 0
+
+
+@pytest.mark.parametrize("where", ["pictures", "weights", "gradient"])
+def test_what_is_not_finite_stops_before_it_does_harm(small_config: Config, where: str) -> None:
+    state = make_state(small_config)
+    images, targets = make_batch()
+    do_step(state, small_config, (images, targets))
+    bias = state.model.decoder.dec_score_head[0].bias
+    if where == "pictures":
+        images = images.clone()
+        images[0, 0, 0, 0] = math.nan
+    elif where == "weights":
+        with torch.no_grad():
+            bias[0] = math.inf
+    else:
+        bias.register_hook(lambda gradient: gradient * math.nan)
+    before = copy.deepcopy(state.state_dict())
+    with pytest.raises(NonFiniteLossError, match=r"At step 1 .*images of the batch: \[40, 41\]"):
+        do_step(state, small_config, (images, targets))
+    after = state.state_dict()
+    for name, value in before["model"].items():
+        torch.testing.assert_close(after["model"][name], value, rtol=0, atol=0, equal_nan=True)
+    assert after["rtdetr_nb"] == before["rtdetr_nb"]
+    assert after["lr_warmup_scheduler"] == before["lr_warmup_scheduler"]
+
+
+def test_bfloat16_stays_near_float32(small_config: Config) -> None:
+    losses = {}
+    for dtype in (None, torch.bfloat16):
+        state = make_state(small_config)
+        criterion = build_criterion(small_config)
+        precision = Precision("cpu", dtype)
+        result = train_step(state, state.model, criterion, make_batch((1,)), precision, 0.1)
+        losses[dtype] = result.loss
+    difference = abs(losses[torch.bfloat16] / losses[None] - 1)
+    # bfloat16 keeps 8 bits: equal to the last digit would mean that it was not used.
+    assert 1e-7 < difference < 0.05
+
+
+def test_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = choose_device("cpu")
+    assert choose_precision(cpu, use_amp=False) == Precision("cpu", None)
+    target = "rtdetr_nb.training.precision.cpu_has_bfloat16"
+    monkeypatch.setattr(target, lambda: True)
+    assert choose_precision(cpu, use_amp=True).dtype is torch.bfloat16
+    assert choose_precision(cpu, use_amp=True).make_scaler() is None
+    monkeypatch.setattr(target, lambda: False)
+    precision = choose_precision(cpu, use_amp=True)
+    assert precision.dtype is None and "no bfloat16 instructions" in precision.note
