@@ -171,8 +171,8 @@ def _compare(file: str, options: argparse.Namespace) -> Diff:
     from rtdetr_nb.config import load_config
 
     checkpoint = open_checkpoint(file, subkey=options.subkey)
-    candidate = choose_candidate(checkpoint, options.candidate)
-    return compare(candidate, load_config(options.config))
+    config = load_config(options.config)
+    return compare(choose_candidate(checkpoint, options.candidate, config.backbone.name), config)
 
 
 def _refuse(options: argparse.Namespace, verdict: Verdict) -> int:

@@ -69,10 +69,10 @@ class Candidate:
         return re.sub(r"(^|\.)backbone\.$", r"\1", self.prefix)
 
     @property
-    def rank(self) -> tuple[int, int]:
+    def rank(self) -> tuple[int, bool, bool]:
         """Order of preference: student before teacher, averaged weights before raw ones."""
         owner = {"student": 0, "teacher": 2}.get(self.role.split(",")[0], 1)
-        return owner, 1 if self.role.endswith("raw") else 0
+        return owner, self.variant is None, self.role.endswith("raw")
 
 
 def find_candidates(checkpoint: Checkpoint) -> list[Candidate]:
@@ -85,10 +85,15 @@ def find_candidates(checkpoint: Checkpoint) -> list[Candidate]:
     return sorted(named, key=lambda candidate: candidate.rank)
 
 
-def choose_candidate(checkpoint: Checkpoint, name: str | None = None) -> Candidate:
+def choose_candidate(
+    checkpoint: Checkpoint, name: str | None = None, variant: str | None = None
+) -> Candidate:
     """Return the candidate called `name`, or the one that is meant.
 
-    `name` may be a candidate's name, its prefix or its role, as long as it points at one.
+    Args:
+        checkpoint: the file.
+        name: a candidate's name, its prefix or its role, as long as it points at one.
+        variant: the configured size, which may decide between candidates of the same rank.
 
     Raises:
         CheckpointError: there is no backbone, or none of that name.
@@ -100,6 +105,7 @@ def choose_candidate(checkpoint: Checkpoint, name: str | None = None) -> Candida
     if name is not None:
         candidates = _called(candidates, name)
     best = [candidate for candidate in candidates if candidate.rank == candidates[0].rank]
+    best = [candidate for candidate in best if candidate.variant == variant] or best
     if len(best) == 1 or name in (best[0].name, best[0].prefix):
         return best[0]
     listed = "; ".join(f"{c.name} ({c.role}, {c.tensors} tensors, {c.dtype})" for c in best)

@@ -170,7 +170,11 @@ def compare(source: Checkpoint | Candidate, config: ModelConfig) -> Diff:
         CheckpointError: the file holds no HGNetv2.
         AmbiguousCheckpointError: it holds several that nothing tells apart.
     """
-    candidate = source if isinstance(source, Candidate) else choose_candidate(source)
+    candidate = (
+        source
+        if isinstance(source, Candidate)
+        else choose_candidate(source, variant=config.backbone.name)
+    )
     checkpoint = candidate.checkpoint
     assert checkpoint is not None
     table = model_keys(config)

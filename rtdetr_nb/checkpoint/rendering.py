@@ -86,7 +86,8 @@ def part_table(parts: Iterable[PartSummary]) -> Table:
     """Return the counts of a comparison per part."""
     counts = ("tensors", "matched", "mismatched", "missing", "unused", "bookkeeping")
     rows = tuple(
-        (p.part, *(str(getattr(p, name)) for name in counts), f"{p.share:.1%}") for p in parts
+        (p.part, *(str(getattr(p, c)) for c in counts), f"{p.share:.1%}" if p.tensors else "-")
+        for p in parts
     )
     columns = ("part", *counts, "of values")
     return Table("", columns, rows, frozenset(columns[1:]))

@@ -11,9 +11,11 @@ from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
 from rtdetr_nb.model_keys import KeyInfo, backbone_keys
 
 
-def checkpoint(*prefixes: str, extra: tuple[str, ...] = (), modules=None) -> Checkpoint:
+def checkpoint(
+    *prefixes: str, extra: tuple[str, ...] = (), modules=None, variant: str = "L"
+) -> Checkpoint:
     """A checkpoint with a backbone below each prefix, without values."""
-    table = backbone_keys("L", freeze_norm=True)
+    table = backbone_keys(variant, freeze_norm=True)
     keys: dict[str, KeyInfo] = {
         prefix + key: info for prefix in prefixes for key, info in table.items()
     }
@@ -65,6 +67,15 @@ def test_two_that_nothing_tells_apart_are_a_question():
     with pytest.raises(AmbiguousCheckpointError, match=r"net_a .*net_b .*--candidate"):
         choose_candidate(file)
     assert choose_candidate(file, "net_b").name == "net_b"
+
+
+def test_the_configured_size_decides_between_equals():
+    small, large = checkpoint("a."), checkpoint("b.", variant="X")
+    both = Checkpoint(small.path, "torch zip", {**small.tensors, **large.tensors}, {}, {}, ())
+    with pytest.raises(AmbiguousCheckpointError):
+        choose_candidate(both)
+    assert choose_candidate(both, variant="L").name == "a"
+    assert choose_candidate(both, variant="X").name == "b"
 
 
 def test_an_unknown_name_lists_the_known_ones():

@@ -8,7 +8,15 @@ from rtdetr_nb.checkpoint.findings import Finding, Verdict
 from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.checkpoint.verdict import judge
 from rtdetr_nb.config import load_config
-from tests.checkpoint.wild import CONFIG, as_ultralytics, backbone, detector, prefixed, save
+from tests.checkpoint.wild import (
+    CONFIG,
+    as_paddle,
+    as_ultralytics,
+    backbone,
+    detector,
+    prefixed,
+    save,
+)
 
 
 def configured(*overrides):
@@ -72,6 +80,12 @@ def test_use_lab_without_affine_blocks_in_the_file_warns(backbone_file):
     config = configured("HGNetv2.use_lab=True")
     verdict = compare(open_checkpoint(backbone_file), config).verdict
     assert verdict == "warnings" and "106" in the(verdict, "lacks").what
+
+
+def test_paddles_affine_blocks_are_told(tmp_path):
+    content = {"model": as_paddle(backbone(use_lab=True))}
+    verdict = judged(content, tmp_path, configured("HGNetv2.use_lab=True"))
+    assert verdict == "warnings" and "PaddlePaddle" in the(verdict, "PaddlePaddle").what
 
 
 def test_the_teacher_taken_for_the_student(tmp_path):
