@@ -11,8 +11,8 @@ from rtdetr_nb.checkpoint.objects import TreeBuilder
 from rtdetr_nb.checkpoint.pickle_objects import PersistentId
 from rtdetr_nb.checkpoint.pickle_reader import PickleReader
 from rtdetr_nb.checkpoint.storage import FileSpan, SourceFile, Storage, payload_storage
-from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, Listing
-from rtdetr_nb.checkpoint.torch_objects import read_reference
+from rtdetr_nb.checkpoint.tensor_info import Listing
+from rtdetr_nb.checkpoint.torch_objects import storage_item_size
 from rtdetr_nb.checkpoint.tree import list_tensors
 from rtdetr_nb.errors import CheckpointError
 
@@ -60,11 +60,11 @@ def _item_sizes(references: list[PersistentId]) -> dict[str, int]:
     """Bytes of one element of each storage, by its key."""
     sizes: dict[str, int] = {}
     for reference in references:
-        found = read_reference(reference.value)
+        found = storage_item_size(reference.value)
         if found is not None:
-            size = 1 if found.dtype is None else ITEM_SIZES[found.dtype]
-            if sizes.setdefault(found.key, size) != size:
-                _refuse(f"storage {found.key!r} has elements of two sizes")
+            key, size = found
+            if sizes.setdefault(key, size) != size:
+                _refuse(f"storage {key!r} has elements of two sizes")
     return sizes
 
 

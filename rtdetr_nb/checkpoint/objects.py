@@ -33,6 +33,7 @@ _SEQUENCES = frozenset({
 })  # fmt: skip
 _TUPLES = frozenset({"builtins.tuple", "torch.Size"})
 _RECONSTRUCTOR = "copyreg._reconstructor"
+_BYTES = frozenset({"_codecs.encode", "builtins.bytes", "builtins.bytearray"})
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _MODULE_FIELDS = ("_parameters", "_buffers", "_modules")
 
@@ -170,7 +171,7 @@ class TreeBuilder:
         return Opaque(node.path)
 
     def _describe_call(self, call: Call, path: str, depth: int, kind: str) -> object:
-        function, arguments = call.function, call.arguments
+        function, arguments = _class_of(call), call.arguments
         if type(function) is not Global or type(arguments) is not tuple:
             return self._opaque(call, path, depth)
         name = function.path
@@ -264,11 +265,11 @@ class TreeBuilder:
     def _read_plain(self, name: str, arguments: tuple[object, ...]) -> object:
         """Calls whose result is a plain value; None for any other."""
         first = arguments[0] if arguments else b""
-        if name == "_codecs.encode" and type(first) is str:
+        if name in _BYTES and type(first) is str:
             self._spend(0, len(first))
             return latin1_bytes(first)
-        if name in ("builtins.bytearray", "builtins.bytes"):
-            return first if type(first) is bytes else None
+        if name in _BYTES and type(first) is bytes:
+            return first
         if name == "builtins.complex" and len(arguments) == 2:
             imaginary = arguments[1]
             if type(first) is float and type(imaginary) is float:
@@ -276,7 +277,7 @@ class TreeBuilder:
         return read_scalar(name, arguments)
 
     def _opaque(self, call: Call, path: str, depth: int) -> Opaque:
-        function = call.function
+        function = _class_of(call)
         name = function.path if type(function) is Global else "the result of a call"
         self._spend(0, len(name))
         arguments = call.arguments if type(call.arguments) is tuple else (call.arguments,)
@@ -290,6 +291,20 @@ class TreeBuilder:
             self._entries_of(call.items, path, depth) if call.items else {},
             tuple(self._elements_of(call.elements or (), path, depth)),
         )
+
+
+def _class_of(call: Call) -> object:
+    """What a call calls.
+
+    Legacy files wrap the classes of modules together with their source code: ("module", class,
+    source file, source).
+    """
+    function = call.function
+    if type(function) is PersistentId:
+        value = function.value
+        if type(value) is tuple and len(value) == 4 and value[0] == "module":
+            return value[1]
+    return function
 
 
 def _attributes(state: object) -> Mapping[object, object]:

@@ -32,6 +32,13 @@ STORAGE_DTYPES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
+_QUANTIZED_SIZES = {
+    "QInt8Storage": 1,
+    "QUInt8Storage": 1,
+    "QInt32Storage": 4,
+    "QUInt4x2Storage": 1,
+    "QUInt2x4Storage": 1,
+}
 _BYTE_STORAGES = frozenset({"UntypedStorage", "_UntypedStorage"})
 
 _VIEWS = frozenset({
@@ -165,6 +172,21 @@ def read_reference(value: object) -> StorageReference | None:
         if not 0 <= first <= first + available <= numel:
             return None
     return StorageReference(key, STORAGE_DTYPES.get(name), numel, first, available)
+
+
+def storage_item_size(value: object) -> tuple[str, int] | None:
+    """The key and the bytes of an element of the storage that a persistent id refers to.
+
+    Unlike `read_reference` it knows the storages of quantized tensors too.
+    """
+    found = read_reference(value)
+    if found is not None:
+        return found.key, 1 if found.dtype is None else ITEM_SIZES[found.dtype]
+    if isinstance(value, tuple) and len(value) > 4 and isinstance(value[1], Global):
+        size = _QUANTIZED_SIZES.get(value[1].name)
+        if size is not None and isinstance(value[2], str):
+            return value[2], size
+    return None
 
 
 def _sizes(value: object) -> tuple[int, ...]:
