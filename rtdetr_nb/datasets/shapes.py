@@ -65,6 +65,7 @@ def draw_picture(
     seed: int | Sequence[int],
     size_hw: tuple[int, int] | None = None,
     min_diameter: float = MIN_DIAMETER,
+    max_objects: int = MAX_OBJECTS,
 ) -> Picture:
     """Draw the picture of a seed.
 
@@ -74,13 +75,14 @@ def draw_picture(
         size_hw: height and width in pixels; by default drawn between 256 and 400.
         min_diameter: of the smallest shapes, in pixels; the largest have three quarters of the
             picture's shorter side, at most 200.
+        max_objects: a picture that is not empty has 1 to so many; fewer where they find no place.
     """
     rng = np.random.default_rng(seed)
     height, width = size_hw or tuple(rng.integers(MIN_SIDE, MAX_SIDE + 1, 2).tolist())
     canvas = draw_texture(rng, height, width, _colour(rng), spread=90.0)
     owners = np.full((height, width), -1, np.int16)
     labels: list[int] = []
-    wanted = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, MAX_OBJECTS + 1))
+    wanted = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, max_objects + 1))
     for _ in range(wanted):
         label = int(rng.integers(len(CLASS_NAMES)))
         if _place(rng, canvas, owners, label, len(labels), min_diameter):

@@ -81,7 +81,8 @@ def _heart() -> Floats:
     t = (np.arange(22) + 0.5) * 2.0 * np.pi / 22
     x = 16.0 * np.sin(t) ** 3
     y = -(13.0 * np.cos(t) - 5.0 * np.cos(2.0 * t) - 2.0 * np.cos(3.0 * t) - np.cos(4.0 * t))
-    return (np.stack([x, y - 2.5], axis=1) / 16.5).astype(np.float32)
+    corners = np.stack([x, y - 1.5], axis=1)
+    return (corners / np.hypot(*corners.T).max()).astype(np.float32)
 
 
 _POLYGONS = {

@@ -1,0 +1,254 @@
+"""The probe: does a backbone carry information about these pictures?
+
+A short loss curve cannot tell, because encoder and decoder start at random and hide what the
+backbone knows. The probe leaves them out: the backbone's maps are pooled over the ground-truth
+boxes, and a linear classifier, fitted in closed form on the training pictures, names the boxes of
+the held-out ones. The same with random weights is what to compare with.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from rtdetr_nb.checkpoint.tuning import load_tuning_file
+from rtdetr_nb.config import Config
+from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.errors import DatasetError, TuningError
+from rtdetr_nb.model.build import build_backbone, build_model
+from rtdetr_nb.training.probe_result import ClassAccuracy, ProbeResult
+from rtdetr_nb.training.ridge import fit_ridge
+
+_BATCH = 8
+# With fewer a class cannot be learnt, and would only blur the figure.
+_LEAST_TRAINING_BOXES = 5
+
+
+def probe_backbone(
+    config: Config,
+    tuning: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    device: str | torch.device | None = None,
+    image_size: int = 256,
+    max_pictures: int = 256,
+    bins: int = 1,
+) -> ProbeResult:
+    """Probe the backbone of a tuning file against random weights.
+
+    Norms use the statistics they have: those of the file, and mean 0, variance 1 for random
+    weights, which is what a random start with `freeze_norm: True` keeps for the whole run.
+
+    Args:
+        config: names the backbone and, unless `data` is given, the data.
+        tuning: file with the weights. None probes those of `HGNetv2.pretrained`, if that names a
+            file, or else random weights alone.
+        data: a folder with `images/{train,val}` and COCO-format `annotations/{train,val}.json`,
+            instead of the configured data.
+        seeds: of the random weights.
+        device: where the backbone runs; by default a GPU if there is one.
+        image_size: height and width that pictures are resized to, a multiple of 32.
+        max_pictures: of each split; a larger split is thinned out evenly.
+        bins: a box is pooled to so many rows and columns.
+
+    Raises:
+        DatasetError: data that cannot be read, or without enough boxes of two classes.
+        UserError: a tuning file that cannot be used.
+    """
+    started = time.monotonic()
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    notes: list[str] = []
+    train, val = (_read_split(config, data, split, image_size, max_pictures, notes) for split in
+                  ("train", "val"))  # fmt: skip
+    names = _probed_classes(train, val, notes)
+    train, val = train.of_classes(names), val.of_classes(names)
+
+    def accuracies(backbone: nn.Module) -> np.ndarray:
+        return _right_by_class(backbone.to(place).eval(), train, val, len(names), bins)
+
+    loaded = _loaded_backbone(config, tuning)
+    right = None if loaded is None else accuracies(loaded)
+    random = [accuracies(_random_backbone(config, seed)) for seed in seeds]
+    totals = np.bincount(val.labels, minlength=len(names))
+    counts = np.bincount(train.labels, minlength=len(names))
+    return ProbeResult(
+        weights=None if right is None else str(tuning or config.backbone.pretrained),
+        accuracy=None if right is None else float(right.sum() / totals.sum()),
+        random=tuple(float(r.sum() / totals.sum()) for r in random),
+        chance=float(totals[counts.argmax()] / totals.sum()),
+        per_class=tuple(
+            ClassAccuracy(
+                name=name,
+                train_boxes=int(counts[i]),
+                val_boxes=int(totals[i]),
+                accuracy=float(right[i] / totals[i]) if right is not None and totals[i] else None,
+                random=tuple(float(r[i] / totals[i]) for r in random) if totals[i] else (),
+            )
+            for i, name in enumerate(names.values())
+        ),
+        train_boxes=int(counts.sum()),
+        val_boxes=int(totals.sum()),
+        image_size=image_size,
+        seconds=round(time.monotonic() - started, 2),
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Pictures (uint8, as they will be batched) and their boxes, in pixels of those."""
+
+    source: Path
+    names: dict[int, str]
+    images: list[Tensor]
+    boxes_xyxy: list[Tensor]
+    categories: list[Tensor]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Category of every box, in the order of the pictures."""
+        return torch.cat(self.categories).numpy()
+
+    def of_classes(self, names: dict[int, str]) -> "_Split":
+        """Only the boxes of these categories, numbered in their order."""
+        numbers = {category: number for number, category in enumerate(names)}
+        images, boxes, labels = [], [], []
+        for image, rows, categories in zip(
+            self.images, self.boxes_xyxy, self.categories, strict=True
+        ):
+            kept = [i for i, c in enumerate(categories.tolist()) if c in numbers]
+            if kept:
+                images.append(image)
+                boxes.append(rows[kept])
+                labels.append(torch.tensor([numbers[c] for c in categories[kept].tolist()]))
+        return _Split(self.source, names, images, boxes, labels)
+
+
+def _read_split(
+    config: Config,
+    data: str | os.PathLike[str] | None,
+    split: str,
+    image_size: int,
+    max_pictures: int,
+    notes: list[str],
+) -> _Split:
+    """Pictures that have boxes, resized to squares of `image_size`."""
+    if data is None:
+        section = {"train": config.train_dataloader, "val": config.val_dataloader}[split].dataset
+        folder, annotations = section.img_folder, section.ann_file
+    else:
+        folder = str(Path(data) / "images" / split)
+        annotations = str(Path(data) / "annotations" / f"{split}.json")
+    dataset = CocoDetection(folder, annotations)
+    indices = [i for i, image_id in enumerate(dataset.ids) if dataset.coco.imgToAnns.get(image_id)]
+    if len(indices) > max_pictures:
+        notes.append(f"{split}: {max_pictures} of {len(indices)} pictures with boxes were used.")
+        indices = np.asarray(indices)[
+            np.linspace(0, len(indices) - 1, max_pictures).astype(int)
+        ].tolist()
+    images, boxes, categories = [], [], []
+    for index in indices:
+        image, target = dataset.load(index)
+        if len(target["boxes"]):
+            scale = image_size / target["orig_size"].repeat(2)
+            resized = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
+            images.append(pil_to_tensor(resized))
+            boxes.append(target["boxes"].as_subclass(Tensor) * scale)
+            categories.append(target["labels"])
+    if not images:
+        raise DatasetError(
+            f"{annotations} has no boxes; the probe needs some in both the training and the "
+            "validation pictures."
+        )
+    return _Split(Path(annotations), dataset.label_names, images, boxes, categories)
+
+
+def _probed_classes(train: _Split, val: _Split, notes: list[str]) -> dict[int, str]:
+    """Categories with enough training boxes, by id; says which others are left out."""
+    counts = Counter(train.labels.tolist())
+    held_out = Counter(val.labels.tolist())
+    enough = sorted(c for c, count in counts.items() if count >= _LEAST_TRAINING_BOXES)
+    known = {**val.names, **train.names}
+    scarce = sorted((counts.keys() | held_out.keys()) - set(enough))
+    if scarce:
+        shown = ", ".join(f"{known[c]} ({counts[c]})" for c in scarce[:10])
+        more = ", ..." if len(scarce) > 10 else ""
+        notes.append(
+            f"{len(scarce)} classes with fewer than {_LEAST_TRAINING_BOXES} training boxes were "
+            f"left out: {shown}{more}."
+        )
+    if len(enough) < 2 or not any(held_out[c] for c in enough):
+        raise DatasetError(
+            f"The probe needs two classes with at least {_LEAST_TRAINING_BOXES} boxes each in "
+            f"{train.source}, and boxes of them in {val.source}; found {len(enough)} such classes "
+            f"and {sum(held_out[c] for c in enough)} boxes. Give data with more boxes, or raise "
+            "max_pictures."
+        )
+    absent = [known[c] for c in enough if not held_out[c]]
+    if absent:
+        notes.append(f"No held-out boxes of: {', '.join(absent)}.")
+    return {c: known[c] for c in enough}
+
+
+def _loaded_backbone(config: Config, tuning: str | os.PathLike[str] | None) -> nn.Module | None:
+    if tuning is None:
+        return build_backbone(config) if config.backbone.pretrained else None
+    model = build_model(config.override(["HGNetv2.pretrained=False"]))
+    load_tuning_file(model, tuning)
+    return model.backbone
+
+
+def _random_backbone(config: Config, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build_backbone(config.override(["HGNetv2.pretrained=False"]))
+
+
+def _right_by_class(
+    backbone: nn.Module, train: _Split, val: _Split, num_classes: int, bins: int
+) -> np.ndarray:
+    """Held-out boxes of each class that are named rightly, (classes,)."""
+    known, asked = (_features(backbone, split, bins) for split in (train, val))
+    for fitted, other in zip(known, asked, strict=True):
+        mean, spread = fitted.mean(dim=0), fitted.std(dim=0).clamp(min=1e-6)
+        # Every stage weighs the same, however many channels it has.
+        weight = fitted.shape[1] ** -0.5
+        for features in (fitted, other):
+            features.sub_(mean).div_(spread).mul_(weight)
+    classifier = fit_ridge(torch.cat(known, dim=1), torch.from_numpy(train.labels), num_classes)
+    found = classifier.predict(torch.cat(asked, dim=1).double()).numpy()
+    return np.bincount(val.labels[found == val.labels], minlength=num_classes)
+
+
+@torch.no_grad()
+def _features(backbone: nn.Module, split: _Split, bins: int) -> list[Tensor]:
+    """For each map of the backbone its means over the boxes, (boxes, channels * bins * bins)."""
+    place = next(backbone.parameters()).device
+    pooled: list[list[Tensor]] = []
+    for start in range(0, len(split.images), _BATCH):
+        images = torch.stack(split.images[start : start + _BATCH]).to(place).float() / 255.0
+        boxes = [rows.to(place) for rows in split.boxes_xyxy[start : start + _BATCH]]
+        maps = backbone(images.contiguous(memory_format=torch.channels_last))
+        pooled.append(
+            [
+                roi_align(x.contiguous(), boxes, bins, x.shape[-1] / images.shape[-1],
+                          sampling_ratio=2, aligned=True).flatten(1).double().cpu()
+                for x in maps
+            ]
+        )  # fmt: skip
+    stages = [torch.cat(stage) for stage in zip(*pooled, strict=True)]
+    if not all(bool(stage.isfinite().all()) for stage in stages):
+        raise TuningError(
+            "With these weights the backbone's output is not finite, so there is nothing to probe. "
+            "`rtdetr-nb diff` shows which tensors of the file are unsound."
+        )
+    return stages
