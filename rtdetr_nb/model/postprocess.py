@@ -6,10 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rtdetr_nb.boxes import cxcywh_to_xyxy
-
-# The COCO detection task uses 80 of the category ids 1..90.
-_UNUSED_COCO_IDS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
-COCO_CATEGORY_IDS = tuple(i for i in range(1, 91) if i not in _UNUSED_COCO_IDS)
+from rtdetr_nb.coco_categories import COCO_CATEGORY_IDS
 
 
 class RTDETRPostProcessor(nn.Module):

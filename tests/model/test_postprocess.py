@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from rtdetr_nb.model.postprocess import COCO_CATEGORY_IDS, RTDETRPostProcessor
+from rtdetr_nb.coco_categories import COCO_CATEGORY_IDS
+from rtdetr_nb.model.postprocess import RTDETRPostProcessor
 
 
 def outputs(num_classes: int = 3) -> dict[str, torch.Tensor]:

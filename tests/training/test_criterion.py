@@ -393,6 +393,7 @@ def golden_outputs() -> dict[str, Any]:
 
 
 def golden_miss(config: Config, outputs: dict[str, Any]) -> float:
+    """Largest relative difference from the recorded losses of the first step."""
     recorded = load_reference("numerics/l_320.json")["trajectory"][0]["losses"]
     expected = {name: torch.tensor(value, dtype=torch.float64) for name, value in recorded.items()}
     return miss(build_criterion(config)(outputs, golden_targets()), expected)
@@ -400,6 +401,12 @@ def golden_miss(config: Config, outputs: dict[str, Any]) -> float:
 
 def test_first_losses_are_the_recorded_ones(golden_outputs):
     assert golden_miss(golden_config(), golden_outputs) < 1e-6
+
+
+def test_first_losses_agree_in_float32():
+    with torch.no_grad():
+        outputs = build_golden_model(torch.float32).train()(golden_images(), golden_targets())
+    assert golden_miss(golden_config(), outputs) < 1e-4
 
 
 @pytest.mark.parametrize(
