@@ -70,7 +70,7 @@ def read_scalar(name: str, arguments: tuple[object, ...]) -> object:
     if name not in _SCALAR or len(arguments) != 2:
         return None
     element = _read_dtype(arguments[0])
-    data = _encoded(arguments[1])
+    data = unwrap_bytes(arguments[1])
     if element is None or not isinstance(data, (bytes, str)) or len(data) > _LARGEST_SCALAR:
         return None
     data = data if isinstance(data, bytes) else latin1_bytes(data)
@@ -95,7 +95,7 @@ def _read_dtype(value: object) -> tuple[str, bool] | None:
     return dtype, order == ">"
 
 
-def _encoded(value: object) -> object:
+def unwrap_bytes(value: object) -> object:
     """Bytes as they are, or the text that stands for them.
 
     Protocols before 3 have to spell bytes as `_codecs.encode(text, 'latin1')`, Python 2 as text.
@@ -110,7 +110,7 @@ def _encoded(value: object) -> object:
 
 
 def _find_bytes(payload: object, nbytes: int, make_storage: MakeStorage) -> Storage | None:
-    data = _encoded(payload)
+    data = unwrap_bytes(payload)
     if type(data) is Span:
         return make_storage(data, nbytes)
     if not isinstance(data, (bytes, str)):

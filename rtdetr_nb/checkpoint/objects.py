@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar
+from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar, unwrap_bytes
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
 from rtdetr_nb.checkpoint.storage import latin1_bytes
 from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, Opaque, TensorInfo
@@ -264,7 +264,7 @@ class TreeBuilder:
 
     def _read_plain(self, name: str, arguments: tuple[object, ...]) -> object:
         """Calls whose result is a plain value; None for any other."""
-        first = arguments[0] if arguments else b""
+        first = unwrap_bytes(arguments[0]) if arguments else b""
         if name in _BYTES and type(first) is str:
             self._spend(0, len(first))
             return latin1_bytes(first)

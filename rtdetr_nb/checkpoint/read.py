@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ class Checkpoint:
     files: tuple[Path, ...] = field(repr=False)
     subkey: str | None = None
 
-    @property
+    @cached_property
     def candidates(self) -> list[Candidate]:
         """The state dicts with an HGNetv2 in them; see `contents.find_candidates`."""
         from rtdetr_nb.checkpoint.contents import find_candidates
