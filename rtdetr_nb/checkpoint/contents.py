@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture import HGNETV2_VARIANTS
@@ -63,7 +63,7 @@ class Candidate:
     origins: tuple[Origin, ...] = field(default=(), repr=False)
     checkpoint: Checkpoint | None = field(default=None, repr=False, compare=False)
 
-    @property
+    @cached_property
     def root(self) -> str:
         """Prefix of the whole model around the backbone, where encoder and decoder would lie."""
         return re.sub(r"(^|\.)backbone\.$", r"\1", self.prefix)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.atomic_file import write_atomically
+from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.errors import TuningError
 
 if TYPE_CHECKING:
@@ -98,22 +99,29 @@ def _write_safetensors(
 
 
 def _proof(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> dict[str, bool]:
-    """Read a written file as the official code does, and compare every tensor bit for bit."""
-    if suffix == ".safetensors":
-        from safetensors.torch import load_file
+    """Read a written file again and compare every tensor bit for bit.
 
-        written = load_file(path)
-    else:
-        import torch
-
-        written = torch.load(path, map_location="cpu", weights_only=True)["model"]
-    equal = {
-        name: name in written and bit_equal(written[name], value) for name, value in tensors.items()
-    }
+    The official reading (`torch.load`) has to find the same names; the values are read one after
+    the other, so that the file does not fill the memory a second time.
+    """
+    written = open_checkpoint(path)
+    prefix = "" if suffix == ".safetensors" else "model."
+    names = set(written.tensors) if not prefix else _officially_read_names(path)
+    equal = {}
+    for name, value in tensors.items():
+        key = prefix + name
+        found = name in names and key in written.tensors
+        equal[name] = found and bit_equal(written.read([key])[key], value)
     wrong = [name for name, same in equal.items() if not same]
-    if wrong or len(written) != len(tensors):
+    if wrong or len(names) != len(tensors):
         raise TuningError(
             f"What was written did not come back: {len(wrong)} of {len(tensors)} tensors differ "
             f"({', '.join(wrong[:3])}). The file was removed; try again, on another disk."
         )
     return equal
+
+
+def _officially_read_names(path: Path) -> set[str]:
+    import torch
+
+    return set(torch.load(path, map_location="meta", weights_only=True)["model"])
