@@ -101,6 +101,8 @@ def views(draw: st.DrawFn, bases: list[Tensor], dtypes: list[torch.dtype]) -> Te
             tensor = tensor.permute(draw(st.permutations(range(tensor.dim()))))
         elif operation == "flat":
             tensor = tensor.reshape(-1)
+        elif operation == "expand":
+            tensor = tensor.expand(draw(st.integers(1, 3)), *tensor.shape)
         elif tensor.dim() and tensor.shape[0] > 1:
             start = draw(st.integers(0, tensor.shape[0] - 1))
             if operation == "slice":
@@ -109,8 +111,6 @@ def views(draw: st.DrawFn, bases: list[Tensor], dtypes: list[torch.dtype]) -> Te
                 tensor = tensor[::2]
             elif operation == "select":
                 tensor = tensor[start]
-        elif operation == "expand":
-            tensor = tensor.expand(draw(st.integers(1, 3)), *tensor.shape)
     return nn.Parameter(tensor, False) if draw(st.integers(0, 9)) == 0 else tensor
 
 
