@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ class CocoDetection(Dataset[tuple[Any, Target]]):
             ) from error
 
     def _make_target(
-        self, annotations: list[Mapping[str, Any]], size_wh: tuple[int, int]
+        self, annotations: Sequence[Mapping[str, Any]], size_wh: tuple[int, int]
     ) -> Target:
         width, height = size_wh
         annotations = [a for a in annotations if not a.get("iscrowd", 0)]
