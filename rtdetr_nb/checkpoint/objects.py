@@ -34,6 +34,8 @@ _SEQUENCES = frozenset({
 _TUPLES = frozenset({"builtins.tuple", "torch.Size"})
 _RECONSTRUCTOR = "copyreg._reconstructor"
 _BYTES = frozenset({"_codecs.encode", "builtins.bytes", "builtins.bytearray"})
+_UNFINISHED = Opaque("unfinished")
+"""Stands for a part while it is described, which it meets again if it holds itself."""
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _MODULE_FIELDS = ("_parameters", "_buffers", "_modules")
 
@@ -79,7 +81,7 @@ class TreeBuilder:
         if depth > MAXIMUM_DEPTH or len(path) > LONGEST_PATH:
             return Opaque("nested too deeply")
         self._spend(0, len(path))
-        self._known[id(node)] = (Opaque(f"the same as {path or 'the whole'}"), 1, False, path)
+        self._known[id(node)] = (_UNFINISHED, 1, False, path)
         entries, tensors = self._entries, self._tensors
         result = self._describe(node, path, depth, kind)
         size, has_tensors = self._entries - entries + 1, self._tensors > tensors
@@ -96,9 +98,10 @@ class TreeBuilder:
             )
 
     def _repeat(self, result: object, size: int, has_tensors: bool, path: str) -> object:
-        """Use a part again; a large one without tensors is only referred to."""
-        if size > REPEATED_SIZE and not has_tensors:
-            return Opaque(f"the same as {path}")
+        """Use a part again; only name it if it holds itself, or is large and without tensors."""
+        if result is _UNFINISHED or (size > REPEATED_SIZE and not has_tensors):
+            self._spend(0, len(path))
+            return Opaque(f"the same as {path or 'the whole'}")
         self._spend(size - 1)
         self._tensors += has_tensors
         return result

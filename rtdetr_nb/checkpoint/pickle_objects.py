@@ -8,11 +8,12 @@ _PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 class Global:
     """A class or function that the pickle names: two strings, never looked up."""
 
-    __slots__ = ("module", "name")
+    __slots__ = ("_path", "module", "name")
 
     def __init__(self, module: str, name: str) -> None:
         self.module = module
         self.name = name
+        self._path: str | None = None
 
     @property
     def path(self) -> str:
@@ -20,7 +21,9 @@ class Global:
 
         Protocols before 3 spell `builtins` as Python 2 did; here it has its present name.
         """
-        return f"{_PYTHON2_MODULES.get(self.module, self.module)}.{self.name}"
+        if self._path is None:
+            self._path = f"{_PYTHON2_MODULES.get(self.module, self.module)}.{self.name}"
+        return self._path
 
     def __repr__(self) -> str:
         return f"Global({self.path})"

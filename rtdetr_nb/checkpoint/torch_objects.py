@@ -39,6 +39,7 @@ _QUANTIZED_SIZES = {
     "QUInt4x2Storage": 1,
     "QUInt2x4Storage": 1,
 }
+_INTEGERS = frozenset({int})
 _BYTE_STORAGES = frozenset({"UntypedStorage", "_UntypedStorage"})
 
 _VIEWS = frozenset({
@@ -125,7 +126,7 @@ def _read_view(
         kind,
         find_storage(reference.key, reference.numel * unit),
         offset + reference.first * unit // item_size,
-        None if stride == _contiguous(shape) else stride,
+        None if _is_contiguous(shape, stride) else stride,
         big_endian,
     )
 
@@ -195,7 +196,7 @@ def _sizes(value: object) -> tuple[int, ...]:
         value = value.arguments[0]
     if not isinstance(value, (tuple, list)) or len(value) > MAXIMUM_DIMENSIONS:
         return (-1,)
-    if any(type(size) is not int or size >= LARGEST_SIZE for size in value):
+    if not _INTEGERS.issuperset(map(type, value)) or max(value, default=0) >= LARGEST_SIZE:
         return (-1,)
     return tuple(value)
 
@@ -206,16 +207,18 @@ def _is_inside(shape: tuple[int, ...], stride: tuple[int, ...], offset: int, num
         return False
     if 0 in shape:
         return True
-    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+    last = offset
+    for size, step in zip(shape, stride, strict=True):
+        last += (size - 1) * step
     # Strides of zero make more of the storage than it has; beyond all measure it is a trap.
     return last < numel and prod(shape) < LARGEST_SIZE
 
 
-def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides of a contiguous tensor, as torch computes them."""
-    stride: list[int] = []
-    step = 1
-    for size in reversed(shape):
-        stride.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(stride))
+def _is_contiguous(shape: tuple[int, ...], stride: tuple[int, ...]) -> bool:
+    """Whether these are the strides that torch gives to a contiguous tensor."""
+    expected = 1
+    for size, step in zip(reversed(shape), reversed(stride), strict=True):
+        if step != expected:
+            return False
+        expected *= size or 1
+    return True
