@@ -28,6 +28,7 @@ from rtdetr_nb.checkpoint.rows import (
     model_row,
     unused_rows,
 )
+from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.model_keys import KeyInfo, ModelConfig, model_keys
 
 if TYPE_CHECKING:
@@ -92,8 +93,18 @@ class Diff:
         return near_pairs(missing, unused)  # pyright: ignore[reportArgumentType]
 
     def accept_near(self, pairs: Iterable[NearPair] | None = None) -> Diff:
-        """Return the comparison with offered pairs applied: those given, or all of `near`."""
+        """Return the comparison with offered pairs applied: those given, or all of `near`.
+
+        Raises:
+            SelectionError: a pair was not offered here.
+        """
         accepted = {pair.model_key: pair for pair in (self.near if pairs is None else pairs)}
+        for pair in accepted.values():
+            if pair not in self.near:
+                raise SelectionError(
+                    f"{pair.checkpoint_key} was not offered for {pair.model_key}; diff.near holds "
+                    f"the {len(self.near)} offers."
+                )
         used = {pair.checkpoint_key for pair in accepted.values()}
         found = {row.checkpoint_key: row for row in self.rows if row.checkpoint_key in used}
         rows = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rtdetr_nb.checkpoint.contents import Candidate
 from rtdetr_nb.checkpoint.dialects import Origin, ValueFix, no_counterpart_note
@@ -146,17 +146,39 @@ def _bookkeeping_note(key: str, in_file: bool) -> str:
     return "" if in_file else "the norm's batch counter starts at 0, which is harmless"
 
 
+class _Copy(NamedTuple):
+    """One copy of the model in the file: which keys it can claim."""
+
+    name: str
+    prefix: str
+    root: str
+    keys: frozenset[str]
+
+    def claim(self, key: str) -> int:
+        """Return how closely a key belongs to this copy; -1 if it does not.
+
+        A copy at the top level claims its backbone only: what lies beside it can be anything.
+        """
+        for place in (self.prefix, self.root):
+            if place and key.startswith(place):
+                return len(place)
+        return 0 if key in self.keys else -1
+
+
 def unused_rows(candidate: Candidate, used: set[str | None]) -> tuple[list[Row], dict[str, int]]:
     """List what the file holds beside the tensors in use; other copies are only counted."""
     assert candidate.checkpoint is not None
     official = {origin.checkpoint_key: BACKBONE + origin.name for origin in candidate.origins}
-    others = [c for c in candidate.checkpoint.candidates if c.prefix != candidate.prefix]
+    copies = [
+        _Copy(c.name, c.prefix, c.root, frozenset(origin.checkpoint_key for origin in c.origins))
+        for c in (candidate, *candidate.checkpoint.candidates)
+    ]
     rows: list[Row] = []
     elsewhere: Counter[str] = Counter()
     for key, tensor in candidate.checkpoint.tensors.items():
         if key in used:
             continue
-        place = _elsewhere(key, candidate, others)
+        place = _elsewhere(key, copies)
         if place:
             elsewhere[place] += 1
             continue
@@ -180,15 +202,13 @@ def unused_rows(candidate: Candidate, used: set[str | None]) -> tuple[list[Row],
     return rows, dict(elsewhere)
 
 
-def _elsewhere(key: str, candidate: Candidate, others: Iterable[Candidate]) -> str:
-    """Name the other copy or the training state that a key belongs to; empty if it is ours."""
-    if candidate.prefix and key.startswith(candidate.prefix):
-        return ""
-    for other in others:
-        own = {origin.checkpoint_key for origin in other.origins} if not other.root else ()
-        if (other.root and key.startswith(other.root)) or key in own:
-            longer = len(other.root) >= len(candidate.root) or not key.startswith(candidate.root)
-            if longer:
-                return other.name
+def _elsewhere(key: str, copies: Sequence[_Copy]) -> str:
+    """Name the other copy or the training state that a key belongs to; empty if it is ours.
+
+    The first of the copies is ours; what all could claim is ours as well.
+    """
+    owner = max(copies, key=lambda copy: copy.claim(key))
+    if owner.claim(key) >= 0:
+        return "" if owner.prefix == copies[0].prefix else owner.name
     top = key.partition(".")[0]
     return top if _TRAINING_STATE.match(top) else ""

@@ -160,33 +160,10 @@ def select(
         SelectionError: a pattern matches nothing, a tensor that is named does not fit the model,
             or nothing is left.
     """
-    include = [include] if isinstance(include, str) else None if include is None else list(include)
-    exclude = [exclude] if isinstance(exclude, str) else list(exclude)
-    conditions: list[Callable[[Row], bool]] = []
-    words = []
-    if include is not None:
-        _check_patterns(diff, include)
-        conditions.append(lambda row: any(_matches(row, pattern) for pattern in include))
-        words.append(f"include {' '.join(include) or 'nothing'}")
-    if parts is not None:
-        wanted_parts = _known(parts, {row.part for row in diff.rows if row.model_key}, "part")
-        conditions.append(lambda row: row.part in wanted_parts)
-        words.append(f"parts {' '.join(sorted(wanted_parts))}")
-    if blocks is not None:
-        known = {f"{row.part}.{row.block}" for row in diff.rows if row.model_key}
-        wanted_blocks = _known(blocks, known, "block")
-        conditions.append(lambda row: f"{row.part}.{row.block}" in wanted_blocks)
-        words.append(f"blocks {' '.join(sorted(wanted_blocks))}")
-    if rows is not None:
-        names = [row if isinstance(row, str) else row.model_key for row in rows]
-        wanted = set(_checked(diff, names))
-        conditions.append(lambda row: row.model_key in wanted)
-        words.append(f"{len(wanted)} rows")
-    if exclude:
-        conditions.append(lambda row: not any(_matches(row, pattern) for pattern in exclude))
-        words.append(f"exclude {' '.join(exclude)}")
-    description = ", ".join(words) or "everything that fits"
-    chosen = [row for row in diff.rows if row.model_key and all(test(row) for test in conditions)]
+    conditions = dict(_conditions(diff, include, exclude, parts, blocks, rows))
+    description = ", ".join(conditions) or "everything that fits"
+    tests = conditions.values()
+    chosen = [row for row in diff.rows if row.model_key and all(test(row) for test in tests)]
     keys = {row.model_key for row in chosen if row.loadable and row.model_key}
     if not keys:
         raise SelectionError(
@@ -195,6 +172,43 @@ def select(
         )
     mismatched = [row.model_key or "" for row in chosen if row.status == MISMATCHED]
     return _selection(diff, keys, description, mismatched)
+
+
+def _conditions(
+    diff: Diff,
+    include: Iterable[str] | str | None,
+    exclude: Iterable[str] | str,
+    parts: Iterable[str] | None,
+    blocks: Iterable[str] | None,
+    rows: Iterable[Row | str] | None,
+) -> Iterator[tuple[str, Callable[[Row], bool]]]:
+    """Yield each condition that was given, in words and as a test of a row."""
+    if include is not None:
+        taken = [include] if isinstance(include, str) else list(include)
+        _check_patterns(diff, taken)
+        yield (
+            f"include {' '.join(taken) or 'nothing'}",
+            lambda row: any(_matches(row, pattern) for pattern in taken),
+        )
+    if parts is not None:
+        wanted_parts = _known(parts, {row.part for row in diff.rows if row.model_key}, "part")
+        yield f"parts {' '.join(sorted(wanted_parts))}", lambda row: row.part in wanted_parts
+    if blocks is not None:
+        known = {f"{row.part}.{row.block}" for row in diff.rows if row.model_key}
+        wanted_blocks = _known(blocks, known, "block")
+        yield (
+            f"blocks {' '.join(sorted(wanted_blocks))}",
+            lambda row: f"{row.part}.{row.block}" in wanted_blocks,
+        )
+    if rows is not None:
+        wanted = set(_checked(diff, [r if isinstance(r, str) else r.model_key for r in rows]))
+        yield f"{len(wanted)} rows", lambda row: row.model_key in wanted
+    left_out = [exclude] if isinstance(exclude, str) else list(exclude)
+    if left_out:
+        yield (
+            f"exclude {' '.join(left_out)}",
+            lambda row: not any(_matches(row, pattern) for pattern in left_out),
+        )
 
 
 def _selection(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from rtdetr_nb.checkpoint.config_findings import config_findings
+from rtdetr_nb.checkpoint.contents import Candidate
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
 from rtdetr_nb.checkpoint.health import health
@@ -36,62 +37,14 @@ def judge(
 
 def candidate_findings(diff: Diff) -> list[Finding]:
     """Judge which copy was taken and whether it is the configured architecture."""
-    candidate, findings = diff.candidate, []
-    wanted = diff.config.backbone.name
-    if candidate.variant != wanted:
-        found = (
-            f"HGNetv2-{candidate.variant}" if candidate.variant else "an HGNetv2 of another size"
-        )
-        shipped = (candidate.variant or "").lower()
-        findings.append(
-            Finding(
-                FAILURE,
-                f"The file holds {found}; the configuration builds HGNetv2-{wanted}.",
-                candidate.name,
-                "The official loader would take the few tensors of equal shape and say nothing.",
-                f"Use the configuration of that size (-c rtdetrv2_hgnetv2_{shipped})."
-                if shipped
-                else "Only HGNetv2-L, -X and -H can be loaded.",
-            )
-        )
-    others = [c for c in diff.checkpoint.candidates if c.name != candidate.name]
-    if others:
-        listed = ", ".join(f"{c.name} ({c.role})" for c in others)
-        findings.append(
-            Finding(
-                NOTE,
-                f"{candidate.name} ({candidate.role}) was taken; the file also holds {listed}.",
-                why=" ".join(candidate.notes),
-                action="--candidate NAME takes another.",
-            )
-        )
-    elif candidate.notes:
-        findings.append(Finding(NOTE, " ".join(candidate.notes), candidate.name))
-    if candidate.role.startswith("teacher"):
-        findings.append(
-            Finding(
-                WARNING,
-                "These are the weights of the teacher.",
-                candidate.name,
-                "The student is what was distilled to be used.",
-                "Choose the student, or its file, unless the teacher is wanted.",
-            )
-        )
-    if candidate.dialect == "paddle" and any(_is_affine(o.name) for o in candidate.origins):
-        findings.append(
-            Finding(
-                WARNING,
-                "Weights of PaddlePaddle with learnable affine blocks compute slightly different "
-                "maps here.",
-                candidate.name,
-                "Its pooling in the stem pads with minus infinity, ours with zeros: the last rows "
-                "and columns differ by up to 0.3 % where a block's bias is negative.",
-                "Fine-tuning makes up for it; a comparison of outputs will not agree exactly.",
-            )
-        )
     fixes = sorted({row.fix.why for row in diff.rows if row.fix and row.loadable})
-    findings += [Finding(NOTE, f"Values are changed on the way: {fix}.") for fix in fixes]
-    return findings
+    return [
+        *_other_variant(diff),
+        *_choice(diff),
+        *_teacher(diff.candidate),
+        *_paddles_pooling(diff.candidate),
+        *(Finding(NOTE, f"Values are changed on the way: {fix}.") for fix in fixes),
+    ]
 
 
 def coverage_findings(diff: Diff) -> list[Finding]:
@@ -113,6 +66,73 @@ def coverage_findings(diff: Diff) -> list[Finding]:
     findings += _heads(diff)
     findings += _batch_counters(diff)
     return findings
+
+
+def _other_variant(diff: Diff) -> list[Finding]:
+    found, wanted = diff.candidate.variant, diff.config.backbone.name
+    if found == wanted:
+        return []
+    named = f"HGNetv2-{found}" if found else "an HGNetv2 of another size"
+    action = (
+        f"Use the configuration of that size (-c rtdetrv2_hgnetv2_{found.lower()})."
+        if found
+        else "Only HGNetv2-L, -X and -H can be loaded."
+    )
+    return [
+        Finding(
+            FAILURE,
+            f"The file holds {named}; the configuration builds HGNetv2-{wanted}.",
+            diff.candidate.name,
+            "The official loader would take the few tensors of equal shape and say nothing.",
+            action,
+        )
+    ]
+
+
+def _choice(diff: Diff) -> list[Finding]:
+    candidate = diff.candidate
+    others = [c for c in diff.checkpoint.candidates if c.name != candidate.name]
+    if others:
+        listed = ", ".join(f"{c.name} ({c.role})" for c in others)
+        return [
+            Finding(
+                NOTE,
+                f"{candidate.name} ({candidate.role}) was taken; the file also holds {listed}.",
+                why=" ".join(candidate.notes),
+                action="--candidate NAME takes another.",
+            )
+        ]
+    return [Finding(NOTE, note, candidate.name) for note in candidate.notes]
+
+
+def _teacher(candidate: Candidate) -> list[Finding]:
+    if not candidate.role.startswith("teacher"):
+        return []
+    return [
+        Finding(
+            WARNING,
+            "These are the weights of the teacher.",
+            candidate.name,
+            "The student is what was distilled to be used.",
+            "Choose the student, or its file, unless the teacher is wanted.",
+        )
+    ]
+
+
+def _paddles_pooling(candidate: Candidate) -> list[Finding]:
+    if candidate.dialect != "paddle" or not any(_is_affine(o.name) for o in candidate.origins):
+        return []
+    return [
+        Finding(
+            WARNING,
+            "Weights of PaddlePaddle with learnable affine blocks compute slightly different maps "
+            "here.",
+            candidate.name,
+            "Its pooling in the stem pads with minus infinity, ours with zeros: the last rows and "
+            "columns differ by up to 0.3 % where a block's bias is negative.",
+            "Fine-tuning makes up for it; a comparison of outputs will not agree exactly.",
+        )
+    ]
 
 
 def _gaps(backbone: Sequence[Row]) -> list[Finding]:

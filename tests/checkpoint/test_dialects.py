@@ -171,7 +171,12 @@ def assert_same_features(ours: nn.Module, theirs: Any, largest: float = 0.0) -> 
 
 @pytest.mark.parametrize(
     ("name", "variant", "use_lab"),
-    [("b4", "L", False), ("b4", "L", True), ("b5", "X", False), ("b6", "H", False)],
+    [
+        ("b4", "L", False),
+        ("b4", "L", True),
+        pytest.param("b5", "X", False, marks=pytest.mark.slow),
+        pytest.param("b6", "H", False, marks=pytest.mark.slow),
+    ],
 )
 def test_timm_runs_the_same_after_renaming(name, variant, use_lab, tmp_path):
     timm = pytest.importorskip("timm")

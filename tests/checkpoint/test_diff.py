@@ -3,10 +3,11 @@
 import pytest
 
 from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.near import near_pairs
+from rtdetr_nb.checkpoint.near import NearPair, near_pairs
 from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.checkpoint.rows import COLUMNS, block_of, part_of
 from rtdetr_nb.config import load_config
+from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.model_keys import model_keys
 from tests.checkpoint.wild import CONFIG, as_dfine, backbone, detector, prefixed, save, tensor
 
@@ -148,6 +149,12 @@ def test_near_names_are_offered_and_applied_only_when_accepted(tmp_path):
     assert all((tensors[f"backbone.{k}"] == v).all() for k, v in backbone().items())
 
 
+def test_only_offered_pairs_are_accepted(backbone_diff):
+    foreign = NearPair("backbone.stem.stem1.conv.weight", "a", (32, 3, 3, 3), 1.0)
+    with pytest.raises(SelectionError, match="was not offered"):
+        backbone_diff.accept_near([foreign])
+
+
 def test_near_never_crosses_layers_or_shapes():
     missing = [("backbone.stages.2.blocks.1.layers.0.conv.weight", (8, 8))]
     assert not near_pairs(missing, [("m.stages.2.blocks.2.layers.0.conv.weight", (8, 8))])
@@ -160,6 +167,19 @@ def test_near_uses_each_key_once():
     unused = [("a.stem.conv.weight", (1,)), ("b.stem.conv.weight", (1,))]
     pairs = near_pairs([("stem.conv.weight", (1,))], unused)
     assert len(pairs) == 1
+
+
+def test_other_copies_inside_and_around_ours_are_counted_apart(tmp_path):
+    content = {
+        "state_dict": {**backbone(), **prefixed("teacher.", backbone(salt="t"))},
+        "extra": {"weight": tensor("e", (3,))},
+    }
+    diff = compare(open_checkpoint(save(content, tmp_path / "a.pth")), CONFIG)
+    assert diff.candidate.name == "state_dict"
+    assert diff.elsewhere == {"state_dict.teacher": 400}
+    teacher = compare(diff.checkpoint.candidates[1], CONFIG)
+    assert teacher.counts["matched"] == 400
+    assert teacher.elsewhere == {"state_dict": 400}
 
 
 def test_a_second_detector_of_other_layout_is_unused_not_matched(tmp_path):
