@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -46,15 +48,23 @@ def save_seeds(folder: Path) -> None:
     shutil.copy(folder / "distributed" / ".metadata", folder / ".metadata")
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder in memory where there is one: a disk would take most of the time."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with TemporaryDirectory(dir=memory) as name:
+        yield Path(name)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_mutated_files_are_listed_or_refused(tmp_path: Path) -> None:
-    save_seeds(tmp_path)
-    for path in tmp_path.iterdir():
+def test_mutated_files_are_listed_or_refused(folder: Path) -> None:
+    save_seeds(folder)
+    for path in folder.iterdir():
         if path.name != ".metadata":  # it is opened as a folder
             assert open_checkpoint(path).tensors, path
     done = subprocess.run(
-        [sys.executable, "-m", "tests.checkpoint._fuzz_child", tmp_path, str(STREAMS), str(SEED)],
+        [sys.executable, "-m", "tests.checkpoint._fuzz_child", folder, str(STREAMS), str(SEED)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
