@@ -173,3 +173,18 @@ def test_a_batch_without_boxes_still_uses_the_embedding():
     assert queries.content.shape == (2, 2, 4) and queries.content.requires_grad
     assert torch.isfinite(queries.boxes_logit).all()
     assert [len(index) for index in queries.positive_index] == [0, 0]
+
+
+def test_a_batch_without_boxes_denoises_a_small_box_in_the_middle() -> None:
+    empty = {"labels": torch.zeros(0, dtype=torch.int64), "boxes": torch.zeros(0, 4)}
+    queries = make_denoising_queries(
+        [empty, empty],
+        torch.nn.Embedding(5, 8, padding_idx=4),
+        num_queries=3,
+        num_denoising=10,
+        label_noise_ratio=0.5,
+        box_noise_scale=0.0,
+    )
+    expected = torch.tensor([0.5, 0.5, 0.1, 0.1]).expand(2, 2, 4)
+    torch.testing.assert_close(queries.boxes_logit.sigmoid(), expected)
+    assert not queries.content.any()
