@@ -8,6 +8,8 @@ One foreign object never hides the tensors beside it or inside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar, unwrap_bytes
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
@@ -40,6 +42,19 @@ _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _MODULE_FIELDS = ("_parameters", "_buffers", "_modules")
 
 
+class _Part(NamedTuple):
+    """A part that was described, and may be used in several places."""
+
+    result: object
+    path: str
+    """Where it stands first."""
+    size: int = 1
+    """Number of its entries."""
+    has_tensors: bool = False
+    modules: range = range(0)
+    """The modules in it, by their place in the list of all modules."""
+
+
 class TreeBuilder:
     """Turns the description of one pickle into the tree of a checkpoint.
 
@@ -60,8 +75,9 @@ class TreeBuilder:
         self._find_storage = find_storage
         self._make_storage = make_storage
         self._big_endian = big_endian
-        self._known: dict[int, tuple[object, int, bool, str]] = {}
-        """Result, number of entries, whether tensors are in it, and path, by id of the node."""
+        self._known: dict[int, _Part] = {}
+        """What was described already, by id of the node."""
+        self._found: list[ModuleInfo] = []
         self._entries = 0
         self._tensors = 0
 
@@ -77,15 +93,20 @@ class TreeBuilder:
             return node
         known = self._known.get(id(node))
         if known is not None:
-            return self._repeat(*known)
+            return self._repeat(known, path)
         if depth > MAXIMUM_DEPTH or len(path) > LONGEST_PATH:
             return Opaque("nested too deeply")
         self._spend(0, len(path))
-        self._known[id(node)] = (_UNFINISHED, 1, False, path)
-        entries, tensors = self._entries, self._tensors
+        self._known[id(node)] = _Part(_UNFINISHED, path)
+        entries, tensors, modules = self._entries, self._tensors, len(self._found)
         result = self._describe(node, path, depth, kind)
-        size, has_tensors = self._entries - entries + 1, self._tensors > tensors
-        self._known[id(node)] = (result, size, has_tensors, path)
+        self._known[id(node)] = _Part(
+            result,
+            path,
+            self._entries - entries + 1,
+            self._tensors > tensors,
+            range(modules, len(self._found)),
+        )
         return result
 
     def _spend(self, entries: int, characters: int = 0) -> None:
@@ -97,14 +118,23 @@ class TreeBuilder:
                 "to exhaust memory. Do not trust where it comes from."
             )
 
-    def _repeat(self, result: object, size: int, has_tensors: bool, path: str) -> object:
-        """Use a part again; only name it if it holds itself, or is large and without tensors."""
-        if result is _UNFINISHED or (size > REPEATED_SIZE and not has_tensors):
-            self._spend(0, len(path))
-            return Opaque(f"the same as {path or 'the whole'}")
-        self._spend(size - 1)
-        self._tensors += has_tensors
-        return result
+    def _repeat(self, part: _Part, path: str) -> object:
+        """Use a part at `path` too; only name it if it holds itself or is large without tensors."""
+        if part.result is _UNFINISHED or (part.size > REPEATED_SIZE and not part.has_tensors):
+            self._spend(0, len(part.path))
+            return Opaque(f"the same as {part.path or 'the whole'}")
+        self._spend(part.size - 1)
+        self._tensors += part.has_tensors
+        for index in part.modules:
+            self._spend(1, len(path))
+            module = self._found[index]
+            below = module.key[len(part.path) :]
+            self._add_module(replace(module, key=f"{path}{below}" if path else below.lstrip(".")))
+        return part.result
+
+    def _add_module(self, module: ModuleInfo) -> None:
+        self._found.append(module)
+        self.modules[module.key] = module
 
     def _describe(self, node: object, path: str, depth: int, kind: str) -> object:
         """Describe a node that is no scalar.
@@ -252,7 +282,7 @@ class TreeBuilder:
             for key, value in state.items()
             if type(key) is str and not key.startswith("_")
         }
-        self.modules[path] = ModuleInfo(path, function.path, attributes)
+        self._add_module(ModuleInfo(path, function.path, attributes))
         return tensors
 
     def _names(self, value: object) -> frozenset[str]:

@@ -294,6 +294,14 @@ REFUSED: dict[str, tuple[Builder, str]] = {
     "three million marks": (_torch(b"(" * 2_999_000), "without a result"),
     "a million names": (_torch(_many_names(1000, 990)), "unfolds"),
     "a million tensors of one storage": (_torch(_many_tensors(250_000)), "longer than"),
+    "a million places of one module": (
+        _torch(
+            p.global_of("a", "B") + b")R"
+            + p.dict_of({"_parameters": b"}", "_buffers": b"}", "_modules": b"}"}) + b"bq\x000"
+            + b"](" + b"h\x00" * 1_000_000 + b"e"
+        ),
+        "unfolds",
+    ),
     "a million strings of one long name": (
         _torch(
             p.text("m" * 990) + b"q\x00" + p.text("n" * 990) + b"q\x01]("

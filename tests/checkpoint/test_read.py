@@ -313,6 +313,16 @@ def test_a_module_is_listed_as_its_state_dict(tmp_path: Path, is_zip: bool) -> N
     assert checkpoint.modules["ema"].attributes["names"] == ["a", "b"]
 
 
+def test_a_shared_module_is_known_in_every_place(tmp_path: Path) -> None:
+    net = Net()
+    state = {"net": net}
+    checkpoint = open_checkpoint(save(tmp_path, {"ema": net, "model": {"student": state}}))
+    assert checkpoint.modules["ema.stem.1"].attributes["eps"] == 1e-3
+    assert checkpoint.modules["model.student.net.stem.1"].attributes["eps"] == 1e-3
+    assert checkpoint.modules["model.student.net"].key == "model.student.net"
+    assert "model.student.net.stem.0.weight" in checkpoint.tensors
+
+
 def test_a_file_that_is_a_module(tmp_path: Path) -> None:
     checkpoint = open_checkpoint(save(tmp_path, nn.Linear(2, 3)))
     assert list(checkpoint.tensors) == ["weight", "bias"]
