@@ -15,10 +15,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.contents import Candidate
     from rtdetr_nb.checkpoint.diff import Diff, compare
+    from rtdetr_nb.checkpoint.findings import Verdict
+    from rtdetr_nb.checkpoint.official_prediction import predict_official
+    from rtdetr_nb.checkpoint.parameter_groups import explain_config
     from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
     from rtdetr_nb.checkpoint.select import Selection
-    from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file, write_tuning_file
+    from rtdetr_nb.checkpoint.tuning import (
+        TuningReport,
+        load_tuning_file,
+        prove_loaded,
+        write_tuning_file,
+    )
     from rtdetr_nb.config import Config, load_config
     from rtdetr_nb.errors import UserError
     from rtdetr_nb.model.build import build_model, build_postprocessor
@@ -31,6 +40,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Candidate": "checkpoint.contents",
     "Checkpoint": "checkpoint.read",
     "Config": "config",
     "Diff": "checkpoint.diff",
@@ -39,22 +49,27 @@ _HOME = {
     "Selection": "checkpoint.select",
     "TuningReport": "checkpoint.tuning",
     "UserError": "errors",
+    "Verdict": "checkpoint.findings",
     "attach_run": "training.run",
     "build_criterion": "training.criterion",
     "build_model": "model.build",
     "build_optimizer": "training.optimizer",
     "build_postprocessor": "model.build",
     "compare": "checkpoint.diff",
+    "explain_config": "checkpoint.parameter_groups",
     "load_config": "config",
     "load_tuning_file": "checkpoint.tuning",
     "open_checkpoint": "checkpoint.read",
+    "predict_official": "checkpoint.official_prediction",
     "probe_backbone": "training.probe",
+    "prove_loaded": "checkpoint.tuning",
     "quick_run_config": "presets",
     "start_run": "training.run",
     "write_tuning_file": "checkpoint.tuning",
 }
 
 __all__ = [
+    "Candidate",
     "Checkpoint",
     "Config",
     "Diff",
@@ -63,16 +78,20 @@ __all__ = [
     "Selection",
     "TuningReport",
     "UserError",
+    "Verdict",
     "attach_run",
     "build_criterion",
     "build_model",
     "build_optimizer",
     "build_postprocessor",
     "compare",
+    "explain_config",
     "load_config",
     "load_tuning_file",
     "open_checkpoint",
+    "predict_official",
     "probe_backbone",
+    "prove_loaded",
     "quick_run_config",
     "start_run",
     "write_tuning_file",

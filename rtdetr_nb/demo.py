@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 import rtdetr_nb as rt
-from rtdetr_nb.checkpoint.tuning import prove_loaded
 from rtdetr_nb.datasets.loader import build_dataset
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.training.history import events
@@ -165,7 +164,7 @@ def _compare_and_write(story: _Story, config: Any, path: Path, tuning: Path) -> 
         written = rt.write_tuning_file(selection, tuning)
         model = rt.build_model(config)
         report = rt.load_tuning_file(model, tuning)
-        proof = prove_loaded(model, selection)
+        proof = rt.prove_loaded(model, selection)
         equal = sum(proof.values())
         texts = [
             f"{written}.",

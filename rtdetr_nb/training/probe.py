@@ -39,7 +39,7 @@ def probe_backbone(
     data: str | os.PathLike[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     device: str | torch.device | None = None,
-    image_size: int = 256,
+    image_size: int = 224,
     max_pictures: int = 256,
     bins: int = 1,
 ) -> ProbeResult:
@@ -67,40 +67,55 @@ def probe_backbone(
     started = time.monotonic()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     notes: list[str] = []
-    train, val = (_read_split(config, data, split, image_size, max_pictures, notes) for split in
-                  ("train", "val"))  # fmt: skip
+    train = _read_split(config, data, "train", image_size, max_pictures, notes)
+    val = _read_split(config, data, "val", image_size, max_pictures, notes)
     names = _probed_classes(train, val, notes)
     train, val = train.of_classes(names), val.of_classes(names)
 
-    def accuracies(backbone: nn.Module) -> np.ndarray:
-        return _right_by_class(backbone.to(place).eval(), train, val, len(names), bins)
+    def count_right(backbone: nn.Module) -> np.ndarray:
+        backbone = backbone.to(place, memory_format=torch.channels_last).eval()
+        return _count_right(backbone, train, val, bins)
 
     loaded = _loaded_backbone(config, tuning)
-    right = None if loaded is None else accuracies(loaded)
-    random = [accuracies(_random_backbone(config, seed)) for seed in seeds]
-    totals = np.bincount(val.labels, minlength=len(names))
-    counts = np.bincount(train.labels, minlength=len(names))
+    right = None if loaded is None else count_right(loaded)
+    random = [count_right(_random_backbone(config, seed)) for seed in seeds]
+    train_counts, val_counts = train.count_boxes(), val.count_boxes()
     return ProbeResult(
         weights=None if right is None else str(tuning or config.backbone.pretrained),
-        accuracy=None if right is None else float(right.sum() / totals.sum()),
-        random=tuple(float(r.sum() / totals.sum()) for r in random),
-        chance=float(totals[counts.argmax()] / totals.sum()),
-        per_class=tuple(
-            ClassAccuracy(
-                name=name,
-                train_boxes=int(counts[i]),
-                val_boxes=int(totals[i]),
-                accuracy=float(right[i] / totals[i]) if right is not None and totals[i] else None,
-                random=tuple(float(r[i] / totals[i]) for r in random) if totals[i] else (),
-            )
-            for i, name in enumerate(names.values())
-        ),
-        train_boxes=int(counts.sum()),
-        val_boxes=int(totals.sum()),
+        accuracy=None if right is None else float(right.sum() / val_counts.sum()),
+        random=tuple(float(r.sum() / val_counts.sum()) for r in random),
+        chance=float(val_counts[train_counts.argmax()] / val_counts.sum()),
+        per_class=_per_class(list(names.values()), train_counts, val_counts, right, random),
+        train_boxes=int(train_counts.sum()),
+        val_boxes=int(val_counts.sum()),
         image_size=image_size,
         seconds=round(time.monotonic() - started, 2),
         notes=tuple(notes),
     )
+
+
+def _per_class(
+    names: list[str],
+    train_counts: np.ndarray,
+    val_counts: np.ndarray,
+    right: np.ndarray | None,
+    random: list[np.ndarray],
+) -> tuple[ClassAccuracy, ...]:
+    """Shares of counts, class by class."""
+    rows = []
+    for number, name in enumerate(names):
+        total = int(val_counts[number])
+        loaded = float(right[number] / total) if right is not None and total else None
+        rows.append(
+            ClassAccuracy(
+                name=name,
+                train_boxes=int(train_counts[number]),
+                val_boxes=total,
+                accuracy=loaded,
+                random=tuple(float(r[number] / total) for r in random) if total else (),
+            )
+        )
+    return tuple(rows)
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,10 @@ class _Split:
     def labels(self) -> np.ndarray:
         """Category of every box, in the order of the pictures."""
         return torch.cat(self.categories).numpy()
+
+    def count_boxes(self) -> np.ndarray:
+        """Boxes of each class, (classes,); for classes numbered by `of_classes`."""
+        return np.bincount(self.labels, minlength=len(self.names))
 
     def of_classes(self, names: dict[int, str]) -> "_Split":
         """Only the boxes of these categories, numbered in their order."""
@@ -213,10 +232,9 @@ def _random_backbone(config: Config, seed: int) -> nn.Module:
         return build_backbone(config.override(["HGNetv2.pretrained=False"]))
 
 
-def _right_by_class(
-    backbone: nn.Module, train: _Split, val: _Split, num_classes: int, bins: int
-) -> np.ndarray:
+def _count_right(backbone: nn.Module, train: _Split, val: _Split, bins: int) -> np.ndarray:
     """Held-out boxes of each class that are named rightly, (classes,)."""
+    num_classes = len(train.names)
     known, asked = (_features(backbone, split, bins) for split in (train, val))
     for fitted, other in zip(known, asked, strict=True):
         mean, spread = fitted.mean(dim=0), fitted.std(dim=0).clamp(min=1e-6)
@@ -238,17 +256,16 @@ def _features(backbone: nn.Module, split: _Split, bins: int) -> list[Tensor]:
         images = torch.stack(split.images[start : start + _BATCH]).to(place).float() / 255.0
         boxes = [rows.to(place) for rows in split.boxes_xyxy[start : start + _BATCH]]
         maps = backbone(images.contiguous(memory_format=torch.channels_last))
-        pooled.append(
-            [
-                roi_align(x.contiguous(), boxes, bins, x.shape[-1] / images.shape[-1],
-                          sampling_ratio=2, aligned=True).flatten(1).double().cpu()
-                for x in maps
-            ]
-        )  # fmt: skip
-    stages = [torch.cat(stage) for stage in zip(*pooled, strict=True)]
-    if not all(bool(stage.isfinite().all()) for stage in stages):
+        stages = []
+        for x in maps:
+            scale = x.shape[-1] / images.shape[-1]
+            rows = roi_align(x.contiguous(), boxes, bins, scale, sampling_ratio=2, aligned=True)
+            stages.append(rows.flatten(1).double().cpu())
+        pooled.append(stages)
+    joined = [torch.cat(stage) for stage in zip(*pooled, strict=True)]
+    if not all(bool(stage.isfinite().all()) for stage in joined):
         raise TuningError(
             "With these weights the backbone's output is not finite, so there is nothing to probe. "
             "`rtdetr-nb diff` shows which tensors of the file are unsound."
         )
-    return stages
+    return joined
