@@ -63,16 +63,14 @@ class Settings:
     Names are hard to learn from small shapes in a crowd, and cheap to learn from small pictures, so
     the training goes from one large shape in a small picture to pictures as the sample has them.
     And they are hard to learn among colours and textures that mean nothing: the pictures begin as
-    white shapes on black and fade to the real ones over the first `fade_steps`. (Without the fade
-    nothing was learnt in the first 200 steps.)
+    white shapes on black and fade to the real ones over the first `fade_steps`.
     """
 
     phases: tuple[Phase, ...] = (
-        Phase(steps=450, side=32, pictures=64, max_objects=1, min_diameter=18.0),
-        Phase(steps=400, side=64, pictures=24, max_objects=2, min_diameter=18.0),
-        Phase(steps=250, side=128, pictures=8, max_objects=6, min_diameter=MIN_DIAMETER),
+        Phase(steps=1000, side=64, pictures=40, max_objects=1, min_diameter=36.0),
+        Phase(steps=300, side=128, pictures=10, max_objects=6, min_diameter=MIN_DIAMETER),
     )
-    learning_rate: float = 1e-3
+    learning_rate: float = 6e-4
     weight_decay: float = 0.05
     warmup_steps: int = 40
     fade_steps: int = 300
