@@ -20,7 +20,7 @@ from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, Persi
 from rtdetr_nb.checkpoint.pickle_opcodes import HANDLERS, EndOfPickle, decode_text
 from rtdetr_nb.errors import CheckpointError
 
-MAXIMUM_OPCODES = 3_000_000
+MAXIMUM_OPCODES = 2_000_000
 """A checkpoint with model, EMA and AdamW state (3,600 tensors) has about 120,000."""
 MAXIMUM_LINE = 1 << 14
 """Bytes of a line of the text opcodes of protocol 0."""

@@ -289,9 +289,9 @@ REFUSED: dict[str, tuple[Builder, str]] = {
     "huge reference in text": (_torch(b"Np" + b"9" * 1000 + b"\n"), "too large"),
     "ten million opcodes": (_torch(b"N0" * 5_000_000), "instructions"),
     "billion laughs of tensors": (_torch(_dict_laughs(60)), "unfolds"),
-    "three million dicts": (_torch(b"(" + b"}" * 2_999_000 + b"t"), "unfolds"),
-    "three million sets": (_torch(b"(" + b"\x8f" * 2_999_000 + b"t"), "unfolds"),
-    "three million marks": (_torch(b"(" * 2_999_000), "without a result"),
+    "two million dicts": (_torch(b"(" + b"}" * 1_999_000 + b"t"), "unfolds"),
+    "two million sets": (_torch(b"(" + b"\x8f" * 1_999_000 + b"t"), "unfolds"),
+    "two million marks": (_torch(b"(" * 1_999_000), "without a result"),
     "a million names": (_torch(_many_names(1000, 990)), "unfolds"),
     "a million tensors of one storage": (_torch(_many_tensors(250_000)), "longer than"),
     "a million places of one module": (

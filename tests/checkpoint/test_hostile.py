@@ -23,8 +23,8 @@ from tests.checkpoint._hostile_files import (
 )
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 30.0
-"""What one file may take on a busy machine; the slowest takes about two seconds alone."""
+SECONDS = 20.0
+"""What one file may take of the processor; the slowest takes about three."""
 GROWTH = 400 << 20
 """What one file may add to the peak memory; the limit in the child lies above it."""
 
