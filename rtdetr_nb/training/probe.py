@@ -41,7 +41,7 @@ def probe_backbone(
     device: str | torch.device | None = None,
     image_size: int = 224,
     max_pictures: int = 256,
-    bins: int = 1,
+    bins: int = 2,
 ) -> ProbeResult:
     """Probe the backbone of a tuning file against random weights.
 
