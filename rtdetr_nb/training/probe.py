@@ -73,8 +73,7 @@ def probe_backbone(
     train, val = train.of_classes(names), val.of_classes(names)
 
     def count_right(backbone: nn.Module) -> np.ndarray:
-        backbone = backbone.to(place, memory_format=torch.channels_last).eval()
-        return _count_right(backbone, train, val, bins)
+        return _count_right(backbone.to(place).eval(), train, val, bins)
 
     loaded = _loaded_backbone(config, tuning)
     right = None if loaded is None else count_right(loaded)
