@@ -67,8 +67,8 @@ class Settings:
     """
 
     phases: tuple[Phase, ...] = (
-        Phase(steps=1000, side=64, pictures=40, max_objects=1, min_diameter=36.0),
-        Phase(steps=300, side=128, pictures=10, max_objects=6, min_diameter=MIN_DIAMETER),
+        Phase(steps=450, side=64, pictures=40, max_objects=1, min_diameter=36.0),
+        Phase(steps=350, side=128, pictures=12, max_objects=6, min_diameter=MIN_DIAMETER),
     )
     learning_rate: float = 6e-4
     weight_decay: float = 0.05

@@ -134,11 +134,11 @@ def load_tuning_file(model: nn.Module, path: str | PathLike[str]) -> TuningRepor
     state = {key: values[params[key].key] for key in match.loaded}
     module.load_state_dict(state, strict=False)
     logger.info("%s", match.log_line)
-    if match.unused:
+    # Frozen norms count no batches; that their counters go unused harms nothing.
+    unused = [key for key in match.unused if not key.endswith("num_batches_tracked")]
+    if unused:
         logger.warning(
-            "%d keys of the file are not in the model and were not used: %s",
-            len(match.unused),
-            list(match.unused),
+            "%d keys of the file are not in the model and were not used: %s", len(unused), unused
         )
     return TuningReport(
         checkpoint.path, source, match.loaded, match.missed, match.unmatched, match.unused
