@@ -305,7 +305,7 @@ REFUSED: dict[str, tuple[Builder, str]] = {
     "a million strings of one long name": (
         _torch(
             p.text("m" * 990) + b"q\x00" + p.text("n" * 990) + b"q\x01]("
-            + b"h\x00h\x01\x93)\x81" * 400_000 + b"e"
+            + b"h\x00h\x01\x93)\x81" * 350_000 + b"e"
         ),
         "unfolds",
     ),
