@@ -17,7 +17,14 @@ from rtdetr_nb.checkpoint.storage import (
     buffered,
     payload_storage,
 )
-from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, Listing, Opaque, TensorInfo
+from rtdetr_nb.checkpoint.tensor_info import (
+    ITEM_SIZES,
+    LARGEST_SIZE,
+    MAXIMUM_DIMENSIONS,
+    Listing,
+    Opaque,
+    TensorInfo,
+)
 from rtdetr_nb.checkpoint.torch_zip import TorchZipReader
 from rtdetr_nb.checkpoint.zip_archive import ZipArchive
 from rtdetr_nb.errors import CheckpointError
@@ -112,13 +119,20 @@ def list_distributed(folder: Path) -> Listing:
 _Place = tuple[SourceFile, int, int, bool]
 
 
+def _piece_name(key: str, offsets: tuple[int, ...]) -> str:
+    # A text, because tuples of numbers can be made that all share one hash.
+    return f"{offsets} of {key}"
+
+
 def _read_places(
     storage_data: object, folder: Path, sources: dict[str, SourceFile]
-) -> dict[tuple[str, tuple[int, ...]], _Place]:
+) -> dict[str, _Place]:
     """Where each piece lies, by the tensor's name and the piece's offsets."""
-    places: dict[tuple[str, tuple[int, ...]], _Place] = {}
+    places: dict[str, _Place] = {}
     pairs = storage_data.values() if isinstance(storage_data, dict) else ()
-    for index, info in pairs:
+    for pair in pairs:
+        # The keys are objects, so each entry is a pair of the key and the value.
+        index, info = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
         if not _is(index, "MetadataIndex") or not _is(info, "_StorageInfo"):
             _refuse("its table is of an unknown layout", _CONVERTER)
         name, start = info.attributes.get("relative_path"), info.attributes.get("offset")
@@ -130,7 +144,7 @@ def _read_places(
         if not 0 <= start <= start + size <= sources[name].size:
             _refuse(f"its file {name!r} is truncated", "Copy the whole folder again.")
         offsets = index.attributes.get("offset")
-        key = (str(index.attributes.get("fqn")), _sizes(offsets) if offsets else ())
+        key = _piece_name(str(index.attributes.get("fqn")), _sizes(offsets) if offsets else ())
         transformed = bool(info.attributes.get("transform_descriptors"))
         places[key] = (sources[name], start, size, transformed)
     return places
@@ -145,9 +159,7 @@ def _find_file(folder: Path, name: str) -> SourceFile:
     return SourceFile.at(path)
 
 
-def _read_entry(
-    key: str, entry: object, places: dict[tuple[str, tuple[int, ...]], _Place]
-) -> object:
+def _read_entry(key: str, entry: object, places: dict[str, _Place]) -> object:
     """A tensor, or what stands for an object that was pickled on its own (it is not read)."""
     if not _is(entry, "TensorStorageMetadata"):
         return Opaque("an object of its own")
@@ -171,7 +183,7 @@ def _read_piece(
     key: str,
     chunk: object,
     shape: tuple[int, ...],
-    places: dict[tuple[str, tuple[int, ...]], _Place],
+    places: dict[str, _Place],
 ) -> Piece:
     if not _is(chunk, "ChunkStorageMetadata"):
         _refuse("its table is of an unknown layout", _CONVERTER)
@@ -179,7 +191,7 @@ def _read_piece(
     inside = len(offsets) == len(sizes) == len(shape) and all(
         offset + size <= whole for offset, size, whole in zip(offsets, sizes, shape, strict=True)
     )
-    place = places.get((key, offsets))
+    place = places.get(_piece_name(key, offsets))
     if not inside or place is None:
         _refuse(f"a piece of tensor {key!r} is missing", "Copy the whole folder again.")
     return Piece(offsets, sizes, *place)
@@ -200,7 +212,11 @@ def _is(value: object, class_name: str) -> TypeGuard[Opaque]:
 
 
 def _sizes(value: object) -> tuple[int, ...]:
-    if not isinstance(value, tuple) or any(type(size) is not int or size < 0 for size in value):
+    if (
+        not isinstance(value, tuple)
+        or len(value) > MAXIMUM_DIMENSIONS
+        or any(type(size) is not int or not 0 <= size < LARGEST_SIZE for size in value)
+    ):
         _refuse("its table is of an unknown layout", _CONVERTER)
     return value
 

@@ -8,7 +8,12 @@ from math import prod
 
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, Span
 from rtdetr_nb.checkpoint.storage import InlineBytes, InlineText, Storage, check_size, latin1_bytes
-from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, TensorInfo
+from rtdetr_nb.checkpoint.tensor_info import (
+    ITEM_SIZES,
+    LARGEST_SIZE,
+    MAXIMUM_DIMENSIONS,
+    TensorInfo,
+)
 
 MakeStorage = Callable[[Span, int], Storage]
 """Gives the storage of a long payload in the stream, from the number of bytes it has to hold."""
@@ -26,7 +31,6 @@ _CORES = ("numpy.core", "numpy._core")
 _RECONSTRUCT = frozenset(f"{core}.multiarray._reconstruct" for core in _CORES)
 _FROM_BUFFER = frozenset(f"{core}.numeric._frombuffer" for core in _CORES)
 _SCALAR = frozenset(f"{core}.multiarray.scalar" for core in _CORES)
-_MAXIMUM_DIMENSIONS = 64
 _LARGEST_SCALAR = 16
 
 
@@ -52,9 +56,9 @@ def read_array(call: Call, path: str, kind: str, make_storage: MakeStorage) -> T
     else:
         return None
     element = _read_dtype(dtype)
-    if element is None or type(shape) is not tuple or len(shape) > _MAXIMUM_DIMENSIONS:
+    if element is None or type(shape) is not tuple or len(shape) > MAXIMUM_DIMENSIONS:
         return None
-    sizes = tuple(size for size in shape if type(size) is int and 0 <= size < 1 << 48)
+    sizes = tuple(size for size in shape if type(size) is int and 0 <= size < LARGEST_SIZE)
     if len(sizes) != len(shape):
         return None
     element_name, big_endian = element

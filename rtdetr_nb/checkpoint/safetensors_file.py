@@ -9,7 +9,13 @@ from math import prod
 from typing import NoReturn, TypeGuard
 
 from rtdetr_nb.checkpoint.storage import FileSpan, SourceFile, read_exactly
-from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, Listing, TensorInfo
+from rtdetr_nb.checkpoint.tensor_info import (
+    ITEM_SIZES,
+    LARGEST_SIZE,
+    MAXIMUM_DIMENSIONS,
+    Listing,
+    TensorInfo,
+)
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_HEADER_SIZE = 1 << 23
@@ -24,7 +30,6 @@ _DTYPES = {
     "C64": "complex64", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
     "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
-_LARGEST_SIZE = 1 << 48
 
 
 def is_safetensors(head: bytes) -> bool:
@@ -91,8 +96,10 @@ def _read_entry(key: str, entry: object, source: SourceFile, begin: int) -> Tens
 
 
 def _are_sizes(value: object) -> TypeGuard[list[int]]:
-    return type(value) is list and all(
-        type(size) is int and 0 <= size < _LARGEST_SIZE for size in value
+    return (
+        isinstance(value, list)
+        and len(value) <= MAXIMUM_DIMENSIONS
+        and all(type(size) is int and 0 <= size < LARGEST_SIZE for size in value)
     )
 
 

@@ -37,6 +37,12 @@ ITEM_SIZES: Mapping[str, int] = {
 """Bytes of one element, by the name of the dtype (torch's name without `torch.`)."""
 
 
+MAXIMUM_DIMENSIONS = 64
+"""Axes of a tensor, as torch and numpy limit them."""
+LARGEST_SIZE = 1 << 48
+"""Elements of a tensor or a storage; more than any disk holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
     """A tensor in a file: its name, shape and type; the values stay in the file until asked for.

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from rtdetr_nb.checkpoint.pickle_objects import Call, Global, PersistentId
 from rtdetr_nb.checkpoint.storage import Storage
-from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, TensorInfo
+from rtdetr_nb.checkpoint.tensor_info import (
+    ITEM_SIZES,
+    LARGEST_SIZE,
+    MAXIMUM_DIMENSIONS,
+    TensorInfo,
+)
 from rtdetr_nb.errors import CheckpointError
 
 FindStorage = Callable[[str, int], Storage]
 """Gives the storage of a key, which has to have at least so many bytes."""
-
-MAXIMUM_DIMENSIONS = 64
-LARGEST_SIZE = 1 << 48
-"""Elements of the largest tensor; more than any disk holds."""
 
 STORAGE_DTYPES = {
     "DoubleStorage": "float64",

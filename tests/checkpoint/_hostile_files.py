@@ -383,6 +383,10 @@ REFUSED: dict[str, tuple[Builder, str]] = {
     ),
     "safetensors: hole": (_safetensors({"a": _entry(4, 16, (3,))}), "holes"),
     "safetensors: type": (_safetensors({"a": _entry(dtype="F31")}), "unknown type"),
+    "safetensors: a million axes": (
+        _safetensors({"a": _entry(shape=[1 << 40] * 500_000)}),
+        "whole numbers",
+    ),
     "safetensors: bool as size": (_safetensors({"a": _entry(shape=(True,))}), "whole numbers"),
     # Indexes that reach out of their folder.
     "index: other folder": (_index({"a": "../secret.safetensors"}), "not a file beside"),

@@ -21,7 +21,7 @@ from rtdetr_nb.checkpoint.pickle_reader import INLINE_LIMIT
 from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
 from rtdetr_nb.errors import CheckpointError
 from tests.checkpoint._build_archives import VALUES, write_torch_zip, write_zip, zip_records
-from tests.checkpoint._build_pickles import dict_of, program
+from tests.checkpoint._build_pickles import dict_of, global_of, program, tuple_of
 from tests.checkpoint._build_pickles import tensor as pickled_tensor
 
 
@@ -195,6 +195,24 @@ def test_distributed(tmp_path: Path) -> None:
     data.unlink()
     with pytest.raises(CheckpointError, match="is missing"):
         open_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "storage_data",
+    [
+        dict_of({"a": b"K\x01"}),
+        b"}" + tuple_of(b"K\x01", b"K\x02") + global_of("a", "B") + b"s",
+        b"}" + tuple_of(b"K\x01", b"K\x02") + tuple_of(b"K\x01", b"K\x02") + b"s",
+    ],
+)
+def test_a_distributed_table_of_another_layout_is_refused(
+    tmp_path: Path, storage_data: bytes
+) -> None:
+    state = dict_of({"state_dict_metadata": b"}", "storage_data": storage_data})
+    table = global_of("torch.distributed.checkpoint.metadata", "Metadata") + b")\x81" + state + b"b"
+    (tmp_path / ".metadata").write_bytes(program(table))
+    with pytest.raises(CheckpointError, match="unknown layout.*dcp_to_torch"):
+        open_checkpoint(tmp_path)
 
 
 def _shard_in_a_process(rank: int, folder: str) -> None:
