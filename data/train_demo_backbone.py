@@ -68,7 +68,7 @@ class Settings:
 
     phases: tuple[Phase, ...] = (
         Phase(steps=450, side=64, pictures=40, max_objects=1, min_diameter=36.0),
-        Phase(steps=350, side=128, pictures=12, max_objects=6, min_diameter=MIN_DIAMETER),
+        Phase(steps=600, side=128, pictures=12, max_objects=6, min_diameter=MIN_DIAMETER),
     )
     learning_rate: float = 6e-4
     weight_decay: float = 0.05

@@ -39,7 +39,7 @@ def probe_backbone(
     data: str | os.PathLike[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     device: str | torch.device | None = None,
-    image_size: int = 224,
+    image_size: int = 256,
     max_pictures: int = 256,
     bins: int = 2,
 ) -> ProbeResult:
