@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   the whole job on the shipped data, about five minutes; writes runs/demo/report.html"
+	@echo "make demo   the whole job on the shipped data, about ten minutes; writes runs/demo/report.html"
 	@echo "make test   all tests"
 	@echo "make lab    JupyterLab on the first notebook"
 	@echo "make lint   ruff, ruff format --check, pyright"

@@ -16,7 +16,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 def add_commands(commands: Any) -> None:
     """Add `demo` and `lab` to the sub-commands of a parser."""
     demo = commands.add_parser(
-        "demo", help="the whole job on the shipped data, about five minutes on two cores"
+        "demo", help="the whole job on the shipped data, about ten minutes on two cores"
     )
     demo.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="instead of the demo backbone"

@@ -9,7 +9,7 @@ from rtdetr_nb.atomic_file import write_atomically
 def test_writes_and_replaces(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     for text in ("one", "two"):
-        write_atomically(path, lambda temporary, text=text: temporary.write_text(text) and None)
+        write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
         assert path.read_text() == text
     assert os.listdir(tmp_path) == ["a.txt"]
 
@@ -31,5 +31,5 @@ def test_a_failure_keeps_the_previous_file_and_leaves_nothing_behind(tmp_path: P
 def test_the_file_has_ordinary_permissions(tmp_path: Path) -> None:
     path, ordinary = tmp_path / "a.txt", tmp_path / "b.txt"
     ordinary.write_text("")
-    write_atomically(path, lambda temporary: temporary.write_text("x") and None)
+    write_atomically(path, lambda temporary: temporary.write_text("x"))
     assert path.stat().st_mode == ordinary.stat().st_mode

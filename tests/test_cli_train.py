@@ -32,8 +32,8 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 def train(config_file: Path, folder: Path, *flags: object) -> int:
-    flags = tuple(map(str, flags))
-    return main(["train", "-c", str(config_file), "--output-dir", str(folder), *flags])
+    words = ["train", "-c", str(config_file), "--output-dir", str(folder)]
+    return main([*words, *map(str, flags)])
 
 
 def test_a_run_leaves_what_the_documents_say(config_file: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_what_is_not_finite_stops_before_it_does_harm(small_config: Config, wher
     state = make_state(small_config)
     images, targets = make_batch()
     do_step(state, small_config, (images, targets))
-    bias = state.model.decoder.dec_score_head[0].bias
+    bias = state.model.get_parameter("decoder.dec_score_head.0.bias")
     if where == "pictures":
         images = images.clone()
         images[0, 0, 0, 0] = math.nan
