@@ -283,13 +283,15 @@ def _ap(run: Run) -> float:
 def _show_predictions(story: _Story, config: Any, runs: dict[str, Run]) -> None:
     dataset = build_dataset(config, "val")
     indices = [i for i in range(len(dataset)) if len(dataset[i][1]["labels"]) > 1][:_NUM_PICTURES]
-    rows = {}
+    rows: dict[str, list[Boxes]] = {}
+    images = []
     for name, run in runs.items():
         pictures = predict_pictures(config, run.checkpoint, dataset, indices)
         best = [picture.best(len(picture.true_names)) for picture in pictures]
+        images = [picture.image for picture in best]
         rows["ground truth"] = [Boxes(p.true_boxes_xyxy, p.true_names) for p in best]
         rows[LABELS[name]] = [Boxes(p.boxes_xyxy, p.names, p.scores) for p in best]
-    figure = pictures_figure([picture.image for picture in best], rows)
+    figure = pictures_figure(images, rows)
     story.add(
         Section(
             "Predictions on validation pictures",
