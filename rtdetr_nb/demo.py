@@ -263,7 +263,8 @@ def _compare_runs(story: _Story, runs: dict[str, Run]) -> None:
                 "Same pictures in the same order, same seed; only the backbone's weights differ. "
                 "Encoder and decoder start at random in both. A curve this short shows whether the "
                 "weights are of use to the detector at once; it says little about the accuracy "
-                "after a full training. data/README.md has the spread over three seeds.",
+                "after a full training, and one pair of runs says nothing of the spread between "
+                "seeds.",
             ],
             table=table,
             figure=to_data_uri(loss_figure(histories)),
