@@ -13,7 +13,8 @@ from rtdetr_nb.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from rtdetr_nb.config import Config
-    from rtdetr_nb.training.run_folder import Record, RunFolder
+    from rtdetr_nb.training.history import Record
+    from rtdetr_nb.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 

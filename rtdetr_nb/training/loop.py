@@ -25,9 +25,10 @@ from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.evaluate import Evaluation, evaluate
+from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, choose_device, choose_precision
-from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE, Record
+from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE
 from rtdetr_nb.training.state import TrainingState, load_evaluated_weights
 from rtdetr_nb.training.step import train_step
 

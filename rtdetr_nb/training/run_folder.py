@@ -15,8 +15,7 @@ from typing import Any
 
 from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError
-
-Record = dict[str, Any]
+from rtdetr_nb.training.history import Record
 
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
