@@ -18,7 +18,7 @@ help:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    -c constraints.txt -e ".[notebook,test,dialects,lint]"
+	    -c constraints.txt -e ".[notebook,test,dialects,tensorboard,class,lint]"
 	@touch $@
 
 demo: $(READY)
