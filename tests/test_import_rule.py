@@ -29,7 +29,11 @@ ALLOWED: dict[str, set[str]] = {
     "model": {"boxes", "config"},
     "datasets": {"boxes", "config"},
     "training": {"model", "datasets", "checkpoint", "boxes", "config"},
-    "official": {"checkpoint", "config", "training.history"},
+    # Its runs are runs like ours: the same folder, the same handle, another program inside.
+    "official": {"config", "checkpoint", "official_command", "training.history", "training.run"},
+    "official_command": {"config"},
+    "official_log": {"training.history"},
+    "official_supervisor": {"config", "checkpoint", "official_log", "training.run_folder"},
     "ui": {"checkpoint", "official", "training.history", "training.run"},
 }
 COMMANDS = {"__main__", "cli", "cli_checkpoint", "cli_demo", "cli_train"}

@@ -16,23 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
+from rtdetr_nb.training.history import STATISTICS
 from rtdetr_nb.training.precision import Precision
-
-# The twelve figures of the COCO summary, in its order.
-STATISTICS = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP_small",
-    "AP_medium",
-    "AP_large",
-    "AR_1",
-    "AR_10",
-    "AR_100",
-    "AR_small",
-    "AR_medium",
-    "AR_large",
-)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,22 @@ from rtdetr_nb.errors import RunError
 
 Record = dict[str, Any]
 
+# The figures of an evaluation, in the order of the COCO summary.
+STATISTICS = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP_small",
+    "AP_medium",
+    "AP_large",
+    "AR_1",
+    "AR_10",
+    "AR_100",
+    "AR_small",
+    "AR_medium",
+    "AR_large",
+)
+
 
 class RecordReader:
     """Reads a growing `metrics.jsonl`: each call returns what came since the last one.

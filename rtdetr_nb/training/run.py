@@ -176,7 +176,7 @@ def start_run(
         "--max-steps": max_steps,
     }
     arguments = [word for flag, value in flags.items() if value for word in (flag, str(value))]
-    _launch([sys.executable, "-m", "rtdetr_nb", "train", *arguments], folder)
+    launch([sys.executable, "-m", "rtdetr_nb", "train", *arguments], folder)
     return run
 
 
@@ -194,8 +194,11 @@ def attach_run(output_dir: str | os.PathLike[str]) -> Run:
     return run
 
 
-def _launch(command: Iterable[str], folder: Path) -> None:
-    """Start the process; it is described until it describes itself."""
+def launch(command: Iterable[str], folder: Path) -> None:
+    """Start the process of a run, which logs to its folder and outlives this one.
+
+    It stands described in `run.json` until it describes itself.
+    """
     log = open(folder / LOG_FILE, "ab")  # noqa: SIM115 - the child inherits it
     with log:
         # A session of its own: an interrupt of the kernel does not reach it.
