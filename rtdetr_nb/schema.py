@@ -241,6 +241,8 @@ class Settings:
         checkpoint_freq: write `checkpointNNNN.pth` every so many epochs, besides `last.pth`.
         eval_freq: evaluate every so many epochs, and at the end (not in the official schema, which
             evaluates after every epoch).
+        preview_freq: record predictions on a few validation pictures every so many steps; 0 is
+            never (likewise).
         compile: run the model through `torch.compile` (likewise).
         channels_last: keep pictures and convolutions in that memory format (likewise).
     """
@@ -262,6 +264,7 @@ class Settings:
     print_freq: int = 100
     checkpoint_freq: int = 1
     eval_freq: int = 1
+    preview_freq: int = 0
     output_dir: str | None = None
     summary_dir: str | None = None
     device: str | None = None

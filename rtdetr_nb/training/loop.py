@@ -28,6 +28,7 @@ from rtdetr_nb.training.evaluate import Evaluation, evaluate
 from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, choose_device, choose_precision
+from rtdetr_nb.training.preview import Preview
 from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE
 from rtdetr_nb.training.state import TrainingState, load_evaluated_weights
 from rtdetr_nb.training.step import train_step
@@ -91,6 +92,7 @@ class _Training:
             logger.info("Resume checkpoint from %s", options.resume)
         self.criterion = build_criterion(config)
         self.postprocessor = build_postprocessor(config)
+        self.preview = Preview(config, self.val_loader.dataset, self.device, self.precision)
         self.network: nn.Module = self.model
         if config.compile:
             self.network = torch.compile(self.model)  # type: ignore[assignment]
@@ -126,6 +128,7 @@ class _Training:
         if self.tuning_report is not None:
             yield {"event": "tuning", "step": state.step, **_tuning_facts(self.tuning_report)}
         evaluated_at = -1
+        yield from self.preview.records(state.step, state.evaluated_model)
         try:
             while state.epoch < config.epoches and not self._is_over():
                 yield from self._train_epoch()
@@ -202,6 +205,7 @@ class _Training:
                 "seconds": round(now - began, 4),
                 "data_seconds": round(data_seconds, 4),
             }
+            yield from self.preview.records(state.step, state.evaluated_model)
             if self._is_over():
                 return
             began = time.perf_counter()

@@ -1,0 +1,108 @@
+"""Predictions on a few validation pictures while a run goes, as records that anyone can draw.
+
+A record names the pictures and holds their true boxes and the detections by class name, so whoever
+draws it needs neither the model nor the data set. Nothing here draws from a random generator: a run
+with previews trains as one without.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rtdetr_nb.config import Config
+from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.model.build import build_postprocessor
+from rtdetr_nb.training.history import Record
+from rtdetr_nb.training.precision import Precision
+
+PREDICTIONS = "predictions"
+_PICTURES = 4
+_DETECTIONS = 20  # of a picture, best first
+
+
+class Preview:
+    """Looks at the same pictures every `preview_freq` steps.
+
+    Args:
+        config: of the run.
+        dataset: the validation pictures with their transforms.
+        device: where the model is.
+        precision: as in training.
+    """
+
+    def __init__(
+        self, config: Config, dataset: CocoDetection, device: torch.device, precision: Precision
+    ) -> None:
+        self._every = config.preview_freq
+        self._dataset = dataset
+        self._device = device
+        self._precision = precision
+        self._indices = choose_pictures(dataset) if self._every else []
+        # Labels, not category ids: their names are looked up here.
+        self._postprocessor = build_postprocessor(config.override(["remap_mscoco_category=False"]))
+
+    def records(self, step: int, model: nn.Module) -> Iterator[Record]:
+        """One record if predictions are due at this step, else none."""
+        if self._every and step % self._every == 0:
+            yield self.record(step, model)
+
+    @torch.no_grad()
+    def record(self, step: int, model: nn.Module) -> Record:
+        """What `model` detects now; it is left in the mode in which it was.
+
+        Returns:
+            `event`, `step` and `pictures`, each with `image_id`, `file`, `size` (width, height in
+            pixels), `true_boxes` and `boxes` (N, 4) xyxy in pixels of the file's picture,
+            `true_labels` and `labels` (names), and `scores`, best first.
+        """
+        was_training = model.training
+        model.eval()
+        try:
+            pictures = [self._picture(model, index) for index in self._indices]
+        finally:
+            model.train(was_training)
+        return {"event": PREDICTIONS, "step": step, "pictures": pictures}
+
+    def _picture(self, model: nn.Module, index: int) -> dict[str, Any]:
+        dataset, names = self._dataset, self._dataset.label_names
+        _, truth = dataset.load(index)
+        image, target = dataset[index]
+        with self._precision.autocast():
+            outputs = model(image[None].to(self._device))
+        outputs = {name: value.float() for name, value in outputs.items()}
+        size = target["orig_size"].to(self._device)
+        result = self._postprocessor(outputs, size[None])[0]
+        image_id = int(target["image_id"])
+        file = Path(dataset.img_folder) / dataset.coco.imgs[image_id]["file_name"]
+        return {
+            "image_id": image_id,
+            "file": str(file.resolve()),
+            "size": target["orig_size"].tolist(),
+            "true_boxes": _rounded(truth["boxes"]),
+            "true_labels": _named(truth["labels"], names),
+            "boxes": _rounded(result["boxes"][:_DETECTIONS]),
+            "labels": _named(result["labels"][:_DETECTIONS], names),
+            "scores": [round(score, 4) for score in result["scores"][:_DETECTIONS].tolist()],
+        }
+
+
+def choose_pictures(dataset: CocoDetection, count: int = _PICTURES) -> list[int]:
+    """Indices of the first pictures with several objects, or else with one."""
+    boxes = [
+        sum(not a.get("iscrowd", 0) for a in dataset.coco.imgToAnns.get(image_id, []))
+        for image_id in dataset.ids
+    ]
+    several = [index for index, number in enumerate(boxes) if number > 1]
+    single = [index for index, number in enumerate(boxes) if number == 1]
+    return sorted([*several, *single][:count])
+
+
+def _rounded(boxes: Tensor) -> list[list[float]]:
+    return [[round(value, 1) for value in box] for box in boxes.tolist()]
+
+
+def _named(labels: Tensor, names: dict[int, str]) -> list[str]:
+    return [names.get(label, f"label {label}") for label in labels.tolist()]
