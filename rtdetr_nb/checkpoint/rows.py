@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rtdetr_nb.checkpoint.contents import Candidate
 from rtdetr_nb.checkpoint.dialects import Origin, ValueFix, no_counterpart_note
+from rtdetr_nb.checkpoint.shape_notes import explain_shapes
 from rtdetr_nb.model_keys import KeyInfo
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def model_row(
     elif shape == info.shape:
         status, note = MATCHED, _matched_note(origin, tensor, info)
     else:
-        status, note = MISMATCHED, _mismatched_note(key)
+        status, note = MISMATCHED, _mismatched_note(key, info.shape, shape)
     return Row(
         model_key=key,
         checkpoint_key=origin.checkpoint_key if origin else None,
@@ -134,10 +135,15 @@ def _missing_note(key: str, info: KeyInfo, has_heads: bool) -> str:
     return "keeps its initial value"
 
 
-def _mismatched_note(key: str) -> str:
+def _mismatched_note(
+    key: str, model_shape: tuple[int, ...], file_shape: tuple[int, ...] | None
+) -> str:
+    difference = explain_shapes(key, model_shape, file_shape or ())
     if "score_head" in key or "class_embed" in key:
-        return "another number of classes: this head starts at random, which is normal"
-    return "the shapes differ: it is not loaded and keeps its initial value"
+        return (
+            f"another number of classes ({difference}): this head starts at random, which is normal"
+        )
+    return f"{difference}. It is not loaded and keeps its initial value"
 
 
 def _bookkeeping_note(key: str, in_file: bool) -> str:

@@ -1,0 +1,85 @@
+"""The tree of a model's names, and the shortest patterns for what was picked in it.
+
+A branch of the tree is always a prefix of names, so that whatever is ticked in it can be written as
+patterns and replayed by one line of code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.rows import BACKBONE
+from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.errors import SelectionError
+
+_Leaf = tuple[tuple[str, ...], str]  # path in the tree, model key
+
+
+def branch_path(model_key: str) -> tuple[str, ...]:
+    """Return the way to a tensor in the tree, the tensor itself last.
+
+    `backbone.stages.2.blocks.0.layers.1.conv1.bn.bias` is ("stages.2", "blocks.0", "layers.1",
+    "conv1", "bn.bias"): numbers stay with their word, and so does a tensor with its module.
+    """
+    words: list[str] = []
+    for word in model_key.removeprefix(BACKBONE).split("."):
+        if word.isdecimal() and words:
+            words[-1] += f".{word}"
+        else:
+            words.append(word)
+    return tuple([*words[:-2], ".".join(words[-2:])]) if len(words) > 2 else tuple(words)
+
+
+def patterns_for(diff: Diff, keys: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return `include` and `exclude` with which `diff.select` takes exactly `keys`.
+
+    Whole branches become one pattern. Where leaving out is shorter than naming, all but the rest is
+    named.
+    """
+    leaves = [
+        (branch_path(row.model_key), row.model_key)
+        for row in diff.rows
+        if row.model_key and row.loadable
+    ]
+    include = _cover(leaves, set(keys))
+    exclude = _cover(leaves, {key for _, key in leaves} - set(keys))
+    if len(exclude) + 1 < len(include):
+        return ["*"], exclude
+    return include, []
+
+
+def select_keys(diff: Diff, keys: Collection[str]) -> Selection:
+    """Return the selection of exactly `keys`, described by patterns.
+
+    Raises:
+        SelectionError: there are no keys, or one of them cannot be taken.
+    """
+    if not keys:
+        raise SelectionError("Nothing is picked. Tick at least one tensor.")
+    diff.select(rows=keys)  # refuses, by name, what cannot be taken
+    include, exclude = patterns_for(diff, keys)
+    return diff.select(include, exclude)
+
+
+def selection_code(diff: Diff, keys: Collection[str]) -> str:
+    """Return the line of code that makes the selection of `keys` again."""
+    include, exclude = patterns_for(diff, keys)
+    without = f", exclude={json.dumps(exclude)}" if exclude else ""
+    return f"diff.select(include={json.dumps(include)}{without})"
+
+
+def _cover(leaves: Sequence[_Leaf], keys: set[str], depth: int = 0) -> list[str]:
+    """Return the patterns of the largest branches that lie wholly within `keys`."""
+    taken = sum(key in keys for _, key in leaves)
+    if taken == 0:
+        return []
+    path = leaves[0][0]
+    if taken == len(leaves):
+        name = ".".join(path[:depth])
+        return [name if depth == len(path) else f"{name}.*" if name else "*"]
+    children: dict[str, list[_Leaf]] = {}
+    for leaf in leaves:
+        children.setdefault(leaf[0][depth], []).append(leaf)
+    return [pattern for child in children.values() for pattern in _cover(child, keys, depth + 1)]

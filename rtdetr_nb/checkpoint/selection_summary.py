@@ -1,0 +1,96 @@
+"""What a selection amounts to: tensors, values, shares, and what the official log will say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.official_rules import OfficialMatch, match_officially
+from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, Row
+from rtdetr_nb.model_keys import KeyInfo
+
+
+@dataclass(frozen=True)
+class PickedPart:
+    """One part of the model: tensors picked, tensors that could be, and the share of its values."""
+
+    part: str
+    picked: int
+    loadable: int
+    share: float
+
+
+@dataclass(frozen=True)
+class SelectionSummary:
+    """A selection in figures.
+
+    Attributes:
+        tensors: number of picked tensors.
+        elements: number of values in them.
+        backbone_share: share of the backbone's values that are picked, 0 to 1.
+        parts: the same per part of the model, in its order; parts that the file lacks are left out.
+        official: what the official loader does with the tuning file of this selection.
+    """
+
+    tensors: int
+    elements: int
+    backbone_share: float
+    parts: tuple[PickedPart, ...]
+    official: OfficialMatch = field(repr=False)
+
+    @property
+    def headline(self) -> str:
+        """Tensors, values and the share of the backbone in one sentence."""
+        return (
+            f"{self.tensors} tensors, {self.elements:,} values, {self.backbone_share:.1%} of the "
+            f"backbone."
+        )
+
+    @property
+    def official_sentence(self) -> str:
+        """The official log line in figures."""
+        match = self.official
+        total = len(match.loaded) + len(match.missed) + len(match.unmatched)
+        return (
+            f"The official log will list {len(match.missed)} missed and {len(match.unmatched)} "
+            f"unmatched; {len(match.loaded)} of the model's {total} tensors are loaded."
+        )
+
+
+def summarise_keys(diff: Diff, keys: Collection[str]) -> SelectionSummary:
+    """Count the tensors `keys` of the model and predict the official log; reads no values.
+
+    `keys` may be empty.
+    """
+    chosen = set(keys)
+    rows = [row for row in diff.rows if row.model_key]
+    picked = [row for row in rows if row.model_key in chosen]
+    shapes = {row.model_key or "": row.model_shape or () for row in rows}
+    backbone = [row for row in rows if (row.model_key or "").startswith(BACKBONE)]
+    parts = []
+    for part in dict.fromkeys(row.part for row in rows if row.loadable):
+        own = [row for row in rows if row.part == part]
+        loadable = sum(row.loadable for row in own)
+        count = sum(row.model_key in chosen for row in own)
+        parts.append(PickedPart(part, count, loadable, _share(own, chosen)))
+    return SelectionSummary(
+        tensors=len(picked),
+        elements=sum(map(_elements, picked)),
+        backbone_share=_share(backbone, chosen),
+        parts=tuple(parts),
+        official=match_officially(
+            shapes, {row.model_key: KeyInfo(row.model_shape or ()) for row in picked}
+        ),
+    )
+
+
+def _share(rows: Iterable[Row], chosen: set[str]) -> float:
+    """Share of the values that are chosen; counters and the like are no values of the model."""
+    learned = [row for row in rows if row.status != BOOKKEEPING]
+    total = sum(map(_elements, learned))
+    return sum(_elements(r) for r in learned if r.model_key in chosen) / total if total else 0.0
+
+
+def _elements(row: Row) -> int:
+    return KeyInfo(row.model_shape or ()).num_elements
