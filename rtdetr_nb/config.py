@@ -197,7 +197,9 @@ def _section(cls: type, content: Any, name: str | None, source: str) -> Any:
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: {where} is {content!r}; expected a mapping of keys.")
     try:
-        section: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), content))
+        section: Any = OmegaConf.to_object(
+            OmegaConf.unsafe_merge(OmegaConf.structured(cls), content)
+        )
     except OmegaConfBaseException as error:
         raise ConfigError(f"{source}: in {where}, {_explain(error, cls, content)}") from error
     if cls is schema.OptimizerConfig:

@@ -26,7 +26,6 @@ _TINY_VARIANCE = 1e-8
 _OUTLIER_RATIO = 1000.0
 _HALF_MAXIMUM = 65504.0
 _SAMPLE_SIZE = 4096
-_BATCH_BYTES = 1 << 24
 
 
 def health(diff: Diff, rows: Iterable[Row] | None = None) -> list[Finding]:
@@ -63,34 +62,17 @@ def _arrays(checkpoint: Checkpoint, rows: Sequence[Row]) -> Iterator[tuple[Row, 
     """Yield each row with its values as floats, after the fix that they will get."""
     import numpy as np
 
-    for batch in _batches(checkpoint, rows):
-        arrays = checkpoint.read_numpy({row.checkpoint_key: None for row in batch})  # pyright: ignore[reportArgumentType]
-        for row in batch:
-            assert row.checkpoint_key is not None
-            array = arrays[row.checkpoint_key]
-            if row.dtype == "bfloat16":
-                array = (array.astype(np.uint32) << 16).view(np.float32)
-            elif row.dtype.startswith("float8"):
-                array = checkpoint.read([row.checkpoint_key])[row.checkpoint_key].float().numpy()
-            elif not np.issubdtype(array.dtype, np.floating):
-                continue
-            if row.fix is not None:
-                array = row.fix.apply(array.astype(np.float64))
-            yield row, array
-
-
-def _batches(checkpoint: Checkpoint, rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Split rows so that a batch takes few openings of the file and little memory."""
-    batch, nbytes = [], 0
-    for row in rows:
-        size = checkpoint.tensors[row.checkpoint_key or ""].nbytes
-        if batch and nbytes + size > _BATCH_BYTES:
-            yield batch
-            batch, nbytes = [], 0
-        batch.append(row)
-        nbytes += size
-    if batch:
-        yield batch
+    keys = [row.checkpoint_key for row in rows if row.checkpoint_key is not None]
+    for row, (key, array) in zip(rows, checkpoint.iterate_numpy(keys), strict=True):
+        if row.dtype == "bfloat16":
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        elif row.dtype.startswith("float8"):
+            array = checkpoint.read([key])[key].float().numpy()
+        elif not np.issubdtype(array.dtype, np.floating):
+            continue
+        if row.fix is not None:
+            array = row.fix.apply(array.astype(np.float64))
+        yield row, array
 
 
 def _troubles(row: Row, array: np.ndarray) -> list[str]:

@@ -9,7 +9,8 @@ import hashlib
 import html
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -95,16 +96,38 @@ class Checkpoint:
         complex32 as uint32. `tensors[key].dtype` says what they are.
         """
         wanted = [self._find(key) for key in keys]
-        try:
-            check_expansion(wanted, sum(file.stat().st_size for file in self.files))
+        with self._explaining():
+            check_expansion(wanted, self._file_size())
             with OpenFiles() as files:
                 return {tensor.key: read_array(tensor, files) for tensor in wanted}
+
+    def iterate_numpy(self, keys: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+        """Read tensors one by one, as `read_numpy` does, so that only one need be in memory.
+
+        Yields:
+            Key and array. Dropping each before the next is also the fastest way through a file:
+            the system hands out the same memory again instead of clearing new pages.
+        """
+        wanted = [self._find(key) for key in keys]
+        with self._explaining(), OpenFiles() as files:
+            for tensor in wanted:
+                check_expansion([tensor], self._file_size())
+                yield tensor.key, read_array(tensor, files)
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Say of a failure to read which file it was."""
+        try:
+            yield
         except MemoryError as error:
             raise CheckpointError(
                 f"{self.path}: the tensors asked for do not fit into memory. Ask for fewer at once."
             ) from error
         except (CheckpointError, OSError) as error:
             raise CheckpointError(f"{self.path}: {error}") from error
+
+    def _file_size(self) -> int:
+        return sum(file.stat().st_size for file in self.files)
 
     def sha256(self) -> str:
         """SHA-256 of the file, in hexadecimal.
