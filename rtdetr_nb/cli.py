@@ -1,4 +1,4 @@
-"""The command line: `rtdetr-nb inspect | diff | convert | train | demo | lab`.
+"""The command line: `rtdetr-nb inspect | diff | convert | train | demo | lab | class`.
 
 Each command imports what it needs when it runs, so that `inspect` answers without loading torch.
 Exit codes: 0 done; 2 wrong usage or an input that cannot be used, with one line on standard error;
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from rtdetr_nb import __version__, cli_checkpoint, cli_demo, cli_train
+from rtdetr_nb import __version__, cli_checkpoint, cli_demo, cli_lab, cli_train
 from rtdetr_nb.errors import UserError
 
 
@@ -45,5 +45,6 @@ def _build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_checkpoint.add_commands(commands)
     cli_train.add_command(commands)
-    cli_demo.add_commands(commands)
+    cli_demo.add_command(commands)
+    cli_lab.add_commands(commands)
     return parser

@@ -17,7 +17,9 @@ PACKAGE = Path(rtdetr_nb.__file__).parent
 NAME = PACKAGE.name
 
 # Tables, names, errors and the way to write a file, which every part may import.
-LEAVES = {"architecture", "atomic_file", "coco_categories", "errors", "model_keys", "schema"}
+LEAVES = {
+    "architecture", "atomic_file", "checkout", "coco_categories", "errors", "model_keys", "schema"
+}  # fmt: skip
 
 # Part of the package -> the parts that it may import, besides the leaves and itself.
 ALLOWED: dict[str, set[str]] = {
@@ -25,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "boxes": set(),
     "config": set(),
     "presets": {"config"},
+    "notebook_copies": set(),
     "checkpoint": set(),
     "model": {"boxes", "config"},
     "datasets": {"boxes", "config"},
@@ -36,8 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "official_supervisor": {"config", "checkpoint", "official_log", "training.run_folder"},
     "ui": {"checkpoint", "official", "training.history", "training.run"},
 }
-COMMANDS = {"__main__", "cli", "cli_checkpoint", "cli_demo", "cli_train"}
-MAY_IMPORT_ALL = {"__init__", "demo", *COMMANDS}
+COMMANDS = {"__main__", "cli", "cli_checkpoint", "cli_demo", "cli_lab", "cli_train"}
+MAY_IMPORT_ALL = {"__init__", "demo", "demo_story", *COMMANDS}
 
 # Of these parts, what takes long to load belongs inside functions.
 LIGHT = {*LEAVES, *COMMANDS, "config", "presets", "checkpoint"}

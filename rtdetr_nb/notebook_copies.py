@@ -1,0 +1,96 @@
+"""Copies of the notebooks with their parameters filled in, as papermill does it.
+
+The first cell of a notebook that is tagged `parameters` holds its defaults; a copy gets a cell
+tagged `injected-parameters` after it, which overrides them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rtdetr_nb.atomic_file import write_atomically
+from rtdetr_nb.errors import UserError
+
+PARAMETERS_TAG = "parameters"
+INJECTED_TAG = "injected-parameters"
+
+
+def copy_notebooks(
+    notebooks: Iterable[Path], folder: Path, parameters: Mapping[str, object]
+) -> list[Path]:
+    """Copy notebooks into `folder`, each with those of the parameters that it has.
+
+    A copy that is there already is updated in its injected cell only: what a user wrote stays.
+
+    Args:
+        notebooks: `.ipynb` files.
+        folder: made if needed.
+        parameters: name -> value; values are written by `repr`.
+
+    Returns:
+        The copies, in the order of `notebooks`.
+
+    Raises:
+        UserError: a notebook cannot be read, or a copy cannot be written.
+    """
+    copies = []
+    for source in notebooks:
+        copy = folder / source.name
+        content = _read(copy if copy.exists() else source)
+        _inject(content, parameters)
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(copy, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        except OSError as error:
+            raise UserError(
+                f"The notebook cannot be copied to {copy} ({error.strerror}). Run this in a folder "
+                "that you can write to."
+            ) from error
+        copies.append(copy)
+    return copies
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content["cells"], list):
+            return content
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{path} is no notebook that can be read. Move it away and try again.")
+
+
+def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
+    cells = [c for c in content["cells"] if INJECTED_TAG not in _tags(c)]
+    index = next((i for i, cell in enumerate(cells) if PARAMETERS_TAG in _tags(cell)), None)
+    if index is not None:
+        defaults = _source(cells[index])
+        lines = [f"{k} = {v!r}" for k, v in parameters.items() if _assigns(defaults, k)]
+        cells.insert(index + 1, _code_cell("\n".join(lines)))
+    content["cells"] = cells
+
+
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return cell.get("metadata", {}).get("tags", [])
+
+
+def _source(cell: Mapping[str, Any]) -> str:
+    source = cell.get("source", "")
+    return source if isinstance(source, str) else "".join(source)
+
+
+def _assigns(source: str, name: str) -> bool:
+    return any(line.split("=")[0].strip() == name for line in source.splitlines() if "=" in line)
+
+
+def _code_cell(source: str) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": INJECTED_TAG,
+        "metadata": {"tags": [INJECTED_TAG]},
+        "outputs": [],
+        "source": source.splitlines(keepends=True),
+    }
