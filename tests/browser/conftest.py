@@ -1,0 +1,19 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser
+
+from .lab import browser_path, open_browser
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; without one the tests are skipped, but fail where CI is set."""
+    if browser_path() is None:
+        message = "no Chromium on the search path (Debian: apt-get install chromium)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with open_browser() as opened:
+        yield opened

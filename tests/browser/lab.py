@@ -1,0 +1,201 @@
+"""A real JupyterLab server and a page of it in a real browser."""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+
+# The first start loads JupyterLab from a cold disk on a busy machine.
+TIMEOUT_MS = 120_000
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+# What JupyterLab itself complains of on a healthy page.
+_HARMLESS = re.compile(
+    r"favicon|ResizeObserver|source map|DevTools|was preloaded using link preload"
+)
+
+
+def browser_path() -> str | None:
+    """Debian's chromium, or another Chromium on the search path."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless Chromium that asks nothing of the network by itself."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass(frozen=True)
+class LabServer:
+    """A running JupyterLab behind a token."""
+
+    url: str
+    token: str
+    root: Path
+
+
+@contextlib.contextmanager
+def serve_lab(root: Path, scratch: Path, theme: str = "light") -> Iterator[LabServer]:
+    """Run JupyterLab on the folder `root`, with settings and caches of its own in `scratch`."""
+    settings = scratch / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": _THEMES[theme]}))
+    (settings / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False})
+    )
+    port, token = _free_port(), secrets.token_hex(16)
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+        f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True",
+        f"--LabApp.user_settings_dir={scratch / 'settings'}",
+        f"--LabApp.workspaces_dir={scratch / 'workspaces'}",
+    ]  # fmt: skip
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(scratch / "config"),
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
+        "IPYTHONDIR": str(scratch / "ipython"),
+    }
+    with (
+        open(scratch / "server.log", "wb") as log,
+        subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True
+        ) as process,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(f"{url}/api?token={token}", process)
+            yield LabServer(url, token, root)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "JupyterLab ended; see server.log"
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.3)
+    raise TimeoutError(f"{url} does not answer")
+
+
+@dataclass
+class LabPage:
+    """A notebook opened in JupyterLab, and what its page complained of or asked for."""
+
+    page: Page
+    server: LabServer
+    errors: list[str] = field(default_factory=list)
+    foreign_requests: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, browser: Browser, server: LabServer, notebook: str) -> "LabPage":
+        """Open a notebook (a path below the server's root) in a new window."""
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(TIMEOUT_MS)
+        self = cls(page, server)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._see)
+        page.goto(f"{server.url}/lab/tree/{notebook}?token={server.token}")
+        self.wait_until_ready()
+        return self
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not _HARMLESS.search(f"{message.text} {message.location}"):
+            self.errors.append(f"{message.text} ({message.location.get('url')})")
+
+    def _see(self, request: Request) -> None:
+        local = (self.server.url, self.server.url.replace("http", "ws", 1), "data:", "blob:")
+        if not request.url.startswith(local):
+            self.foreign_requests.append(request.url)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the notebook is shown and its kernel idle."""
+        self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        self.page.wait_for_function("() => window.jupyterapp !== undefined")
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        """Wait until the kernel has nothing to do."""
+        self.page.wait_for_selector(
+            ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook-ExecutionIndicator"
+            "[data-status='idle']"
+        )
+
+    def command(self, name: str) -> None:
+        """Run a command of JupyterLab."""
+        self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
+
+    def run_all(self) -> None:
+        """Run all cells and wait for the last."""
+        self.command("notebook:run-all-cells")
+        self.wait_until_idle()
+
+    def run_cell(self, source: str) -> Locator:
+        """Run the code cell that contains `source`; returns its output area."""
+        cell = self.cell(source)
+        cell.locator(".cm-content").click()
+        self.command("notebook:run-cell")
+        return cell.locator(".jp-Cell-outputArea")
+
+    def cell(self, source: str) -> Locator:
+        """The code cell that contains `source`."""
+        cell = self.page.locator(".jp-CodeCell", has_text=source).first
+        cell.scroll_into_view_if_needed()
+        return cell
+
+    def restart_kernel(self) -> None:
+        """Restart the kernel without being asked."""
+        self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+        )
+        self.wait_until_idle()
+
+    def reload(self) -> None:
+        """Load the page again, as a user does who has closed its tab."""
+        self.page.reload()
+        self.wait_until_ready()
