@@ -75,14 +75,28 @@ class Candidate:
         return owner, self.variant is None, self.role.endswith("raw")
 
 
-def find_candidates(checkpoint: Checkpoint) -> list[Candidate]:
+class Candidates(list[Candidate]):
+    """A list of candidates that shows itself as a table in a notebook."""
+
+    def __str__(self) -> str:
+        from rtdetr_nb.checkpoint.rendering import candidate_table
+
+        return candidate_table(self).text()
+
+    def _repr_html_(self) -> str:
+        from rtdetr_nb.checkpoint.rendering import candidate_table
+
+        return candidate_table(self).html()
+
+
+def find_candidates(checkpoint: Checkpoint) -> Candidates:
     """Return every HGNetv2 in the file, the one that is most likely meant first."""
     keys = list(checkpoint.tensors)
     prefixes = _anchored_prefixes(keys)
     found = [_describe(checkpoint, prefix, keys) for prefix in prefixes]
     found = [candidate for candidate in found if candidate.tensors]
     named = _with_names_and_roles(found, keys)
-    return sorted(named, key=lambda candidate: candidate.rank)
+    return Candidates(sorted(named, key=lambda candidate: candidate.rank))
 
 
 def choose_candidate(

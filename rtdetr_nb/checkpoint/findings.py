@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
+
+from rtdetr_nb.checkpoint.html_parts import badge
 
 NOTE, WARNING, FAILURE = "note", "warning", "failure"
 _ORDER = {FAILURE: 0, WARNING: 1, NOTE: 2}
@@ -71,10 +72,6 @@ class Verdict(str):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in cells)
-            for cells in ((f.level, f.what, f.where, f.why, f.action) for f in self.findings)
-        )
-        head = "<tr><th>level</th><th>what</th><th>where</th><th>why</th><th>do</th></tr>"
-        table = f"<table>{head}{rows}</table>" if self.findings else ""
-        return f"<p><b>Verdict: {self}</b></p>{table}"
+        from rtdetr_nb.checkpoint.rendering import findings_table
+
+        return f"<p><b>Verdict:</b> {badge(self)}</p>{findings_table(self.findings).html()}"

@@ -1,13 +1,16 @@
-"""What a checkpoint says about its training: epoch, best metric, arguments, types of its tensors."""
+"""What a checkpoint says about its training: epoch, best metric, arguments, types of tensors."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.checkpoint.read import Checkpoint
 from rtdetr_nb.checkpoint.tensor_info import Opaque
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.read import Checkpoint
 
 _LONGEST = 80
 _MOST = 24

@@ -50,6 +50,11 @@ class OfficialPrediction:
             return self.match.log_line
         return f"{self.exception}: {self.message}"
 
+    def _repr_html_(self) -> str:
+        from rtdetr_nb.checkpoint.rendering import prediction_html
+
+        return prediction_html(self)
+
 
 def predict_official(path: str | PathLike[str], config: ModelConfig) -> OfficialPrediction:
     """Predict what the official loader does with a file, its exceptions included.

@@ -6,9 +6,7 @@ Nothing in the file is imported, called or executed, whatever it holds.
 from __future__ import annotations
 
 import hashlib
-import html
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -149,10 +147,6 @@ class Checkpoint:
                 "are listed in `tensors`."
             ) from None
 
-    def _groups(self) -> Counter[str]:
-        """Number of tensors below each top-level key."""
-        return Counter(key.partition(".")[0] for key in self.tensors)
-
     def __repr__(self) -> str:
         nbytes = sum(tensor.nbytes for tensor in self.tensors.values())
         return (
@@ -161,15 +155,9 @@ class Checkpoint:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(name)}</td><td>{count:,}</td></tr>"
-            for name, count in self._groups().most_common(20)
-        )
-        return (
-            f"<b>{html.escape(self.path.name)}</b> ({html.escape(self.container)}, "
-            f"{len(self.tensors):,} tensors)"
-            f"<table><tr><th>top-level key</th><th>tensors</th></tr>{rows}</table>"
-        )
+        from rtdetr_nb.checkpoint.rendering import checkpoint_html
+
+        return checkpoint_html(self)
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) -> Checkpoint:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.contents import Candidate
 from rtdetr_nb.checkpoint.diff import Diff, PartSummary
+from rtdetr_nb.checkpoint.findings import Finding
+from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, badge, shown
+from rtdetr_nb.checkpoint.metadata import dtype_counts, plain_values
 from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.checkpoint.rows import MISMATCHED, MISSING, UNUSED, Row
+from rtdetr_nb.checkpoint.selection_summary import SelectionSummary, summarise_keys
 
 if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.official_prediction import OfficialPrediction
     from rtdetr_nb.checkpoint.read import Checkpoint
+    from rtdetr_nb.checkpoint.select import Selection
+    from rtdetr_nb.checkpoint.tuning import TuningReport
 
 _MOST_ROWS = 12
 
@@ -42,19 +48,30 @@ class Table:
         return "\n".join(lines + ([f"  {self.footer}"] if self.footer else []))
 
     def html(self) -> str:
-        """Return the table as HTML."""
-        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
+        """Return the table as HTML; a word of `WORD_COLORS` is shown in its colour."""
+        head = "".join(
+            f"<th style='{self._style(column)}'>{_html_word(column)}</th>"
+            for column in self.columns
+        )
         body = "".join(
             "<tr>" + "".join(self._html_cell(*cell) for cell in zip(self.columns, row, strict=True))
             for row in self.rows
         )
-        title = f"<p><b>{escape(self.title)}</b></p>" if self.title else ""
-        footer = f"<p>{escape(self.footer)}</p>" if self.footer else ""
+        title = f"<p><b>{shown(self.title)}</b></p>" if self.title else ""
+        footer = f"<p>{shown(self.footer)}</p>" if self.footer else ""
         return f"{title}<table><tr>{head}</tr>{body}</table>{footer}"
 
     def _html_cell(self, column: str, cell: str) -> str:
-        side = "right" if column in self.numeric else "left"
-        return f"<td style='text-align:{side}'>{escape(cell)}</td>"
+        # A name is never broken into lines; a sentence may be.
+        wrap = "" if " " in cell else ";white-space:nowrap"
+        return f"<td style='{self._style(column)}{wrap}'>{_html_word(cell)}</td>"
+
+    def _style(self, column: str) -> str:
+        return f"text-align:{'right' if column in self.numeric else 'left'};vertical-align:top"
+
+
+def _html_word(text: str) -> str:
+    return badge(text) if text in WORD_COLORS else shown(text)
 
 
 def candidate_table(candidates: Iterable[Candidate]) -> Table:
@@ -65,6 +82,42 @@ def candidate_table(candidates: Iterable[Candidate]) -> Table:
     )
     columns = ("name", "role", "HGNetv2", "dialect", "tensors", "dtype", "prefix")
     return Table("backbones, the one that is meant first:", columns, rows, frozenset({"tensors"}))
+
+
+def checkpoint_title(checkpoint: Checkpoint) -> str:
+    """Return the sentence that says what sort of file it is and how large."""
+    nbytes = sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+    types = ", ".join(f"{count:,} {dtype}" for dtype, count in dtype_counts(checkpoint).items())
+    return (
+        f"{checkpoint.path}: {checkpoint.container}, {len(checkpoint.tensors):,} tensors "
+        f"({types}), {nbytes / 1e6:,.1f} MB"
+    )
+
+
+def checkpoint_tables(checkpoint: Checkpoint) -> list[Table]:
+    """Return the tables that show a file: backbones, top level, what it says about itself."""
+    candidates = checkpoint.candidates
+    tables = [candidate_table(candidates)] if candidates else []
+    tables.append(contents_table(checkpoint))
+    values = tuple(plain_values(checkpoint).items())
+    if values:
+        tables.append(Table("what it says about itself:", ("name", "value"), values))
+    return tables
+
+
+def checkpoint_text(checkpoint: Checkpoint) -> str:
+    """Return what is in a file as plain text."""
+    tables = [table.text() for table in checkpoint_tables(checkpoint)]
+    return "\n".join([checkpoint_title(checkpoint), *tables])
+
+
+def checkpoint_html(checkpoint: Checkpoint) -> str:
+    """Return what is in a file as HTML."""
+    tables = "".join(table.html() for table in checkpoint_tables(checkpoint))
+    notes = dict.fromkeys(note for c in checkpoint.candidates for note in c.notes)
+    none = "" if checkpoint.candidates else "<p>There is no HGNetv2 backbone in it.</p>"
+    said = "".join(f"<p>{shown(note)}</p>" for note in notes)
+    return f"<p><b>{shown(checkpoint_title(checkpoint))}</b></p>{none}{tables}{said}"
 
 
 def contents_table(checkpoint: Checkpoint) -> Table:
@@ -99,8 +152,8 @@ def row_table(title: str, rows: Sequence[Row]) -> Table:
         (
             row.model_key or "-",
             row.checkpoint_key or "-",
-            _shape(row.model_shape),
-            _shape(row.checkpoint_shape),
+            shape_text(row.model_shape),
+            shape_text(row.checkpoint_shape),
             row.note,
         )
         for row in rows[:_MOST_ROWS]
@@ -134,7 +187,7 @@ def diff_tables(diff: Diff) -> list[Table]:
         if rows:
             tables.append(row_table(f"{status}: {len(rows)}", rows))
     if diff.near:
-        rows = tuple((p.model_key, p.checkpoint_key, _shape(p.shape)) for p in diff.near)
+        rows = tuple((p.model_key, p.checkpoint_key, shape_text(p.shape)) for p in diff.near)
         more = f"and {len(rows) - _MOST_ROWS} more" if len(rows) > _MOST_ROWS else ""
         title = "could belong together (not applied):"
         tables.append(Table(title, ("model", "file", "shape"), rows[:_MOST_ROWS], footer=more))
@@ -149,8 +202,65 @@ def diff_text(diff: Diff) -> str:
 def diff_html(diff: Diff) -> str:
     """Return a comparison as HTML, without reading any values."""
     tables = "".join(table.html() for table in diff_tables(diff))
-    return f"<p><b>{escape(diff_title(diff))}</b></p>{tables}"
+    return f"<p><b>{shown(diff_title(diff))}</b></p>{tables}"
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
+def findings_table(findings: Iterable[Finding]) -> Table:
+    """Return findings with all that they say."""
+    rows = tuple((f.level, f.what, f.where, f.why, f.action) for f in findings)
+    return Table("", ("level", "what", "where", "why", "do"), rows)
+
+
+def selection_table(summary: SelectionSummary) -> Table:
+    """Return the parts of a selection: tensors picked, and the share of the values."""
+    rows = tuple(
+        (part.part, str(part.picked), str(part.loadable), f"{part.share:.1%}")
+        for part in summary.parts
+    )
+    columns = ("part", "picked", "of tensors", "of values")
+    return Table("", columns, rows, frozenset(columns[1:]))
+
+
+def selection_html(selection: Selection) -> str:
+    """Return a selection as HTML: figures, parts, warnings, the prediction of the official log."""
+    summary = summarise_keys(selection.diff, selection.keys)
+    warnings = "".join(f"<p>{badge('warning')} {shown(text)}</p>" for text in selection.warnings)
+    return (
+        f"<p><b>{shown(summary.headline)}</b> {shown(selection.description)}</p>"
+        f"{selection_table(summary).html()}<p>{shown(summary.official_sentence)}</p>{warnings}"
+    )
+
+
+def tuning_html(report: TuningReport) -> str:
+    """Return what a tuning file did to a model as HTML."""
+    groups = ("loaded", "missed", "unmatched", "unused")
+    counted = ((word, getattr(report, word)) for word in groups)
+    rows = tuple((word, str(len(keys)), _first_keys(keys)) for word, keys in counted)
+    columns = ("state dict", "tensors", "the first of them")
+    title = f"{report.path}, {report.source!r}"
+    return Table(title, columns, rows, frozenset({"tensors"})).html()
+
+
+def prediction_html(prediction: OfficialPrediction) -> str:
+    """Return what the official loader does with a file: its figures, then the line it prints."""
+    match = prediction.match
+    if match is None:
+        first = printable(str(prediction).splitlines()[0])
+        return f"<p>The official <code>-t</code> stops: <code>{shown(first)}</code></p>"
+    counts = (("loaded", match.loaded), ("missed", match.missed), ("unmatched", match.unmatched))
+    rows = tuple((word, str(len(keys)), _first_keys(keys)) for word, keys in counts)
+    silent = ("unused, not said", str(len(match.unused)), _first_keys(match.unused))
+    columns = ("official -t", "tensors", "the first of them")
+    table = Table("", columns, (*rows, silent), frozenset({"tensors"})).html()
+    line = shown(match.log_line)
+    printed = f"<details><summary>the line that it prints</summary><code>{line}</code></details>"
+    return f"{table}{printed}"
+
+
+def _first_keys(keys: Sequence[str], limit: int = 2) -> str:
+    return ", ".join(keys[:limit]) + (", ..." if len(keys) > limit else "")
+
+
+def shape_text(shape: tuple[int, ...] | None) -> str:
+    """Return a shape as "32x3x3x3", "scalar" for no axes and "-" for no tensor."""
     return "-" if shape is None else "x".join(map(str, shape)) or "scalar"

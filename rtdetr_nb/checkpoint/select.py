@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.diff import Diff
@@ -132,7 +131,9 @@ class Selection:
         return "\n".join([head, *(f"  warning: {warning}" for warning in self.warnings)])
 
     def _repr_html_(self) -> str:
-        return "<br>".join(escape(line) for line in str(self).splitlines())
+        from rtdetr_nb.checkpoint.rendering import selection_html
+
+        return selection_html(self)
 
 
 def select(

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
+from rtdetr_nb.checkpoint.html_parts import badge, shown
 from rtdetr_nb.checkpoint.official_rules import (
     OfficialError,
     match_officially,
@@ -64,7 +64,9 @@ class TuningReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return "<br>".join(escape(line) for line in str(self).splitlines())
+        from rtdetr_nb.checkpoint.rendering import tuning_html
+
+        return tuning_html(self)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class WriteReport:
         )
 
     def _repr_html_(self) -> str:
-        return escape(str(self))
+        return f"<p>{badge('ok')} {shown(str(self))}</p>"
 
 
 def load_tuning_file(model: nn.Module, path: str | PathLike[str]) -> TuningReport:

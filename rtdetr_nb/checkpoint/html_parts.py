@@ -1,0 +1,53 @@
+"""Small pieces of HTML that read on a light page as on a dark one, styles and all inside.
+
+A colour never stands alone: it brings its own text colour, and a word says the same. Styles are
+written into the elements because notebooks that are not trusted lose their style sheets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from rtdetr_nb.checkpoint.name_difference import Segment
+from rtdetr_nb.checkpoint.printable import printable
+
+GREEN, RED, AMBER, GREY, VIOLET = "#1a7f37", "#b42318", "#8a5a00", "#57606a", "#6f4fb5"
+_MARK = "background-color:#ffe08a;color:#1f2328;border-radius:3px;padding:0 2px"
+
+WORD_COLORS = {
+    "matched": GREEN,
+    "mismatched": RED,
+    "missing": AMBER,
+    "unused": GREY,
+    "bookkeeping": VIOLET,
+    "ok": GREEN,
+    "warnings": AMBER,
+    "warning": AMBER,
+    "failed": RED,
+    "failure": RED,
+    "note": GREY,
+}
+"""Grounds of the status, verdict and finding words; each has 4.5 : 1 or more under white."""
+
+
+def badge(word: str) -> str:
+    """Return a status, verdict or level as a coloured word."""
+    color = WORD_COLORS.get(word, GREY)
+    return (
+        f"<span style='background-color:{color};color:#ffffff;border-radius:3px;padding:0 5px;"
+        f"white-space:nowrap'>{escape(word)}</span>"
+    )
+
+
+def marked(segments: Iterable[Segment]) -> str:
+    """Return a name with the changed pieces marked."""
+    return "".join(
+        f"<mark style='{_MARK}'>{shown(piece.text)}</mark>" if piece.changed else shown(piece.text)
+        for piece in segments
+    )
+
+
+def shown(text: str) -> str:
+    """Return text of a file, escaped and without control characters."""
+    return escape(printable(text))
