@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
+from rtdetr_nb.training.distributed import ALONE, Processes
 from rtdetr_nb.training.history import STATISTICS
 from rtdetr_nb.training.precision import Precision
 
@@ -47,18 +48,25 @@ def evaluate(
     coco: COCO,
     device: torch.device,
     precision: Precision,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Run the model over all batches of `loader` and compare with the annotations `coco`.
 
-    The model is left in the mode, training or evaluation, in which it was.
+    Each of several processes looks at the pictures of its own loader; together they have each
+    picture once, and all get the result of the whole. The model is left in the mode, training or
+    evaluation, in which it was.
     """
-    detections = []
+    detections = [np.empty((0, 7))]  # a process may have no picture at all
     image_ids = []
-    for ids, results in predict(model, postprocessor, loader, device, precision):
-        image_ids.extend(ids)
-        for image_id, result in zip(ids, results, strict=True):
-            detections.append(_coco_rows(image_id, result))
-    return score(coco, np.concatenate(detections), image_ids)
+    with processes.failing_together():
+        for ids, results in predict(model, postprocessor, loader, device, precision):
+            image_ids.extend(ids)
+            for image_id, result in zip(ids, results, strict=True):
+                detections.append(_coco_rows(image_id, result))
+    shares = processes.gather((np.concatenate(detections), image_ids))
+    rows = np.concatenate([rows for rows, _ in shares])
+    all_ids = [image_id for _, ids in shares for image_id in ids]
+    return processes.from_first(lambda: score(coco, rows, all_ids))
 
 
 @torch.no_grad()

@@ -6,10 +6,9 @@ data. Any other record has `event`.
 """
 
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,207 +19,174 @@ from torch.utils.data import DataLoader
 from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file
 from rtdetr_nb.config import Config
 from rtdetr_nb.datasets.loader import build_dataloader
-from rtdetr_nb.errors import NonFiniteLossError, TrainingError
+from rtdetr_nb.errors import DatasetError, NonFiniteLossError, TrainingError
 from rtdetr_nb.model.build import build_model, build_postprocessor
-from rtdetr_nb.training.criterion import build_criterion
-from rtdetr_nb.training.ema import ModelEMA
+from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble, without_download
+from rtdetr_nb.training.distributed import ALONE, Processes, process_device
 from rtdetr_nb.training.evaluate import Evaluation, evaluate
+from rtdetr_nb.training.failures import named_failures
 from rtdetr_nb.training.history import Record
-from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
-from rtdetr_nb.training.precision import Precision, choose_device, choose_precision
+from rtdetr_nb.training.precision import Precision, choose_precision
 from rtdetr_nb.training.preview import Preview
 from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE
-from rtdetr_nb.training.state import TrainingState, load_evaluated_weights
-from rtdetr_nb.training.step import train_step
+from rtdetr_nb.training.state import load_evaluated_weights
+from rtdetr_nb.training.step import Batch, StepResult, train_step
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """What a run is told beside its configuration.
-
-    Attributes:
-        output_dir: folder for `last.pth`, `best.pth` and `checkpointNNNN.pth`.
-        tuning: weights to start from.
-        resume: checkpoint to go on from; not together with `tuning`.
-        max_steps: stop after so many optimizer updates, counted over the whole run; changes no
-            schedule.
-        stop_requested: asked after each step; True ends the run with a checkpoint.
-    """
-
-    output_dir: Path
-    tuning: Path | None = None
-    resume: Path | None = None
-    max_steps: int | None = None
-    stop_requested: Callable[[], bool] = lambda: False
-
-
 def train(config: Config, options: TrainingOptions) -> Iterator[Record]:
-    """Train as configured, yielding a record for whatever happens.
+    """Train as configured, yielding a record for whatever happens, the same in all processes.
 
     Checkpoints are written to the output folder as it goes: `last.pth` at the end of each epoch and
     at the end of the run, `best.pth` at each best evaluation.
 
     Raises:
         UserError: anything that the user can mend; `NonFiniteLossError` if the loss is not finite,
-            with the state before that step in `last.pth`.
+            with the state before that step in `last.pth`; `TrainingError` if another process of the
+            run is gone, or one that loads data.
     """
-    yield from _Training(config, options).run()
+    with named_failures(options.output_dir):
+        yield from _Training(config, options, assemble(config, options)).run()
 
 
 class _Training:
-    """The objects of a run, put together, and the loop over them."""
+    """The loop over the objects of a run."""
 
-    def __init__(self, config: Config, options: TrainingOptions) -> None:
+    def __init__(self, config: Config, options: TrainingOptions, parts: Assembly) -> None:
         self.config = config
         self.options = options
-        self.device = choose_device(config.device)
-        self.precision = choose_precision(self.device, config.use_amp)
-        seed = random.SystemRandom().randrange(2**31) if config.seed is None else config.seed
-        torch.manual_seed(seed)
-        self.model = build_model(_without_download(config, options))
-        self.tuning_report = None
-        if options.tuning:
-            self.tuning_report = load_tuning_file(self.model, options.tuning)
-        self._place_model()
-        self.train_loader = build_dataloader(config, "train", seed=seed)
-        self.val_loader = build_dataloader(config, "val", seed=seed)
-        self.state = self._make_state(seed)
-        if options.resume:
-            self.state.load(options.resume, steps_per_epoch=len(self.train_loader))
-            logger.info("Resume checkpoint from %s", options.resume)
-        self.criterion = build_criterion(config)
-        self.postprocessor = build_postprocessor(config)
-        self.preview = Preview(config, self.val_loader.dataset, self.device, self.precision)
-        self.network: nn.Module = self.model
-        if config.compile:
-            self.network = torch.compile(self.model)  # type: ignore[assignment]
-
-    def _place_model(self) -> None:
-        memory_format = torch.channels_last if self.config.channels_last else None
-        self.model.to(self.device)
-        if memory_format:
-            self.model.to(memory_format=memory_format)
-
-    def _make_state(self, seed: int) -> TrainingState:
-        config = self.config
-        # The average copies the model, so it comes after the tuned weights.
-        ema = ModelEMA(self.model, config.ema.decay, config.ema.warmups) if config.use_ema else None
-        optimizer = build_optimizer(config, self.model)
-        lr_scheduler = build_lr_scheduler(config, optimizer)
-        warmup = None
-        if config.lr_warmup_scheduler:
-            warmup = LinearWarmup(optimizer, config.lr_warmup_scheduler.warmup_duration)
-        return TrainingState(
-            model=self.model,
-            optimizer=optimizer,
-            lr_scheduler=lr_scheduler,
-            warmup=warmup,
-            ema=ema,
-            scaler=self.precision.make_scaler() if config.scaler.enabled else None,
-            seed=seed,
-        )
+        self.parts = parts
+        self.state = parts.state
+        self.processes = options.processes
+        dataset = parts.val_loader.dataset
+        self.preview = Preview(config, dataset, parts.device, parts.precision)
+        self._stopping = False
 
     def run(self) -> Iterator[Record]:
-        state, config = self.state, self.config
+        """Train to the end, or until it is asked to stop."""
+        state, report = self.state, self.parts.tuning_report
         yield self._start_record()
-        if self.tuning_report is not None:
-            yield {"event": "tuning", "step": state.step, **_tuning_facts(self.tuning_report)}
-        evaluated_at = -1
-        yield from self.preview.records(state.step, state.evaluated_model)
+        if report is not None:
+            yield {"event": "tuning", "step": state.step, **_tuning_facts(report)}
+        yield from self._preview()
+        self._heed_stop()
         try:
-            while state.epoch < config.epoches and not self._is_over():
-                yield from self._train_epoch()
-                if state.batch < len(self.train_loader):
-                    break  # stopped within the epoch
-                yield from self._end_epoch()
-                if state.epoch % config.eval_freq == 0:
-                    yield from self._evaluate()
-                    evaluated_at = state.step
-        except NonFiniteLossError:
+            yield from self._epochs()
+        except (NonFiniteLossError, DatasetError):  # the state is that after the last whole step
             self._save(LAST_FILE)
             raise
         yield self._save(LAST_FILE)
-        if self.options.stop_requested():
+        if self._stopping:
             yield {"event": "stop", "step": state.step}
             return
-        if evaluated_at != state.step:
+        if state.evaluated_step != state.step:
             yield from self._evaluate()
         yield {"event": "end", "step": state.step}
 
+    def _epochs(self) -> Iterator[Record]:
+        """Epoch after epoch, each with its checkpoint and then, if it is due, its evaluation."""
+        state, config = self.state, self.config
+        while True:
+            due = state.batch == 0 < state.epoch and state.epoch % config.eval_freq == 0
+            # A run that was killed within an evaluation makes up for it here.
+            if due and state.evaluated_step != state.step and not self._stopping:
+                yield from self._evaluate()
+                self._heed_stop()
+            if state.epoch >= config.epoches or self._is_over():
+                return
+            yield from self._train_epoch()
+            if state.batch < len(self.parts.train_loader):
+                return  # it is over within the epoch
+            yield from self._end_epoch()
+
     def _start_record(self) -> Record:
-        trainable = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        model, precision = self.state.model, self.parts.precision
+        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         logger.info("number of trainable parameters: %d", trainable)
-        if self.precision.note:
-            logger.warning(self.precision.note)
-        dtype = self.precision.dtype
+        if precision.note:
+            logger.warning(precision.note)
+        dtype = precision.dtype
         return {
             "event": "start",
             "step": self.state.step,
             "total_steps": self._total_steps(),
-            "steps_per_epoch": len(self.train_loader),
-            "device": str(self.device),
+            "steps_per_epoch": len(self.parts.train_loader),
+            "device": str(self.parts.device),
+            "processes": self.processes.size,
             "precision": str(dtype).removeprefix("torch.") if dtype else "float32",
             "seed": self.state.seed,
             "trainable_parameters": trainable,
         }
 
     def _total_steps(self) -> int:
-        steps = self.config.epoches * len(self.train_loader)
+        steps = self.config.epoches * len(self.parts.train_loader)
         return min(steps, self.options.max_steps) if self.options.max_steps else steps
+
+    def _heed_stop(self) -> None:
+        """Ask whether to stop, in all processes, so that they stop behind the same step."""
+        self._stopping = self._stopping or self.processes.any(self.options.stop_requested())
 
     def _is_over(self) -> bool:
         limit = self.options.max_steps
-        reached = limit is not None and self.state.step >= limit
-        return reached or self.options.stop_requested()
+        return self._stopping or (limit is not None and self.state.step >= limit)
 
     def _train_epoch(self) -> Iterator[Record]:
         """Train to the end of the epoch, from wherever in it the state stands."""
-        state = self.state
-        self.model.train()
-        self.train_loader.set_position(state.epoch, state.batch)
+        state, loader = self.state, self.parts.train_loader
+        state.model.train()
+        loader.set_position(state.epoch, state.batch)
         began = time.perf_counter()
-        for images, targets in self.train_loader:
+        for images, targets in self.processes.in_step(loader):
             batch = self._to_device(images, targets)
             data_seconds = time.perf_counter() - began
             rates = [group["lr"] for group in state.optimizer.param_groups]
-            epoch = state.epoch
-            result = train_step(
-                state,
-                self.network,
-                self.criterion,
-                batch,
-                self.precision,
-                self.config.clip_max_norm,
-            )
-            now = time.perf_counter()
+            result = self._step(batch)
             yield {
                 "step": state.step,
-                "epoch": epoch,
+                "epoch": state.epoch,
                 "loss": result.loss,
                 **result.losses,
                 "lr": rates,
                 "grad_norm": result.grad_norm,
-                "seconds": round(now - began, 4),
+                "seconds": round(time.perf_counter() - began, 4),
                 "data_seconds": round(data_seconds, 4),
             }
-            yield from self.preview.records(state.step, state.evaluated_model)
+            yield from self._preview()
+            self._heed_stop()
             if self._is_over():
                 return
             began = time.perf_counter()
 
-    def _to_device(self, images: torch.Tensor, targets: Any) -> Any:
-        images = images.to(self.device, non_blocking=True)
+    def _step(self, batch: Batch) -> StepResult:
+        parts = self.parts
+        return train_step(
+            self.state,
+            parts.network,
+            parts.criterion,
+            batch,
+            parts.precision,
+            self.config.clip_max_norm,
+            self.processes,
+        )
+
+    def _to_device(self, images: torch.Tensor, targets: Any) -> Batch:
+        device = self.parts.device
+        images = images.to(device, non_blocking=True)
         if self.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         targets = [
-            {name: value.to(self.device, non_blocking=True) for name, value in target.items()}
+            {name: value.to(device, non_blocking=True) for name, value in target.items()}
             for target in targets
         ]
         return images, targets
 
+    def _preview(self) -> Iterator[Record]:
+        if self.processes.is_first:
+            yield from self.preview.records(self.state.step, self.state.evaluated_model)
+
     def _end_epoch(self) -> Iterator[Record]:
+        """Step the schedule and write the checkpoints of the epoch."""
         state = self.state
         if state.warmup is None or state.warmup.finished:
             state.lr_scheduler.step()
@@ -231,16 +197,29 @@ class _Training:
             yield self._save(f"checkpoint{finished:04}.pth")
 
     def _evaluate(self) -> Iterator[Record]:
-        state = self.state
+        state, parts = self.state, self.parts
         result = evaluate_state(
-            state.evaluated_model, self.postprocessor, self.val_loader, self.device, self.precision
+            state.evaluated_model,
+            parts.postprocessor,
+            parts.val_loader,
+            parts.device,
+            parts.precision,
+            self.processes,
         )
         yield {"event": "evaluation", "step": state.step, "epoch": state.epoch, **asdict(result)}
+        state.evaluated_step = state.step
         if state.best_ap is None or result.ap > state.best_ap:
             state.best_ap = result.ap
             yield self._save(BEST_FILE)
 
     def _save(self, name: str) -> Record:
+        """Let the first process write a checkpoint; if it cannot, that ends all of them."""
+        with self.processes.failing_together():
+            if self.processes.is_first:
+                self._write(name)
+        return {"event": "checkpoint", "step": self.state.step, "file": name}
+
+    def _write(self, name: str) -> None:
         try:
             self.state.save(self.options.output_dir / name)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
@@ -249,7 +228,6 @@ class _Training:
                 f"{str(error).splitlines()[0]}. The checkpoint before it is kept. Make room, or "
                 "resume with another --output-dir."
             ) from error
-        return {"event": "checkpoint", "step": self.state.step, "file": name}
 
 
 def _tuning_facts(report: TuningReport) -> Record:
@@ -270,35 +248,34 @@ def evaluate_state(
     loader: DataLoader[Any],
     device: torch.device,
     precision: Precision,
+    processes: Processes = ALONE,
 ) -> Evaluation:
-    """Evaluate on the data set that `loader` reads."""
+    """Evaluate on the data set that `loader` reads; all processes get the result of the whole."""
     dataset: Any = loader.dataset
-    return evaluate(model, postprocessor, loader, dataset.coco, device, precision)
-
-
-def _without_download(config: Config, options: TrainingOptions) -> Config:
-    """Official files ask for a download of backbone weights; other weights make that needless."""
-    if config.backbone.pretrained is True and (options.tuning or options.resume):
-        logger.info("HGNetv2.pretrained is not used: the weights come from %s", options)
-        return config.override(["HGNetv2.pretrained=False"])
-    return config
+    processes.copy_buffers(model)
+    return evaluate(model, postprocessor, loader, dataset.coco, device, precision, processes)
 
 
 def evaluate_weights(
-    config: Config, *, tuning: Path | None = None, resume: Path | None = None
+    config: Config,
+    *,
+    tuning: Path | None = None,
+    resume: Path | None = None,
+    processes: Processes = ALONE,
 ) -> Evaluation:
     """Evaluate a tuning file, or the averaged weights of a run's checkpoint, on the validation set.
 
     Raises:
         UserError: the weights or the data cannot be used.
     """
-    device = choose_device(config.device)
-    precision = choose_precision(device, config.use_amp)
-    options = TrainingOptions(Path(), tuning=tuning, resume=resume)
-    model = build_model(_without_download(config, options))
-    if tuning:
-        load_tuning_file(model, tuning)
-    elif resume:
-        load_evaluated_weights(model, resume)
-    loader = build_dataloader(config, "val")
-    return evaluate_state(model.to(device), build_postprocessor(config), loader, device, precision)
+    with processes.failing_together():
+        device = process_device(config.device, processes)
+        precision = choose_precision(device, config.use_amp)
+        model = build_model(without_download(config, tuning or resume))
+        if tuning:
+            load_tuning_file(model, tuning)
+        elif resume:
+            load_evaluated_weights(model, resume)
+        loader = build_dataloader(config, "val", rank=processes.rank, world_size=processes.size)
+        model.to(device)
+    return evaluate_state(model, build_postprocessor(config), loader, device, precision, processes)

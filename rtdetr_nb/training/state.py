@@ -31,6 +31,8 @@ class TrainingState:
         seed: all randomness is keyed by the seed, the epoch and the sample, or the seed and the
             step, so no generator state has to be saved.
         best_ap: the best AP so far, or None before the first evaluation.
+        evaluated_step: the step of the last evaluation; None before the first. A run that ends
+            between an epoch and its evaluation makes up for it when it is resumed.
     """
 
     model: nn.Module
@@ -44,6 +46,7 @@ class TrainingState:
     epoch: int = 0
     batch: int = 0
     best_ap: float | None = None
+    evaluated_step: int | None = None
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -72,6 +75,7 @@ class TrainingState:
             "batch": self.batch,
             "seed": self.seed,
             "best_ap": self.best_ap,
+            "evaluated_step": self.evaluated_step,
         }
         return state
 
@@ -86,7 +90,10 @@ class TrainingState:
         Raises:
             RunError: the file is no such checkpoint, or is one of another model.
         """
-        state = read_resume_file(path)
+        self.restore(read_resume_file(path), path, steps_per_epoch)
+
+    def restore(self, state: dict[str, Any], path: Path, steps_per_epoch: int) -> None:
+        """Go on from the content of the checkpoint at `path`; see `load`."""
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -111,6 +118,12 @@ class TrainingState:
             return
         self.step, self.epoch, self.batch = own["step"], own["epoch"], own["batch"]
         self.seed, self.best_ap = own["seed"], own["best_ap"]
+        self.evaluated_step = own.get("evaluated_step")
+
+
+def seed_of(state: dict[str, Any]) -> int | None:
+    """The seed that a checkpoint's run has; None in one of the official code."""
+    return state.get(_OWN_KEY, {}).get("seed")
 
 
 def read_resume_file(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rtdetr_nb.errors import NonFiniteLossError
 from rtdetr_nb.training.criterion import Criterion
+from rtdetr_nb.training.distributed import ALONE, Processes
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import TrainingState
 
@@ -32,6 +33,7 @@ def train_step(
     batch: Batch,
     precision: Precision,
     clip_max_norm: float,
+    processes: Processes = ALONE,
 ) -> StepResult:
     """Forward, backward, clip, update, average, warm up.
 
@@ -42,33 +44,53 @@ def train_step(
         batch: pictures (B, 3, H, W) in 0..1 and their targets, on the device.
         precision: of the forward pass; losses are always computed in float32.
         clip_max_norm: the gradient is scaled down to this norm; 0 leaves it alone.
+        processes: that take this step together, each with a batch of its own.
+
+    Returns:
+        Losses averaged over the processes.
 
     Raises:
-        NonFiniteLossError: the loss or its gradient is not finite. The state is that before the
-            step, norm statistics included.
+        NonFiniteLossError: the loss or its gradient is not finite in any process. The state is that
+            before the step, norm statistics included.
     """
     images, targets = batch
     statistics = _NormStatistics(state.model)
-    # Denoising noise and dropout are keyed by the step: resuming needs no generator state.
-    torch.manual_seed(hash((state.seed, state.step)) & 0x7FFF_FFFF_FFFF_FFFF)
+    # Denoising noise and dropout are keyed by the step: resuming needs no generator state. And by
+    # the process, or the shares of a batch would all have the same noise.
+    torch.manual_seed(hash((state.seed, state.step, processes.rank)) & 0x7FFF_FFFF_FFFF_FFFF)
     with precision.autocast():
         outputs = network(images, targets)
     losses = criterion(outputs, targets)
     total = torch.stack(list(losses.values())).sum()
+    grad_norm = _backward(state, total, clip_max_norm)
+    # One transfer for all figures of the step.
+    figures = torch.stack([*losses.values(), total, grad_norm]).detach()
+    values = processes.mean(figures.clone()).tolist()
+    result = StepResult(values[-2], dict(zip(losses, values[:-2], strict=True)), values[-1])
+    if _is_bad(result, state):
+        statistics.restore()
+        own = dict(zip(losses, figures.tolist(), strict=False))
+        raise _non_finite(result, state.step, own, targets, processes)
+    _update(state)
+    return result
+
+
+def _backward(state: TrainingState, total: Tensor, clip_max_norm: float) -> Tensor:
+    """Leave the clipped gradient in the parameters; returns its norm before that."""
     scaler = state.scaler
     state.optimizer.zero_grad(set_to_none=True)
     (scaler.scale(total) if scaler else total).backward()
     if scaler:
         scaler.unscale_(state.optimizer)
     parameters = [p for p in state.model.parameters() if p.grad is not None]
-    grad_norm = nn.utils.clip_grad_norm_(parameters, clip_max_norm or math.inf)
-    # One transfer for all figures of the step.
-    values = torch.stack([*losses.values(), total, grad_norm]).detach().tolist()
-    result = StepResult(values[-2], dict(zip(losses, values[:-2], strict=True)), values[-1])
-    _refuse_non_finite(result, state, targets, statistics)
-    if scaler:
-        scaler.step(state.optimizer)
-        scaler.update()
+    return nn.utils.clip_grad_norm_(parameters, clip_max_norm or math.inf)
+
+
+def _update(state: TrainingState) -> None:
+    """Take the step that the gradient asks for, and all that follows it."""
+    if state.scaler:
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
     else:
         state.optimizer.step()
     if state.ema:
@@ -77,7 +99,6 @@ def train_step(
         state.warmup.step()
     state.step += 1
     state.batch += 1
-    return result
 
 
 class _NormStatistics:
@@ -97,23 +118,30 @@ class _NormStatistics:
             buffer.copy_(saved)
 
 
-def _refuse_non_finite(
-    result: StepResult,
-    state: TrainingState,
-    targets: Sequence[Mapping[str, Tensor]],
-    statistics: _NormStatistics,
-) -> None:
+def _is_bad(result: StepResult, state: TrainingState) -> bool:
     # With a gradient scaler an overflowing gradient is normal: the scaler skips that update.
     gradient_is_bad = not math.isfinite(result.grad_norm) and state.scaler is None
-    if math.isfinite(result.loss) and not gradient_is_bad:
-        return
-    statistics.restore()
+    return gradient_is_bad or not math.isfinite(result.loss)
+
+
+def _non_finite(
+    result: StepResult,
+    step: int,
+    own_losses: Mapping[str, float],
+    targets: Sequence[Mapping[str, Tensor]],
+    processes: Processes,
+) -> NonFiniteLossError:
+    """The error, which names the pictures of the processes whose own losses are not finite."""
     bad = {name: value for name, value in result.losses.items() if not math.isfinite(value)}
-    what = f"the loss is {result.loss}" if bad else f"the gradient norm is {result.grad_norm}"
+    own_is_bad = not all(map(math.isfinite, own_losses.values()))
     image_ids = [int(target["image_id"]) for target in targets if "image_id" in target]
+    shares = processes.gather((own_is_bad, image_ids))
+    # A gradient alone, which all share, accuses nobody.
+    accused = [ids for is_bad, ids in shares if is_bad] or [ids for _, ids in shares]
+    what = f"the loss is {result.loss}" if bad else f"the gradient norm is {result.grad_norm}"
     parts = ", ".join(f"{name} {value}" for name, value in bad.items()) or "all losses are finite"
-    raise NonFiniteLossError(
-        f"At step {state.step} {what} ({parts}); images of the batch: {image_ids}. The state "
+    return NonFiniteLossError(
+        f"At step {step} {what} ({parts}); images of the batch: {sum(accused, [])}. The state "
         "before this step is kept. Look at these pictures and their boxes, lower the learning "
         "rate, or train without --use-amp."
     )

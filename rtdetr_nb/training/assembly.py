@@ -1,0 +1,150 @@
+"""Puts the objects of a run together, the same in all of its processes."""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file
+from rtdetr_nb.config import Config
+from rtdetr_nb.datasets.loader import DetectionLoader, build_dataloader
+from rtdetr_nb.model.build import build_model, build_postprocessor
+from rtdetr_nb.training.criterion import Criterion, build_criterion
+from rtdetr_nb.training.distributed import ALONE, Processes, process_device, synchronise_norms
+from rtdetr_nb.training.ema import ModelEMA
+from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
+from rtdetr_nb.training.precision import Precision, choose_precision
+from rtdetr_nb.training.state import TrainingState, read_resume_file, seed_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a run is told beside its configuration.
+
+    Attributes:
+        output_dir: folder for `last.pth`, `best.pth` and `checkpointNNNN.pth`.
+        tuning: weights to start from.
+        resume: checkpoint to go on from; not together with `tuning`.
+        max_steps: stop after so many optimizer updates, counted over the whole run; changes no
+            schedule.
+        stop_requested: asked after each step; True in any process ends the run with a checkpoint.
+        processes: that train together.
+    """
+
+    output_dir: Path
+    tuning: Path | None = None
+    resume: Path | None = None
+    max_steps: int | None = None
+    stop_requested: Callable[[], bool] = lambda: False
+    processes: Processes = ALONE
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The objects of a run.
+
+    Attributes:
+        network: `state.model`, or what wraps it for several processes or compilation.
+        tuning_report: what the tuning file did, if there was one.
+    """
+
+    device: torch.device
+    precision: Precision
+    state: TrainingState
+    network: nn.Module
+    criterion: Criterion
+    postprocessor: nn.Module
+    train_loader: DetectionLoader
+    val_loader: DetectionLoader
+    tuning_report: TuningReport | None
+
+
+def assemble(config: Config, options: TrainingOptions) -> Assembly:
+    """Build what the configuration describes, from fresh, tuned or resumed weights.
+
+    Raises:
+        UserError: anything that the user can mend, in all processes at once.
+    """
+    processes = options.processes
+    fresh_seed = processes.from_first(lambda: random.SystemRandom().randrange(2**31))
+    with processes.failing_together():
+        device = process_device(config.device, processes)
+        precision = choose_precision(device, config.use_amp)
+        saved = read_resume_file(options.resume) if options.resume else {}
+        # A resumed run keeps its seed, so that the rest of the epoch is the rest of that epoch.
+        seed = next(s for s in (seed_of(saved), config.seed, fresh_seed) if s is not None)
+        torch.manual_seed(seed)
+        model = build_model(without_download(config, options.tuning or options.resume))
+        report = load_tuning_file(model, options.tuning) if options.tuning else None
+        model = _place(model, config, device, processes)
+        shares = {"seed": seed, "rank": processes.rank, "world_size": processes.size}
+        train_loader = build_dataloader(config, "train", **shares)
+        val_loader = build_dataloader(config, "val", **shares)
+        state = _make_state(model, config, precision, seed)
+        if options.resume:
+            state.restore(saved, options.resume, steps_per_epoch=len(train_loader))
+            logger.info("Resume checkpoint from %s", options.resume)
+    # Without auxiliary losses nothing reaches the heads of the query selection.
+    find_unused = config.find_unused_parameters or not config.decoder.aux_loss
+    network = processes.wrap(model, device, find_unused)
+    return Assembly(
+        device=device,
+        precision=precision,
+        state=state,
+        network=_compiled(network) if config.compile else network,
+        criterion=build_criterion(config),
+        postprocessor=build_postprocessor(config),
+        train_loader=train_loader,
+        val_loader=val_loader,
+        tuning_report=report,
+    )
+
+
+def without_download(config: Config, weights: Path | None) -> Config:
+    """Official files ask for a download of backbone weights; other weights make that needless."""
+    if config.backbone.pretrained is True and weights is not None:
+        logger.info("HGNetv2.pretrained is not used: the weights come from %s", weights)
+        return config.override(["HGNetv2.pretrained=False"])
+    return config
+
+
+def _place(
+    model: nn.Module, config: Config, device: torch.device, processes: Processes
+) -> nn.Module:
+    """Move the model, before the average copies it and the optimizer holds its parameters."""
+    model.to(device)
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if config.sync_bn and processes.joined:
+        return synchronise_norms(model, device)
+    return model
+
+
+def _make_state(model: nn.Module, config: Config, precision: Precision, seed: int) -> TrainingState:
+    # The average copies the model, so it comes after the tuned weights.
+    ema = ModelEMA(model, config.ema.decay, config.ema.warmups) if config.use_ema else None
+    optimizer = build_optimizer(config, model)
+    lr_scheduler = build_lr_scheduler(config, optimizer)
+    warmup = None
+    if config.lr_warmup_scheduler:
+        warmup = LinearWarmup(optimizer, config.lr_warmup_scheduler.warmup_duration)
+    return TrainingState(
+        model=model,
+        optimizer=optimizer,
+        lr_scheduler=lr_scheduler,
+        warmup=warmup,
+        ema=ema,
+        scaler=precision.make_scaler() if config.scaler.enabled else None,
+        seed=seed,
+    )
+
+
+def _compiled(network: nn.Module) -> Any:
+    return torch.compile(network)

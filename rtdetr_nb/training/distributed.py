@@ -1,0 +1,211 @@
+"""Several processes that train together, as torchrun starts them.
+
+Each process has the whole model and a share of every batch; `DistributedDataParallel` averages the
+gradients, so all of them take the same step. What has to be agreed besides (errors, the wish to
+stop, figures) goes through `Processes`.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from rtdetr_nb.errors import RunError, UserError
+from rtdetr_nb.training.precision import choose_device
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Processes:
+    """The processes of a run, seen from one of them. A process alone is one too.
+
+    All methods but the properties are collective: every process has to call them, in one order.
+
+    Args:
+        rank: of this process, 0 .. size - 1.
+        size: number of processes.
+        local_rank: of this process among those of its machine.
+        joined: whether they are connected; a process alone need not be.
+
+    Attributes:
+        agreed_error: the error that was last raised in all processes at once, so that one of them
+            is enough to tell it.
+    """
+
+    def __init__(
+        self, rank: int = 0, size: int = 1, local_rank: int = 0, joined: bool = False
+    ) -> None:
+        self.rank, self.size, self.local_rank, self.joined = rank, size, local_rank, joined
+        self.agreed_error: UserError | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that logs and writes."""
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        # On the CPU whatever the device: it costs no synchronisation with the device.
+        flags = torch.tensor([int(flag)])
+        dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return bool(flags.item())
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of a tensor over the processes; changes `values` where there are several."""
+        if self.size == 1:
+            return values
+        dist.all_reduce(values)
+        return values / self.size
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[T | None] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values  # type: ignore[return-value]
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` returns in the first process, where alone it is called."""
+        if self.size == 1:
+            return make()
+        made = [make() if self.is_first else None]
+        dist.broadcast_object_list(made, src=0, device=torch.device("cpu"))
+        return made[0]  # type: ignore[return-value]
+
+    @contextlib.contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Raise in all processes what the user caused in any: nobody waits for one that is gone.
+
+        What is done inside must not be collective.
+        """
+        own: UserError | None = None
+        try:
+            yield
+        except UserError as error:
+            own = error
+        if self.any(own is not None):
+            others = [error for error in self.gather(own) if error is not None]
+            self.agreed_error = own or others[0]
+            raise self.agreed_error
+
+    def in_step(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield this process's items; if fetching one fails in any process, it fails in all."""
+        iterator = iter(items)
+        while True:
+            fetched: list[T] = []
+            with self.failing_together():
+                fetched.extend(itertools.islice(iterator, 1))
+            if not fetched:
+                return
+            yield fetched[0]
+
+    def copy_buffers(self, model: nn.Module) -> None:
+        """Give all processes the first one's buffers.
+
+        Without synchronised norms each process has the statistics of its own pictures, and those of
+        the first one are what is written.
+        """
+        if self.size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def wrap(self, model: nn.Module, device: torch.device, find_unused: bool) -> nn.Module:
+        """The model with averaged gradients; the model itself where nothing is connected."""
+        if not self.joined:
+            return model
+        devices = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(model, devices, find_unused_parameters=find_unused)
+
+
+ALONE = Processes()
+
+
+def is_launched() -> bool:
+    """Whether torchrun, or what sets the same environment, has started this process."""
+    return all(name in os.environ for name in _ENVIRONMENT)
+
+
+@contextlib.contextmanager
+def join_processes(device: str | None) -> Iterator[Processes]:
+    """Connect with the other processes of the run, if torchrun has started this one.
+
+    Args:
+        device: as configured; None is a GPU if there is one.
+
+    Raises:
+        RunError: the others cannot be reached.
+    """
+    if not is_launched():
+        yield Processes()
+        return
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    try:
+        # Both, so that what is agreed about on the CPU needs no GPU.
+        dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    except (RuntimeError, ValueError) as error:
+        raise RunError(
+            f"This process cannot connect with the others of the run at {_address()} "
+            f"({str(error).splitlines()[0]}). Check torchrun's rendezvous options."
+        ) from error
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size(), local_rank, joined=True)
+    finally:
+        dist.destroy_process_group()
+
+
+def process_device(name: str | None, processes: Processes) -> torch.device:
+    """The device of this process: of several on a machine each has a GPU of its own.
+
+    Raises:
+        RunError: there is no such device, or there are fewer GPUs than processes.
+    """
+    device = choose_device(name)
+    if not processes.joined or device.type != "cuda":
+        return device
+    if device.index is not None and processes.size > 1:
+        raise RunError(
+            f"The device {name!r} is one GPU, but {processes.size} processes want one each. Give "
+            "-d cuda."
+        )
+    count = torch.cuda.device_count()
+    if processes.local_rank >= count:
+        raise RunError(
+            f"This machine has {count} GPUs, fewer than torchrun has started processes on it. Set "
+            f"--nproc_per_node={count}, or give -d cpu."
+        )
+    device = torch.device("cuda", device.index or processes.local_rank)
+    torch.cuda.set_device(device)
+    return device
+
+
+def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
+    """Let batch norms use the statistics of all processes' pictures (`sync_bn`), on GPUs.
+
+    The names and shapes of the state dict stay.
+    """
+    if device.type != "cuda":
+        logger.warning(
+            "sync_bn is not used: PyTorch synchronises batch norms on GPUs only. Here each process "
+            "has the statistics of its own pictures; those of the first one are saved."
+        )
+        return model
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def _address() -> str:
+    return f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"

@@ -1,0 +1,56 @@
+"""Failures that PyTorch reports as a bare `RuntimeError`, told by name."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from rtdetr_nb.errors import TrainingError
+from rtdetr_nb.training.run_folder import LAST_FILE
+
+
+@contextlib.contextmanager
+def named_failures(folder: Path) -> Iterator[None]:
+    """Turn the failures that a long run meets into `TrainingError`s; let others pass.
+
+    Args:
+        folder: of the run, whose last checkpoint the sentence names.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        raise TrainingError(f"{reason} {_how_to_go_on(folder)}") from error
+
+
+def _reason(error: RuntimeError) -> str | None:
+    text = str(error)
+    first = text.splitlines()[0] if text else type(error).__name__
+    if isinstance(error, torch.OutOfMemoryError):
+        return (
+            "The memory of the GPU is used up. Set a smaller train_dataloader.total_batch_size or "
+            "smaller collate_fn.scales, or train with --use-amp."
+        )
+    if text.startswith("DataLoader worker"):
+        return (
+            f"A process that loads data was killed ({first.rstrip('.')}); mostly because memory, "
+            "or the shared memory in /dev/shm, ran out. Set a smaller "
+            "train_dataloader.num_workers."
+        )
+    if isinstance(error, dist.DistError) or "gloo" in text.lower():
+        return (
+            "Another process of this run has ended, so this one cannot go on; the reason stands "
+            f"in that one's own last lines. ({first[:200]})"
+        )
+    return None
+
+
+def _how_to_go_on(folder: Path) -> str:
+    last = folder / LAST_FILE
+    if not last.exists():
+        return "No checkpoint had been written."
+    return f"The last checkpoint is whole: go on with -r {last}."

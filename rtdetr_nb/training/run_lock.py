@@ -1,0 +1,128 @@
+"""One run in a folder at a time.
+
+The lock is the system's own on a file of the folder, held for as long as the run lives. The system
+gives it back however the process ends, so a dead run never keeps a folder; what the file then still
+says is who died. (A file that merely exists would have to be judged by its process id, which cannot
+be done from another host.)
+"""
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+from typing import IO
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.history import Record
+
+logger = logging.getLogger(__name__)
+
+LOCK_FILE = "run.lock"
+_PATIENCE_SECONDS = 2.0  # whoever starts a run holds the lock for a moment, to prepare the folder
+
+
+class RunLock:
+    """The lock on a folder.
+
+    It is of the kind that belongs to the process (`lockf`): data workers, which inherit the open
+    file, do not keep it when the run is killed. For the same reason no second lock on the folder
+    may be opened in a process that holds it: closing that one would release both.
+
+    Args:
+        folder: of the run; it has to exist.
+
+    Attributes:
+        stale: what the file said of a run that ended without a word; None if there was none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK_FILE
+        self._file: IO[str] | None = None
+        self.stale: Record | None = None
+
+    def acquire(self, **facts: object) -> None:
+        """Take the lock and write `facts` about this process into the file.
+
+        Raises:
+            RunError: another process holds it, or the file cannot be written.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        file = self._open()
+        while not _try_lock(file):
+            if time.monotonic() > deadline:
+                holder = _read(file)
+                file.close()
+                raise RunError(
+                    f"A run lives in {self._path.parent} ({_describe(holder)}). Stop it, or give "
+                    "another output folder (--output-dir)."
+                )
+            time.sleep(0.05)
+        self._file = file
+        self.stale = _read(file) or None
+        self._write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), **facts}))
+
+    def release(self) -> None:
+        """Give the lock back; the file stays, empty, since removing it could remove another's."""
+        if self._file is None:
+            return
+        self._write("")
+        self._file.close()
+        self._file = None
+
+    @property
+    def takeover_note(self) -> str:
+        """A sentence about the stale lock that was taken over; empty if there was none."""
+        if self.stale is None:
+            return ""
+        return (
+            f"The run in {self._path.parent} before this one ended without a word "
+            f"({_describe(self.stale)}); its lock is taken over."
+        )
+
+    def _open(self) -> IO[str]:
+        try:
+            return open(self._path, "a+", encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"The lock {self._path} cannot be opened ({error.strerror}). Give another output "
+                "folder (--output-dir)."
+            ) from error
+
+    def _write(self, text: str) -> None:
+        assert self._file is not None
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:  # a full disk: the lock itself holds without its description
+            logger.warning("%s cannot be written (%s).", self._path, error.strerror)
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # which of the two is up to the system
+        return False
+    except OSError as error:
+        logger.warning("This file system has no locks (%s): runs are not kept apart.", error)
+    return True
+
+
+def _read(file: IO[str]) -> Record:
+    file.seek(0)
+    try:
+        content = json.loads(file.read() or "{}")
+    except ValueError:  # its writer was killed in the middle
+        return {"pid": "unknown", "host": "unknown"}
+    return content if isinstance(content, dict) else {}
+
+
+def _describe(holder: Record) -> str:
+    if not holder:
+        return "it is just being started"
+    since = f", since {holder['started']}" if "started" in holder else ""
+    return f"process {holder.get('pid')} on {holder.get('host')}{since}"
