@@ -31,11 +31,19 @@ if TYPE_CHECKING:
     from rtdetr_nb.config import Config, load_config
     from rtdetr_nb.errors import UserError
     from rtdetr_nb.model.build import build_model, build_postprocessor
+    from rtdetr_nb.official import (
+        import_official_log,
+        official_verdict,
+        open_official,
+        start_official_run,
+    )
+    from rtdetr_nb.official_command import OfficialCheckout, OfficialCommand
     from rtdetr_nb.presets import quick_run_config
     from rtdetr_nb.training.criterion import build_criterion
     from rtdetr_nb.training.optimizer import build_optimizer
     from rtdetr_nb.training.probe import ProbeResult, probe_backbone
     from rtdetr_nb.training.run import Run, attach_run, start_run
+    from rtdetr_nb.ui.live_plot import live_plot
 
 __version__ = "0.1.0"
 
@@ -44,6 +52,8 @@ _HOME = {
     "Checkpoint": "checkpoint.read",
     "Config": "config",
     "Diff": "checkpoint.diff",
+    "OfficialCheckout": "official_command",
+    "OfficialCommand": "official_command",
     "ProbeResult": "training.probe",
     "Run": "training.run",
     "Selection": "checkpoint.select",
@@ -57,13 +67,18 @@ _HOME = {
     "build_postprocessor": "model.build",
     "compare": "checkpoint.diff",
     "explain_config": "checkpoint.parameter_groups",
+    "import_official_log": "official",
+    "live_plot": "ui.live_plot",
     "load_config": "config",
     "load_tuning_file": "checkpoint.tuning",
+    "official_verdict": "official",
     "open_checkpoint": "checkpoint.read",
+    "open_official": "official_command",
     "predict_official": "checkpoint.official_prediction",
     "probe_backbone": "training.probe",
     "prove_loaded": "checkpoint.tuning",
     "quick_run_config": "presets",
+    "start_official_run": "official",
     "start_run": "training.run",
     "write_tuning_file": "checkpoint.tuning",
 }
@@ -73,6 +88,8 @@ __all__ = [
     "Checkpoint",
     "Config",
     "Diff",
+    "OfficialCheckout",
+    "OfficialCommand",
     "ProbeResult",
     "Run",
     "Selection",
@@ -86,13 +103,18 @@ __all__ = [
     "build_postprocessor",
     "compare",
     "explain_config",
+    "import_official_log",
+    "live_plot",
     "load_config",
     "load_tuning_file",
+    "official_verdict",
     "open_checkpoint",
+    "open_official",
     "predict_official",
     "probe_backbone",
     "prove_loaded",
     "quick_run_config",
+    "start_official_run",
     "start_run",
     "write_tuning_file",
 ]

@@ -18,19 +18,36 @@ from matplotlib.patches import Rectangle
 
 # Told apart in both themes and by readers who see red and green alike (Okabe and Ito, 2008).
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-_GREY = "#7f7f7f"
+GREY = "#7f7f7f"
 _SMOOTHING_SPAN = 9  # steps
 
 
 def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, Any]:
     """A figure of that size in inches and its axes, an array (rows, columns)."""
+    figure = transparent_figure(width, height)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat:
+        make_neutral(ax)
+    return figure, axes
+
+
+def transparent_figure(width: float, height: float) -> Figure:
+    """An empty figure of that size in inches, on the Agg canvas."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat:
-        _make_neutral(ax)
-    return figure, axes
+    return figure
+
+
+def make_neutral(ax: Axes) -> None:
+    """Let the ground of axes be transparent, and their lines and labels mid-grey."""
+    ax.patch.set_alpha(0)
+    ax.tick_params(colors=GREY)
+    ax.xaxis.label.set_color(GREY)
+    ax.yaxis.label.set_color(GREY)
+    for side, spine in ax.spines.items():
+        spine.set_color(GREY)
+        spine.set_visible(side in ("left", "bottom"))
 
 
 def loss_figure(histories: Mapping[str, Any]) -> Figure:
@@ -48,9 +65,9 @@ def loss_figure(histories: Mapping[str, Any]) -> Figure:
     ax.set_xlabel("step (optimizer update)")
     ax.set_ylabel("total loss")
     if histories:
-        legend = ax.legend(frameon=False, labelcolor=_GREY)
+        legend = ax.legend(frameon=False, labelcolor=GREY)
         legend.set_title(f"thick: mean over {_SMOOTHING_SPAN} steps", {"size": "small"})
-        legend.get_title().set_color(_GREY)
+        legend.get_title().set_color(GREY)
     return figure
 
 
@@ -84,12 +101,12 @@ def accuracy_figure(
     spread = np.array([[means[i] - min(random[n]), max(random[n]) - means[i]]
                        for i, n in enumerate(names)]).T  # fmt: skip
     ax.bar(position + 0.2, means, 0.38, color=COLORS[1], label="random")
-    ax.errorbar(position + 0.2, means, spread, fmt="none", ecolor=_GREY, capsize=2, linewidth=1)
-    ax.axhline(chance, color=_GREY, linewidth=1, linestyle=":", label="most frequent class")
+    ax.errorbar(position + 0.2, means, spread, fmt="none", ecolor=GREY, capsize=2, linewidth=1)
+    ax.axhline(chance, color=GREY, linewidth=1, linestyle=":", label="most frequent class")
     ax.set_xticks(position, names, rotation=35, ha="right")
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("accuracy on held-out pictures")
-    ax.legend(frameon=False, labelcolor=_GREY, ncols=3, loc="upper center",
+    ax.legend(frameon=False, labelcolor=GREY, ncols=3, loc="upper center",
               bbox_to_anchor=(0.5, 1.16))  # fmt: skip
     return figure
 
@@ -149,13 +166,3 @@ def _draw_boxes(ax: Axes, boxes: Boxes, color: str) -> None:
             text += f" {boxes.scores[index]:.2f}"
         ax.text(x1, y1, text, fontsize=6, color="white", va="bottom", clip_on=True,
                 bbox={"facecolor": color, "edgecolor": "none", "pad": 1})  # fmt: skip
-
-
-def _make_neutral(ax: Axes) -> None:
-    ax.patch.set_alpha(0)
-    ax.tick_params(colors=_GREY)
-    ax.xaxis.label.set_color(_GREY)
-    ax.yaxis.label.set_color(_GREY)
-    for side, spine in ax.spines.items():
-        spine.set_color(_GREY)
-        spine.set_visible(side in ("left", "bottom"))

@@ -1,0 +1,231 @@
+import gc
+import threading
+import time
+
+import numpy as np
+import pytest
+from matplotlib import _pylab_helpers
+from matplotlib.figure import Figure
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.ui import live_plot as module
+from rtdetr_nb.ui.live_plot import live_plot, pause_after
+from rtdetr_nb.ui.run_figure import thin
+from tests.ui.fake_run import FakeRun
+
+
+def wait_until(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def plot_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "live plot"]
+
+
+class Page:
+    """Takes the place of the notebook: what was displayed, and what became of it."""
+
+    def __init__(self) -> None:
+        self.bundles: list[dict[str, str]] = []
+
+    def display(self, bundle, raw, display_id=False):
+        assert raw
+        self.bundles.append(bundle)
+        place = len(self.bundles) - 1
+        return Handle(self, place) if display_id else None
+
+
+class Handle:
+    def __init__(self, page: Page, place: int) -> None:
+        self.page, self.place = page, place
+
+    def update(self, bundle, raw):
+        assert raw
+        self.page.bundles[self.place] = bundle
+
+
+@pytest.fixture
+def page(monkeypatch) -> Page:
+    page = Page()
+    monkeypatch.setattr(module, "display", page.display)
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0.02)
+    return page
+
+
+@pytest.fixture
+def tuned(tmp_path) -> FakeRun:
+    return FakeRun(tmp_path / "tuned")
+
+
+@pytest.fixture
+def random(tmp_path) -> FakeRun:
+    return FakeRun(tmp_path / "random")
+
+
+def lines(figure: Figure, axes: int) -> list[np.ndarray]:
+    return [line.get_ydata() for line in figure.axes[axes].lines]  # type: ignore[misc]
+
+
+def test_the_figure_holds_what_was_recorded(tuned, random):
+    for step in range(1, 13):
+        tuned.step(step)
+        random.step(step, loss=40.0)
+    plot = live_plot(tuned.run, random.run, labels=["from the file", "from random weights"])
+    raw, smoothed, other, _ = lines(plot.figure, 0)
+    assert list(raw) == [40 - step for step in range(1, 13)]
+    assert smoothed[-1] == pytest.approx(np.mean(raw[-9:]))
+    assert list(other) == [40.0] * 12
+    assert [line[-1] for line in lines(plot.figure, 1)] == pytest.approx(
+        [1.0, 0.5, np.mean([2 / step for step in range(4, 13)])]
+    )
+    assert [line[-1] for line in lines(plot.figure, 2)] == pytest.approx([12e-5, 1e-4])
+    assert plot.figure.axes[0].get_xlim()[1] == pytest.approx(20.4)  # the whole run, with a margin
+    legend = plot.figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "from the file", "from random weights",
+    ]  # fmt: skip
+
+
+def test_update_draws_only_what_is_new(tuned):
+    plot = live_plot(tuned.run)
+    first = plot.png
+    assert first.startswith(b"\x89PNG")
+    assert not plot.update() and plot.png is first
+    figure, line = plot.figure, plot.figure.axes[0].lines[0]
+    tuned.step(1)
+    tuned.step(2)
+    assert plot.update() and plot.png != first
+    assert plot.figure is figure and plot.figure.axes[0].lines[0] is line
+    assert plot.text.startswith("tuned: running, step 2 of 20")
+
+
+def test_the_plot_follows_the_run_and_leaves_a_picture(tuned, page):
+    plot = live_plot(tuned.run)
+    plot._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in page.bundles[0]
+    pictures = {plot._image.value}
+    for step in range(1, 4):
+        tuned.step(step)
+        wait_until(lambda: plot._image.value not in pictures)
+        pictures.add(plot._image.value)
+    assert len(pictures) == 4
+    assert "step 3 of 20" in plot._status.value
+    tuned.finish()
+    wait_until(lambda: not plot.is_watching)
+    assert len(page.bundles) == 1
+    kept = page.bundles[0]
+    assert set(kept) == {"text/html", "text/plain"}
+    assert "finished" in kept["text/plain"] and "data:image/png;base64,iVBOR" in kept["text/html"]
+
+
+def test_the_thread_goes_on_while_the_main_thread_is_busy(tuned, page):
+    """As a cell that blocks the kernel."""
+    plot = live_plot(tuned.run)
+    plot._ipython_display_()
+    before = plot._image.value
+    tuned.step(1)
+    deadline = time.monotonic() + 20
+    while plot._image.value == before and time.monotonic() < deadline:
+        sum(range(1000))
+    assert plot._image.value != before
+    plot.close()
+
+
+def test_a_run_that_is_over_is_a_picture_at_once(tuned, page):
+    tuned.step(1)
+    tuned.finish()
+    live_plot(tuned.run)._ipython_display_()
+    assert "image/png" in page.bundles[0]["text/html"]
+    assert plot_threads() == []
+
+
+def test_wait_ends_with_the_runs(tuned, random, page):
+    plot = live_plot(tuned.run, random.run)
+    plot._ipython_display_()
+    tuned.finish()
+    ending = threading.Timer(0.3, random.finish)
+    ending.start()
+    plot.wait()
+    assert plot.is_over and not plot.is_watching
+    assert "random: finished" in page.bundles[0]["text/plain"]
+    ending.join()
+
+
+def test_wait_works_without_a_page(tuned, monkeypatch):
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0.02)
+    plot = live_plot(tuned.run)
+    tuned.step(1)
+    tuned.finish()
+    plot.wait()
+    assert plot.text == "tuned: finished, step 1 of 20, loss 39.00"
+
+
+def test_a_failed_run_says_so_in_a_sentence(tuned, page):
+    plot = live_plot(tuned.run)
+    plot._ipython_display_()
+    tuned.fail("The loss is not finite at step 3.", "step 2 of 20\nlast line")
+    wait_until(lambda: not plot.is_watching)
+    assert "The loss is not finite at step 3." in plot._status.value
+    assert "last line" in page.bundles[0]["text/html"]
+
+
+def test_a_failure_of_the_plot_itself_is_told_and_raised(tuned, page, monkeypatch):
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(args.exc_value))
+    plot = live_plot(tuned.run)
+    monkeypatch.setattr(plot, "update", lambda: 1 / 0)
+    plot._ipython_display_()
+    wait_until(lambda: not plot.is_watching)
+    assert "ZeroDivisionError" in plot._status.value
+    assert isinstance(raised[0], ZeroDivisionError)
+
+
+def test_the_same_runs_shown_again_replace_the_thread(tuned, page):
+    first, second = live_plot(tuned.run), live_plot(tuned.run)
+    first._ipython_display_()
+    second._ipython_display_()
+    assert not first.is_watching and second.is_watching
+    assert len(plot_threads()) == 1
+    second.close()
+
+
+def test_nothing_is_left_behind(tuned, page):
+    def count() -> tuple[int, int, int]:
+        gc.collect()
+        figures = sum(isinstance(thing, Figure) for thing in gc.get_objects())
+        return figures, len(plot_threads()), len(_pylab_helpers.Gcf.figs)
+
+    before = count()
+    for _ in range(4):
+        plot = live_plot(tuned.run)
+        plot._ipython_display_()
+        plot.close()
+        del plot
+    page.bundles.clear()
+    assert count() == before
+
+
+def test_labels_have_to_fit(tuned):
+    with pytest.raises(RunError, match="2 labels for 1 runs"):
+        live_plot(tuned.run, labels=["a", "b"])
+
+
+def test_many_points_become_means_of_neighbours():
+    steps, values = np.arange(1, 3002), np.arange(3001.0)
+    thin_steps, thin_values = thin(steps, values)
+    assert len(thin_steps) == len(thin_values) == 1001
+    assert list(thin_steps[:2]) == [1, 4] and list(thin_values[:2]) == [1.0, 4.0]
+    assert thin_values[-1] == 3000.0
+    assert list(thin(steps[:3], values[:3])[1]) == [0.0, 1.0, 2.0]
+
+
+def test_drawing_takes_a_fixed_share_of_the_machine(monkeypatch):
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    assert pause_after(0.0) == 0.5
+    assert pause_after(0.06) == pytest.approx(2.0)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    assert pause_after(0.06) == 0.5

@@ -1,0 +1,140 @@
+import math
+
+import pytest
+
+from rtdetr_nb.training.run import METRICS_FILE
+from rtdetr_nb.ui.run_status import RunProgress, duration, error_html
+from tests.ui.fake_run import FakeRun
+
+
+@pytest.fixture
+def fake(tmp_path) -> FakeRun:
+    return FakeRun(tmp_path / "tuned")
+
+
+def test_each_update_takes_in_what_is_new(fake):
+    progress = RunProgress(fake.run, "tuned")
+    assert progress.update() and progress.steps == []
+    assert not progress.update()
+    fake.step(1)
+    fake.step(2)
+    assert progress.update()
+    assert progress.steps == [1, 2]
+    assert progress.losses["loss"] == [39, 38]
+    assert progress.losses["loss_giou"] == [2, 1]
+    assert progress.learning_rates == [[1e-5, 1e-4], [2e-5, 1e-4]]
+    assert progress.total_steps == 20
+
+
+def test_steps_trained_again_after_a_resume_replace_the_first_ones(fake):
+    progress = RunProgress(fake.run, "tuned")
+    for step in (1, 2, 3):
+        fake.step(step, loss=10.0)
+    progress.update()
+    fake.step(2, loss=5.0)
+    progress.update()
+    assert progress.steps == [1, 2]
+    assert progress.losses["loss"] == [10, 5]
+    assert len(progress.learning_rates) == len(progress.seconds) == 2
+
+
+def test_a_run_begun_anew_starts_from_nothing(fake):
+    progress = RunProgress(fake.run, "tuned")
+    for step in range(1, 9):
+        fake.step(step)
+    progress.update()
+    (fake.folder / METRICS_FILE).unlink()
+    fake.append({"event": "start", "step": 0, "total_steps": 3})
+    assert progress.update()
+    assert progress.steps == [] and progress.total_steps == 3
+
+
+def test_records_of_an_earlier_run_are_not_shown_while_the_next_one_starts(fake):
+    fake.step(1)
+    fake.describe("starting")
+    progress = RunProgress(fake.run, "tuned")
+    assert not progress.update()
+    assert progress.steps == []
+    assert progress.facts() == ["starting"]
+    assert not progress.is_over
+
+
+def test_time_left_is_that_of_the_steps_left(fake):
+    for step in range(1, 6):
+        fake.step(step, seconds=4.0 if step == 5 else 2.0)  # one slow step does not count
+    progress = RunProgress(fake.run, "tuned")
+    progress.update()
+    assert progress.seconds_left == 15 * 2.0
+    assert progress.facts() == [
+        "running", "step 5 of 20", "loss 37.00", "2 s a step", "about 30 s left",
+    ]  # fmt: skip
+
+
+def test_the_end_is_told_with_its_figures(fake):
+    for step in range(1, 21):
+        fake.step(step)
+    progress = RunProgress(fake.run, "tuned")
+    progress.update()
+    assert progress.facts()[-1] == "evaluating"
+    fake.evaluate(20, 0.126)
+    fake.finish()
+    progress.update()
+    assert progress.is_over and progress.seconds_left is None
+    assert progress.text() == "tuned: finished, step 20 of 20, loss 24.00, AP 0.126"
+
+
+def test_records_without_times_or_rates_are_read(fake):
+    """As those of other writers."""
+    fake.append({"step": 50, "loss": "inf"})
+    progress = RunProgress(fake.run, "tuned")
+    progress.update()
+    assert progress.losses["loss"] == [math.inf]
+    assert math.isnan(progress.losses["loss_vfl"][0])
+    assert progress.seconds_per_step is None and progress.seconds_left is None
+    assert "step 50 of 20" in progress.text()
+
+
+def test_a_quiet_run_is_called_so(fake):
+    progress = RunProgress(fake.run, "tuned")
+    fake.append({"event": "note", "time": 1000.0})
+    progress.update()
+    assert progress.facts()[-1].startswith("nothing recorded for ")
+
+
+def test_an_error_is_a_sentence_with_the_end_of_the_log(fake):
+    fake.step(1)
+    fake.fail("The loss is not finite at step 2.", "step 1 of 20\n<b>RuntimeError</b>")
+    progress = RunProgress(fake.run, "tuned & tested")
+    progress.update()
+    assert progress.is_over
+    assert progress.text().splitlines() == [
+        "tuned & tested: failed, step 1 of 20, loss 39.00",
+        "The loss is not finite at step 2.",
+        "step 1 of 20",
+        "<b>RuntimeError</b>",
+    ]
+    html = progress.html("#0072b2")
+    assert "tuned &amp; tested" in html and "&lt;b&gt;RuntimeError" in html
+    assert 'role="alert"' in html and "#0072b2" in html
+
+
+def test_unreadable_records_are_a_sentence(fake):
+    (fake.folder / METRICS_FILE).write_text("no json\n")
+    progress = RunProgress(fake.run, "tuned")
+    assert progress.update()
+    assert progress.is_over
+    assert "has a line that is no JSON" in progress.html("#000000")
+
+
+def test_no_error_is_no_html():
+    assert error_html("") == ""
+    assert "<pre" not in error_html("One sentence.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.4, "0 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (12000, "3 h 20 min"),
+     (187200, "2 d 4 h"), (-3, "0 s")],
+)  # fmt: skip
+def test_durations_in_words(seconds, words):
+    assert duration(seconds) == words
