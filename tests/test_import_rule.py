@@ -33,7 +33,10 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": {"boxes", "config"},
     "training": {"model", "datasets", "checkpoint", "boxes", "config"},
     # Its runs are runs like ours: the same folder, the same handle, another program inside.
-    "official": {"config", "checkpoint", "official_command", "training.history", "training.run"},
+    "official": {
+        *("config", "checkpoint", "official_command", "official_log"),
+        *("training.history", "training.run", "training.run_folder"),
+    },
     "official_command": {"config"},
     "official_log": {"training.history"},
     "official_supervisor": {"config", "checkpoint", "official_log", "training.run_folder"},

@@ -1,0 +1,208 @@
+"""A checkout of the official repository, and the exact commands that it understands."""
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rtdetr_nb.config import load_config
+from rtdetr_nb.errors import ConfigError, RunError
+
+REPOSITORY = "lyuwenyu/RT-DETR"
+_INNER = "rtdetrv2_pytorch"
+# Present in every version of the official PyTorch code of RT-DETRv2, and nowhere else together.
+_SIGNATURE = (
+    "tools/train.py",
+    "src/solver/det_solver.py",
+    "src/zoo/rtdetr/rtdetrv2_decoder.py",
+    "configs/rtdetrv2",
+)
+_NO_DOWNLOAD = "HGNetv2.pretrained"
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
+
+@dataclass(frozen=True)
+class OfficialCommand:
+    """A command line of the official code.
+
+    Attributes:
+        words: program and arguments.
+        folder: where it must be run: relative paths in official configurations start there.
+    """
+
+    words: tuple[str, ...]
+    folder: Path
+
+    def __str__(self) -> str:
+        """The line to paste into a shell."""
+        return f"cd {shlex.quote(str(self.folder))} && {shlex.join(self.words)}"
+
+
+@dataclass(frozen=True)
+class OfficialCheckout:
+    """The folder `rtdetrv2_pytorch` of a checkout; see `open_official`."""
+
+    folder: Path
+
+    @cached_property
+    def configs(self) -> tuple[str, ...]:
+        """The HGNetv2 configurations that it ships, as paths within the folder."""
+        found = []
+        for path in sorted((self.folder / "configs").rglob("*.yml")):
+            if "include" in path.parts or "hgnetv2" not in path.stem:
+                continue
+            try:
+                load_config(path)
+            except ConfigError:
+                continue  # of another generation
+            found.append(str(path.relative_to(self.folder)))
+        return tuple(found)
+
+    def command(
+        self,
+        config: str | os.PathLike[str],
+        *,
+        tuning: str | os.PathLike[str] | None = None,
+        resume: str | os.PathLike[str] | None = None,
+        output_dir: str | os.PathLike[str] | None = None,
+        summary_dir: str | os.PathLike[str] | None = None,
+        device: str | None = None,
+        seed: int | None = None,
+        use_amp: bool = False,
+        test_only: bool = False,
+        processes: int = 1,
+        master_port: int | None = None,
+        overrides: Sequence[str] = (),
+        python: str | None = None,
+    ) -> OfficialCommand:
+        """The command that trains or evaluates; all paths in it are absolute.
+
+        `HGNetv2.pretrained=False` is added unless `overrides` sets it: the official configurations
+        download backbone weights otherwise, to throw them away when a tuning file is given.
+
+        Args:
+            config: one of `configs`, or the path of a YAML file.
+            tuning: tuning file to start from.
+            resume: checkpoint to go on from.
+            output_dir: where checkpoints and `log.txt` go.
+            summary_dir: where TensorBoard events go; the official default is in the output folder.
+            device: such as "cpu"; the official default is a GPU if there is one.
+            seed: of the run.
+            use_amp: train in mixed precision.
+            test_only: evaluate, no training.
+            processes: above 1, `torchrun` starts so many, one for each GPU.
+            master_port: of torchrun; two runs on one machine need different ones.
+            overrides: `section.key=value` assignments.
+            python: interpreter to use; by default `python` and `torchrun` of the shell.
+
+        Raises:
+            RunError: a file is missing, or the options contradict each other or cannot be said to
+                the official code.
+        """
+        if tuning and resume:
+            raise RunError("Give a tuning file or a checkpoint to resume from, not both.")
+        if test_only and not (tuning or resume):
+            raise RunError("To evaluate, give weights: a tuning file or a checkpoint.")
+        if processes < 1:
+            raise RunError(f"The number of processes is {processes}; expected at least 1.")
+        words = [*_program(processes, master_port, python), "tools/train.py"]
+        words += ["-c", str(self.find_config(config))]
+        for flag, path, kind in (("-t", tuning, "tuning file"), ("-r", resume, "checkpoint")):
+            if path:
+                words += [flag, str(_existing(path, kind))]
+        for flag, value in (("--output-dir", output_dir), ("--summary-dir", summary_dir)):
+            if value:
+                words += [flag, str(_absolute(value))]
+        words += ["-d", device] if device else []
+        words += [f"--seed={seed}"] if seed is not None else []
+        words += ["--use-amp"] if use_amp else []
+        words += ["--test-only"] if test_only else []
+        assignments = [official_override(override) for override in overrides]
+        if not any(a.split("=")[0] == _NO_DOWNLOAD for a in assignments):
+            assignments.insert(0, f"{_NO_DOWNLOAD}=False")
+        # One -u for all: of several the official code reads the last.
+        return OfficialCommand((*words, "-u", *assignments), self.folder)
+
+    def find_config(self, config: str | os.PathLike[str]) -> Path:
+        """The absolute path of one of `configs`, of its bare name, or of any YAML file.
+
+        Raises:
+            RunError: there is no such file.
+        """
+        given = Path(config).expanduser()
+        candidates = [given, self.folder / given]
+        candidates += [self.folder / known for known in self.configs if Path(known).stem == config]
+        for path in candidates:
+            if path.is_file():
+                return path.absolute()
+        raise RunError(
+            f"There is no configuration {str(config)!r}, neither here nor in {self.folder}. "
+            f"The checkout has {', '.join(self.configs) or 'no configuration with HGNetv2'}."
+        )
+
+
+def open_official(path: str | os.PathLike[str]) -> OfficialCheckout:
+    """The official code in a checkout of lyuwenyu/RT-DETR, or of its folder `rtdetrv2_pytorch`.
+
+    Raises:
+        RunError: the path is none.
+    """
+    given = _absolute(path)
+    for folder in (given, given / _INNER):
+        if all((folder / name).exists() for name in _SIGNATURE):
+            return OfficialCheckout(folder)
+    if not given.is_dir():
+        found = "there is no such folder"
+    elif (given / "tools/train.py").is_file():
+        found = "it is other training code, perhaps that of the first RT-DETR"
+    else:
+        found = f"it has neither {_SIGNATURE[0]} nor {_INNER}/{_SIGNATURE[0]}"
+    raise RunError(
+        f"{given} is no checkout of {REPOSITORY} with RT-DETRv2: {found}. Clone "
+        f"https://github.com/{REPOSITORY} and give its folder, or the {_INNER} in it."
+    )
+
+
+def official_override(assignment: str) -> str:
+    """An assignment as the official `-u` understands it.
+
+    It reads `1e-5` as text, since YAML 1.1 wants `1.0e-05`, and it cannot reach into lists.
+
+    Raises:
+        RunError: the assignment is none, or is for an element of a list.
+    """
+    key, equals, value = (part.strip() for part in assignment.partition("="))
+    if not equals or not key:
+        raise RunError(f"The override {assignment!r} is no assignment; expected section.key=value.")
+    if any(part.isdigit() for part in key.split(".")):
+        raise RunError(
+            f"The override {assignment!r} is for an element of a list. The official -u replaces "
+            "the whole list by it; change a copy of the configuration file instead."
+        )
+    if _EXPONENT.fullmatch(value):
+        mantissa, exponent = re.split("[eE]", value)
+        whole, _, fraction = mantissa.partition(".")
+        value = f"{whole}.{fraction or 0}e{int(exponent):+03d}"
+    return f"{key}={value}"
+
+
+def _program(processes: int, master_port: int | None, python: str | None) -> list[str]:
+    if processes == 1:
+        return [python or "python"]
+    torchrun = [python, "-m", "torch.distributed.run"] if python else ["torchrun"]
+    port = [f"--master_port={master_port}"] if master_port else []
+    return [*torchrun, *port, f"--nproc_per_node={processes}"]
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _existing(path: str | os.PathLike[str], kind: str) -> Path:
+    absolute = _absolute(path)
+    if not absolute.is_file():
+        raise RunError(f"There is no {kind} {absolute}.")
+    return absolute

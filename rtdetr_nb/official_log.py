@@ -1,0 +1,226 @@
+"""What the official code prints, as the records that our own runs write.
+
+A line of the official log sums up: each figure in it is the median over the last 20 steps, and in
+parentheses the mean over the epoch. So a record made of such a line has medians for `loss` and its
+parts, and `loss_epoch_mean` for the mean. Learning rates are those of the first parameter group,
+printed to six digits: during the warm-up of a full training they may read 0.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.history import STATISTICS, Record
+
+_RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?")
+_STEP = re.compile(r"^Epoch: \[(\d+)\]  \[ *(\d+)/(\d+)\]  (.*)$")
+_FIELD = re.compile(r"^(\w+): (\S+)(?: \((\S+)\))?$")
+_PARAMETERS = re.compile(r"^number of trainable parameters: (\d+)$")
+_LOAD = re.compile(r"^Load model\.state_dict, (\{.*\})$")
+_TUNING = re.compile(r"^tuning checkpoint from (.*)$")
+_SUMMARY = re.compile(
+    r"^ *Average (?:Precision|Recall) +\((A[PR])\) @\[ *IoU=(\S+) *\| *area= *(\S+) *\| "
+    r"*maxDets= *(\d+) *\] = *(-?[\d.]+|nan)$"
+)
+_NOT_FINITE = re.compile(r"^Loss is (\S+), stopping training$")
+_EXCEPTION = re.compile(r"^([A-Za-z_][\w.]*)(?:: (.*))?$")
+_TRACEBACK = "Traceback (most recent call last):"
+_NOT_DISTRIBUTED = "Not init distributed mode."
+# What torchrun says about its workers hides what they said themselves.
+_WRAPPERS = {"ChildFailedError"}
+
+
+@dataclass
+class OfficialLogReader:
+    """Takes the lines of an official log in order and returns the records that they make.
+
+    Attributes:
+        epochs: length of the training, for `total_steps`; None where it is not known.
+        processes: how many the run was started with.
+        facts: to add to the record `start`.
+        step: optimizer updates so far, counted over the whole run.
+        failure: kind and message of the exception that ended the log, if one did.
+    """
+
+    epochs: int | None = None
+    processes: int = 1
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0
+    failure: tuple[str, str] | None = None
+    _epoch: int = 0
+    _started: bool = False
+    _parameters: int | None = None
+    _tuning_file: str | None = None
+    _statistics: dict[str, float | None] = field(default_factory=dict)
+    _in_traceback: bool = False
+
+    def read(self, line: str) -> list[Record]:
+        """The records that one line completes: mostly none or one."""
+        line = _RANK.sub("", line.rstrip("\r\n"))
+        if self._in_traceback or line == _TRACEBACK:
+            self._read_traceback(line)
+            return []
+        if match := _STEP.match(line):
+            return self._step_records(match)
+        if match := _SUMMARY.match(line):
+            return self._evaluation_records(match)
+        if match := _LOAD.match(line):
+            return self._tuning_records(match[1])
+        if match := _NOT_FINITE.match(line):
+            self.failure = ("NonFiniteLoss", f"The loss is {match[1]}; the training stopped.")
+        elif match := _PARAMETERS.match(line):
+            self._parameters = int(match[1])
+        elif match := _TUNING.match(line):
+            self._tuning_file = match[1]
+        elif line == _NOT_DISTRIBUTED and self.processes > 1:
+            return [_lonely_processes(self.processes)]
+        return []
+
+    def _step_records(self, match: re.Match[str]) -> list[Record]:
+        epoch, index, steps_per_epoch = (int(match[group]) for group in (1, 2, 3))
+        records = [] if self._started else [self._start_record(epoch, steps_per_epoch)]
+        self._started = True
+        self._epoch, self.step = epoch, epoch * steps_per_epoch + index + 1
+        record: Record = {"step": self.step, "epoch": epoch}
+        names = {"time": "seconds", "data": "data_seconds"}
+        for text in match[4].split("  "):
+            found = _FIELD.match(text)
+            if found is None or found[1] == "eta":
+                continue
+            name, value = names.get(found[1], found[1]), float(found[2])
+            record[name] = [value] if name == "lr" else value
+            if name == "loss":
+                record["loss_epoch_mean"] = float(found[3] or found[2])
+        return [*records, record]
+
+    def _start_record(self, epoch: int, steps_per_epoch: int) -> Record:
+        return {
+            "event": "start",
+            "step": epoch * steps_per_epoch,
+            "total_steps": None if self.epochs is None else self.epochs * steps_per_epoch,
+            "steps_per_epoch": steps_per_epoch,
+            "trainable_parameters": self._parameters,
+            **self.facts,
+        }
+
+    def _evaluation_records(self, match: re.Match[str]) -> list[Record]:
+        name = _statistic(*match.groups()[:4])
+        if name is None or name in self._statistics:
+            return []
+        value = float(match[5])
+        self._statistics[name] = value if value >= 0 else None
+        if len(self._statistics) < len(STATISTICS):
+            return []
+        statistics = {name: self._statistics[name] for name in STATISTICS}
+        self._statistics = {}
+        epoch = self._epoch + 1 if self._started else 0
+        return [{"event": "evaluation", "step": self.step, "epoch": epoch,
+                 "statistics": statistics}]  # fmt: skip
+
+    def _tuning_records(self, literal: str) -> list[Record]:
+        lists = ast.literal_eval(literal)
+        return [
+            {
+                "event": "tuning",
+                "step": self.step,
+                "file": self._tuning_file,
+                "missed": lists["missed"],
+                "unmatched": lists["unmatched"],
+            }
+        ]
+
+    def _read_traceback(self, line: str) -> None:
+        """Its frames are indented; the first line that is not names the exception."""
+        if line == _TRACEBACK:
+            self._in_traceback = True
+        elif line and not line.startswith(" "):
+            self._in_traceback = False
+            match = _EXCEPTION.match(line)
+            kind, message = (match[1], match[2] or "") if match else ("Exception", line)
+            kind = kind.rpartition(".")[2]
+            if kind not in _WRAPPERS or self.failure is None:
+                self.failure = (kind, message)
+
+
+def read_official_log(path: Path, *, steps_per_epoch: int | None = None) -> list[Record]:
+    """The records of a finished official run, from what it printed or from its `log.txt`.
+
+    `log.txt` has one line an epoch, with means over the epoch. How many steps an epoch had it does
+    not say.
+
+    Args:
+        path: the printed log, or `log.txt` of the output folder.
+        steps_per_epoch: for `log.txt`; without it `step` counts epochs.
+
+    Raises:
+        RunError: the file cannot be read, or nothing in it is of an official run.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise RunError(f"The log {path} cannot be read ({error.strerror}).") from error
+    if any(line.startswith("{") for line in lines[:1]):
+        records = _epoch_records(path, lines, steps_per_epoch or 1)
+    else:
+        reader = OfficialLogReader()
+        records = [record for line in lines for record in reader.read(line)]
+    if not records:
+        raise RunError(
+            f"{path} is no log of the official code: expected what tools/train.py printed (lines "
+            "that begin with `Epoch: [0]`), or the log.txt of its output folder."
+        )
+    return records
+
+
+def _epoch_records(path: Path, lines: Iterable[str], steps_per_epoch: int) -> list[Record]:
+    records: list[Record] = []
+    for line in filter(str.strip, lines):
+        try:
+            content = json.loads(line)
+            epoch, loss = int(content["epoch"]), float(content["train_loss"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path} is no log.txt of the official code: {line[:60]!r} is no JSON object with "
+                "`epoch` and `train_loss`."
+            ) from error
+        step = (epoch + 1) * steps_per_epoch
+        parts = {
+            name.removeprefix("train_"): value
+            for name, value in content.items()
+            if name.startswith("train_loss_")
+        }
+        record = {"step": step, "epoch": epoch, "loss": loss, **parts}
+        records.append({**record, "lr": [content.get("train_lr", 0.0)]})
+        if figures := content.get("test_coco_eval_bbox"):
+            values = [value if value >= 0 else None for value in figures[: len(STATISTICS)]]
+            statistics = dict(zip(STATISTICS, values, strict=True))
+            records.append({"event": "evaluation", "step": step, "epoch": epoch + 1,
+                            "statistics": statistics})  # fmt: skip
+    return records
+
+
+def _statistic(kind: str, iou: str, area: str, max_detections: str) -> str | None:
+    """Our name of a line of the COCO summary; None of a line that is not one of the twelve."""
+    if kind == "AR":
+        name = f"AR_{max_detections}" if area == "all" else f"AR_{area}"
+        name = name if iou == "0.50:0.95" else ""
+    elif area != "all":
+        name = f"AP_{area}"
+    else:
+        name = {"0.50:0.95": "AP", "0.50": "AP50", "0.75": "AP75"}.get(iou, "")
+    return name if name in STATISTICS else None
+
+
+def _lonely_processes(processes: int) -> Record:
+    return {
+        "event": "finding",
+        "level": "failure",
+        "what": f"The {processes} processes do not know of each other.",
+        "why": "Each of them trains a model of its own, on all pictures, into one folder.",
+        "action": "Stop the run. The official code needs one GPU for each process, and NCCL.",
+    }

@@ -1,0 +1,245 @@
+"""The process beside an official training: reads what it prints and writes the run folder.
+
+`python -m rtdetr_nb.official_supervisor FOLDER --checkout DIR [...] -- COMMAND`, started by
+`official.start_official_run`. It lives as long as the training, and its end ends the training.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+
+from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding
+from rtdetr_nb.checkpoint.official_prediction import OfficialPrediction, predict_official
+from rtdetr_nb.config import Config, load_config
+from rtdetr_nb.official_log import OfficialLogReader
+from rtdetr_nb.training.run_folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder
+
+# Time to end after SIGTERM: torchrun gives its workers 30 seconds.
+_PATIENCE_SECONDS = 40.0
+_SHOWN_NAMES = 3
+_FIGURES = "medians of the last 20 steps, as the official log prints them"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Supervise one training; returns its exit status, or 0 if it was stopped."""
+    parser = argparse.ArgumentParser(prog="official_supervisor")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--checkout", type=Path, required=True)
+    parser.add_argument("-t", "--tuning", type=Path)
+    parser.add_argument("-r", "--resume", type=Path)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("command", nargs="+")
+    return _Supervisor(parser.parse_args(arguments)).run()
+
+
+class _Supervisor:
+    """One training, from its start to its end."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._folder = RunFolder(options.folder)
+        self._config = load_config(options.folder / CONFIG_FILE)
+        self._reader = OfficialLogReader(
+            epochs=self._config.epoches,
+            processes=options.processes,
+            facts={
+                "seed": self._config.seed,
+                "device": self._config.device,
+                "precision": "mixed" if self._config.use_amp else "float32",
+            },
+        )
+        self._stopping = False
+
+    def run(self) -> int:
+        options, folder = self._options, self._folder
+        folder.begin(
+            resumed=options.resume is not None,
+            tuning=options.tuning and str(options.tuning),
+            resume=options.resume and str(options.resume),
+            official=str(options.checkout),
+            official_command=options.command,
+            figures=_FIGURES,
+        )
+        # Before the training begins: nothing is judged by a file that changed meanwhile.
+        self._prediction = (
+            predict_official(options.tuning, self._config) if options.tuning else None
+        )
+        try:
+            process = _start(options.command, options.checkout)
+        except OSError as error:
+            return self._fail("OSError", f"{options.command[0]} cannot be started: {error}.", 2)
+        with self._stopped_by_signals(process):
+            try:
+                self._follow(process)
+            except BaseException as error:
+                # Nobody would see what it does any more.
+                _signal_group(process, signal.SIGKILL)
+                self._fail(type(error).__name__, str(error), 1)
+                raise
+            status = process.wait()
+        if self._stopping:
+            return self._end_stopped()
+        if status != 0:
+            kind, message = self._reader.failure or ("Exit", f"It ended with exit status {status}.")
+            return self._fail(kind, message, status)
+        folder.append({"event": "end", "step": self._reader.step})
+        folder.update(status="finished")
+        return 0
+
+    def _follow(self, process: "subprocess.Popen[str]") -> None:
+        """Write the log and the records until the training closes its output."""
+        assert process.stdout is not None
+        with open(self._folder.path / LOG_FILE, "a", encoding="utf-8") as log:
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                for record in self._reader.read(line):
+                    self._write(record)
+
+    def _write(self, record: dict[str, object]) -> None:
+        kind = record.get("event")
+        if kind == "tuning" and self._prediction is not None:
+            finding = compare_load(record, self._prediction, self._config)
+            match = self._prediction.match
+            record |= {
+                "source": self._prediction.source,
+                "loaded": len(match.loaded) if match and finding.level == NOTE else None,
+                "unused": list(match.unused) if match else [],
+            }
+            self._folder.append(record)
+            self._folder.append({"event": "finding", **asdict(finding)})
+            return
+        self._folder.append(record)
+        if kind == "start":
+            self._folder.update(**{k: v for k, v in record.items() if k != "event"})
+
+    def _fail(self, kind: str, message: str, status: int) -> int:
+        text = f"{kind}: {message}" if message else kind
+        expected = self._prediction
+        if expected is not None and expected.exception == kind:
+            text += " (As predicted for this tuning file.)"
+        self._folder.append({"event": "error", "message": text, "type": kind})
+        self._folder.update(status="failed", error=text)
+        return status
+
+    def _end_stopped(self) -> int:
+        """What is left of a training that was ended in the middle."""
+        last = self._folder.path / LAST_FILE
+        if not last.exists():
+            left = "No epoch had ended, so there is no checkpoint."
+        elif zipfile.is_zipfile(last):
+            left = f"{LAST_FILE} is from the end of the last whole epoch."
+        else:
+            left = f"{LAST_FILE} was being written and is not whole; use an earlier checkpoint."
+        message = f"The official code has no graceful stop: it was ended where it was. {left}"
+        self._folder.append({"event": "stop", "step": self._reader.step, "message": message})
+        self._folder.update(status="stopped", note=message)
+        return 0
+
+    @contextlib.contextmanager
+    def _stopped_by_signals(self, process: "subprocess.Popen[str]") -> Iterator[None]:
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping = True
+            _signal_group(process, signal.SIGTERM)
+            timer = threading.Timer(_PATIENCE_SECONDS, _signal_group, (process, signal.SIGKILL))
+            timer.daemon = True
+            timer.start()
+
+        def sweep() -> None:
+            # Workers that outlive the training would keep its output open for ever.
+            process.wait()
+            _signal_group(process, signal.SIGKILL)
+
+        threading.Thread(target=sweep, daemon=True).start()
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        previous = {number: signal.signal(number, stop) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def compare_load(
+    record: dict[str, object], prediction: OfficialPrediction, config: Config
+) -> Finding:
+    """What the official code said about a tuning file, beside what was predicted.
+
+    Args:
+        record: with the lists `missed` and `unmatched` of the official line.
+        prediction: for the same file.
+        config: of the model.
+    """
+    match = prediction.match
+    if match is None:
+        return Finding(
+            WARNING,
+            f"The official code loaded the file; predicted was {prediction}.",
+            "Load model.state_dict",
+        )
+    differences = []
+    for name, said in (("missed", record["missed"]), ("unmatched", record["unmatched"])):
+        predicted = getattr(match, name)
+        if set(said) != set(predicted):  # type: ignore[call-overload]
+            odd = sorted(set(said) ^ set(predicted))  # type: ignore[call-overload]
+            shown = ", ".join(odd[:_SHOWN_NAMES]) + (", ..." if len(odd) > _SHOWN_NAMES else "")
+            differences.append(
+                f"{name}: {len(said)} tensors, predicted {len(predicted)} "  # type: ignore[arg-type]
+                f"({len(odd)} differ: {shown})"
+            )
+    if differences:
+        return Finding(
+            WARNING,
+            f"The official load line differs from the prediction. {'; '.join(differences)}.",
+            "Load model.state_dict",
+            "The checkout, the configuration or the file is not what was judged.",
+            "Look at the line in train.log before you let the run go on.",
+        )
+    loaded, total = len(match.loaded), len(match.loaded) + len(match.missed) + len(match.unmatched)
+    if loaded == 0:
+        return Finding(
+            FAILURE,
+            "The official code loaded nothing of the tuning file.",
+            "Load model.state_dict",
+            "It trains from random weights, without an error.",
+            "Stop the run and write the tuning file with rtdetr-nb convert.",
+        )
+    return Finding(
+        NOTE,
+        f"The official code loaded {loaded} of {total} tensors of HGNetv2-{config.backbone.name}'s "
+        "detector, as predicted.",
+        "Load model.state_dict",
+    )
+
+
+def _start(command: Sequence[str], folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # Its lines come one by one instead of by the kilobyte.
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
+def _signal_group(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
