@@ -1,0 +1,196 @@
+"""Tables to search and sort in a notebook, and their static form for everywhere else.
+
+The library that draws them lies in the notebook itself: nothing is asked of the network. Above the
+interactive table stands a static one with the counts and the rows that matter, which stays when a
+notebook is not trusted, converted or printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas
+from IPython import get_ipython
+from IPython.display import display
+from itables import init_notebook_mode
+from itables.javascript import to_html_datatable
+
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.html_parts import badge, marked, shown
+from rtdetr_nb.checkpoint.name_difference import name_difference
+from rtdetr_nb.checkpoint.read import Checkpoint
+from rtdetr_nb.checkpoint.rendering import (
+    checkpoint_html,
+    checkpoint_text,
+    diff_html,
+    diff_text,
+    shape_text,
+)
+from rtdetr_nb.checkpoint.rows import STATUSES, Row
+from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.model_keys import KeyInfo
+
+_ROWS_PER_PAGE = 15
+_NAME_STYLE = "font-family:var(--jp-code-font-family, monospace);white-space:nowrap"
+_NOTE_STYLE = "display:inline-block;min-width:22em;max-width:40em;white-space:normal"
+
+Source = Diff | Checkpoint | pandas.DataFrame
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table in its three forms: interactive, static HTML and plain text.
+
+    Attributes:
+        frame: the cells of the interactive table, as HTML; text of files is escaped in it.
+        static_html: what stands above it and stays without JavaScript.
+        text: for a terminal.
+        numeric: columns that are aligned to the right.
+    """
+
+    frame: pandas.DataFrame = field(repr=False)
+    static_html: str = field(repr=False)
+    text: str = field(repr=False)
+    numeric: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return self.text
+
+    def interactive_html(self) -> str:
+        """Return the interactive table; it needs the library that `show_table` puts first."""
+        columns = list(self.frame.columns)
+        numbers = [index for index, column in enumerate(columns) if column in self.numeric]
+        words = [index for index in range(len(columns)) if index not in numbers]
+        table = to_html_datatable(
+            self.frame,
+            connected=False,
+            showIndex=False,
+            allow_html=True,
+            # All rows, however many: a table that drops rows in silence is of no use here.
+            maxBytes=0,
+            maxRows=0,
+            maxColumns=0,
+            order=[],
+            pageLength=_ROWS_PER_PAGE,
+            lengthMenu=[_ROWS_PER_PAGE, 50, 200, 1000],
+            classes="display compact",
+            style="width:auto;margin:0",
+            columnDefs=[
+                {"targets": words, "className": "dt-left"},
+                {"targets": numbers, "className": "dt-right"},
+            ],
+        )
+        return f"<div style='overflow-x:auto'>{table}</div>"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        html = f"{self.static_html}{self.interactive_html()}"
+        return {"text/html": html, "text/plain": self.text}
+
+
+def show_table(source: Source, status: str | Collection[str] | None = None) -> None:
+    """Show a comparison, the tensors of a file, or any DataFrame as a table to search and sort.
+
+    Args:
+        source: what to show.
+        status: of a comparison, only the rows of this status or these statuses.
+
+    Raises:
+        SelectionError: there is no such status.
+    """
+    view = table_view(source, status)
+    _provide_library()
+    display(view)
+
+
+def table_view(source: Source, status: str | Collection[str] | None = None) -> TableView:
+    """Return what `show_table` shows, without showing it."""
+    if isinstance(source, Diff):
+        return _diff_view(source, _statuses(status))
+    if isinstance(source, Checkpoint):
+        return _checkpoint_view(source)
+    numeric = frozenset(source.select_dtypes("number").columns)
+    cells = pandas.DataFrame(
+        {
+            column: source[column] if column in numeric else source[column].map(_plain_cell)
+            for column in source.columns
+        }
+    )
+    return TableView(cells, "", source.to_string(index=False), numeric)
+
+
+def _diff_view(diff: Diff, statuses: frozenset[str]) -> TableView:
+    rows = [row for row in diff.rows if row.status in statuses]
+    columns = ("status", "model", "file", "model shape", "file shape", "values", "type", "note")
+    frame = pandas.DataFrame(map(_diff_cells, rows), columns=list(columns))
+    return TableView(frame, diff_html(diff), diff_text(diff), frozenset({"values"}))
+
+
+def _diff_cells(row: Row) -> tuple[str | int, ...]:
+    model, found = row.model_key, row.checkpoint_key
+    if model and found:
+        in_model, in_file = map(marked, name_difference(model, found))
+    else:
+        in_model, in_file = shown(model or ""), shown(found or "")
+    shape = row.model_shape if row.model_shape is not None else row.checkpoint_shape
+    return (
+        badge(row.status),
+        _name(in_model),
+        _name(in_file),
+        shape_text(row.model_shape),
+        shape_text(row.checkpoint_shape),
+        KeyInfo(shape or ()).num_elements,
+        row.dtype,
+        f"<span style='{_NOTE_STYLE}'>{shown(row.note)}</span>" if row.note else "",
+    )
+
+
+def _checkpoint_view(checkpoint: Checkpoint) -> TableView:
+    rows = [
+        (_name(shown(key)), shape_text(t.shape), t.numel, t.dtype, t.kind, t.nbytes)
+        for key, t in checkpoint.tensors.items()
+    ]
+    columns = ["key", "shape", "values", "type", "kind", "bytes"]
+    frame = pandas.DataFrame(rows, columns=columns)
+    text = checkpoint_text(checkpoint)
+    return TableView(frame, checkpoint_html(checkpoint), text, frozenset({"values", "bytes"}))
+
+
+def _name(html: str) -> str:
+    return f"<span style='{_NAME_STYLE}'>{html}</span>" if html else ""
+
+
+def _plain_cell(value: object) -> str:
+    return shown(str(value))
+
+
+def _statuses(status: str | Collection[str] | None) -> frozenset[str]:
+    wanted: Iterable[str] = STATUSES if status is None else status
+    chosen = frozenset([wanted] if isinstance(wanted, str) else wanted)
+    unknown = sorted(chosen - set(STATUSES))
+    if unknown:
+        raise SelectionError(f"There is no status {unknown[0]!r}; known: {', '.join(STATUSES)}.")
+    return chosen
+
+
+class _Library:
+    """Where in the notebook the table library was put, so that it is put there once."""
+
+    cell: str | None = None
+    provided = False
+
+
+def _provide_library() -> None:
+    """Put the table library into the output of the first cell that shows a table.
+
+    A megabyte, so once; and again when that cell is run again, as its old output is gone then.
+    """
+    shell = get_ipython()
+    if shell is None:
+        return
+    metadata = shell.get_parent().get("metadata", {}) if hasattr(shell, "get_parent") else {}
+    cell = metadata.get("cellId")
+    if not _Library.provided or (cell is not None and cell == _Library.cell):
+        init_notebook_mode(all_interactive=False, connected=False)
+        _Library.cell, _Library.provided = cell, True
