@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.diff import Diff, compare
     from rtdetr_nb.checkpoint.findings import Verdict
     from rtdetr_nb.checkpoint.official_prediction import predict_official
+    from rtdetr_nb.checkpoint.other_spellings import write_as
     from rtdetr_nb.checkpoint.parameter_groups import explain_config
     from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
     from rtdetr_nb.checkpoint.select import Selection
@@ -43,7 +44,12 @@ if TYPE_CHECKING:
     from rtdetr_nb.training.optimizer import build_optimizer
     from rtdetr_nb.training.probe import ProbeResult, probe_backbone
     from rtdetr_nb.training.run import Run, attach_run, start_run
+    from rtdetr_nb.ui.backbone_figure import show_backbone
+    from rtdetr_nb.ui.file_chooser import choose_checkpoint
+    from rtdetr_nb.ui.guess import guess
     from rtdetr_nb.ui.live_plot import live_plot
+    from rtdetr_nb.ui.picker import pick_layers
+    from rtdetr_nb.ui.tables import show_table
 
 __version__ = "0.1.0"
 
@@ -65,8 +71,10 @@ _HOME = {
     "build_model": "model.build",
     "build_optimizer": "training.optimizer",
     "build_postprocessor": "model.build",
+    "choose_checkpoint": "ui.file_chooser",
     "compare": "checkpoint.diff",
     "explain_config": "checkpoint.parameter_groups",
+    "guess": "ui.guess",
     "import_official_log": "official",
     "live_plot": "ui.live_plot",
     "load_config": "config",
@@ -74,12 +82,16 @@ _HOME = {
     "official_verdict": "official",
     "open_checkpoint": "checkpoint.read",
     "open_official": "official_command",
+    "pick_layers": "ui.picker",
     "predict_official": "checkpoint.official_prediction",
     "probe_backbone": "training.probe",
     "prove_loaded": "checkpoint.tuning",
     "quick_run_config": "presets",
+    "show_backbone": "ui.backbone_figure",
+    "show_table": "ui.tables",
     "start_official_run": "official",
     "start_run": "training.run",
+    "write_as": "checkpoint.other_spellings",
     "write_tuning_file": "checkpoint.tuning",
 }
 
@@ -101,8 +113,10 @@ __all__ = [
     "build_model",
     "build_optimizer",
     "build_postprocessor",
+    "choose_checkpoint",
     "compare",
     "explain_config",
+    "guess",
     "import_official_log",
     "live_plot",
     "load_config",
@@ -110,12 +124,16 @@ __all__ = [
     "official_verdict",
     "open_checkpoint",
     "open_official",
+    "pick_layers",
     "predict_official",
     "probe_backbone",
     "prove_loaded",
     "quick_run_config",
+    "show_backbone",
+    "show_table",
     "start_official_run",
     "start_run",
+    "write_as",
     "write_tuning_file",
 ]
 

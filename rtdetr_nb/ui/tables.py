@@ -18,8 +18,8 @@ from itables import init_notebook_mode
 from itables.javascript import to_html_datatable
 
 from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.html_parts import badge, marked, shown
-from rtdetr_nb.checkpoint.name_difference import name_difference
+from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, shown
+from rtdetr_nb.checkpoint.name_difference import Segment, name_difference
 from rtdetr_nb.checkpoint.read import Checkpoint
 from rtdetr_nb.checkpoint.rendering import (
     checkpoint_html,
@@ -33,8 +33,16 @@ from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.model_keys import KeyInfo
 
 _ROWS_PER_PAGE = 15
-_NAME_STYLE = "font-family:var(--jp-code-font-family, monospace);white-space:nowrap"
-_NOTE_STYLE = "display:inline-block;min-width:22em;max-width:40em;white-space:normal"
+# Once for the whole table; the cells only carry the short names of classes.
+_STYLE = (
+    "<style>"
+    ".rtnb-table .k{font-family:var(--jp-code-font-family,monospace);white-space:nowrap}"
+    ".rtnb-table .n{display:inline-block;min-width:22em;max-width:40em;white-space:normal}"
+    ".rtnb-table mark{background:#ffe08a;color:#1f2328;border-radius:3px;padding:0 2px}"
+    ".rtnb-table .s{color:#fff;border-radius:3px;padding:0 5px;white-space:nowrap}"
+    + "".join(f".rtnb-table .s-{status}{{background:{WORD_COLORS[status]}}}" for status in STATUSES)
+    + "</style>"
+)
 
 Source = Diff | Checkpoint | pandas.DataFrame
 
@@ -82,7 +90,7 @@ class TableView:
                 {"targets": numbers, "className": "dt-right"},
             ],
         )
-        return f"<div style='overflow-x:auto'>{table}</div>"
+        return f"{_STYLE}<div class='rtnb-table' style='overflow-x:auto'>{table}</div>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         html = f"{self.static_html}{self.interactive_html()}"
@@ -130,19 +138,19 @@ def _diff_view(diff: Diff, statuses: frozenset[str]) -> TableView:
 def _diff_cells(row: Row) -> tuple[str | int, ...]:
     model, found = row.model_key, row.checkpoint_key
     if model and found:
-        in_model, in_file = map(marked, name_difference(model, found))
+        in_model, in_file = map(_marked, name_difference(model, found))
     else:
         in_model, in_file = shown(model or ""), shown(found or "")
     shape = row.model_shape if row.model_shape is not None else row.checkpoint_shape
     return (
-        badge(row.status),
+        f"<span class='s s-{row.status}'>{row.status}</span>",
         _name(in_model),
         _name(in_file),
         shape_text(row.model_shape),
         shape_text(row.checkpoint_shape),
         KeyInfo(shape or ()).num_elements,
         row.dtype,
-        f"<span style='{_NOTE_STYLE}'>{shown(row.note)}</span>" if row.note else "",
+        f"<span class=n>{shown(row.note)}</span>" if row.note else "",
     )
 
 
@@ -158,7 +166,15 @@ def _checkpoint_view(checkpoint: Checkpoint) -> TableView:
 
 
 def _name(html: str) -> str:
-    return f"<span style='{_NAME_STYLE}'>{html}</span>" if html else ""
+    return f"<span class=k>{html}</span>" if html else ""
+
+
+def _marked(segments: Iterable[Segment]) -> str:
+    """Return a name with the changed pieces marked, without styles of their own."""
+    return "".join(
+        f"<mark>{shown(piece.text)}</mark>" if piece.changed else shown(piece.text)
+        for piece in segments
+    )
 
 
 def _plain_cell(value: object) -> str:

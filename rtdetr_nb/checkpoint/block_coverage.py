@@ -1,0 +1,67 @@
+"""How much of each block of the backbone a comparison or a selection loads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.model_keys import KeyInfo
+
+
+@dataclass(frozen=True)
+class BlockCoverage:
+    """One block ("stem1", "downsample", "blocks.0") of a part ("stem", "stages.0" to "stages.3").
+
+    `loaded`, `mismatched` and `missing` are shares of its values, 0 to 1; what is left fits and was
+    not picked. `unfit` is the number of tensors that are mismatched or missing.
+    """
+
+    part: str
+    block: str
+    tensors: int
+    loaded: float
+    mismatched: float
+    missing: float
+    unfit: int
+
+    @property
+    def words(self) -> str:
+        """What becomes of the block, in words."""
+        if self.unfit:
+            return f"{self.loaded:.0%} loads, {self.unfit} do not fit"
+        return f"{self.loaded:.0%} loads"
+
+
+def block_coverage(diff: Diff, selection: Selection | None = None) -> tuple[BlockCoverage, ...]:
+    """Return the coverage of every block of the backbone, in the model's order.
+
+    Args:
+        diff: the comparison.
+        selection: count only what is picked as loaded; everything that fits if None.
+    """
+    picked = None if selection is None else set(selection.keys)
+    grouped: dict[tuple[str, str], list[Row]] = {}
+    for row in diff.rows:
+        if (row.model_key or "").startswith(BACKBONE) and row.status != BOOKKEEPING:
+            grouped.setdefault((row.part, row.block), []).append(row)
+    return tuple(_coverage(part, block, rows, picked) for (part, block), rows in grouped.items())
+
+
+def _coverage(part: str, block: str, rows: list[Row], picked: set[str] | None) -> BlockCoverage:
+    values: Counter[str] = Counter()
+    for row in rows:
+        taken = row.status != MATCHED or picked is None or row.model_key in picked
+        values[row.status if taken else ""] += KeyInfo(row.model_shape or ()).num_elements
+    total = sum(values.values())
+    return BlockCoverage(
+        part,
+        block,
+        len(rows),
+        loaded=values[MATCHED] / total,
+        mismatched=values[MISMATCHED] / total,
+        missing=values[MISSING] / total,
+        unfit=sum(row.status in (MISMATCHED, MISSING) for row in rows),
+    )

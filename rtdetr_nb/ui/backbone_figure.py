@@ -1,0 +1,124 @@
+"""A picture of the backbone: stem, stages and blocks as boxes, filled by how much of each loads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from rtdetr_nb.checkpoint.block_coverage import BlockCoverage, block_coverage
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.html_parts import AMBER, GREEN, GREY, RED
+from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.ui.figures import new_figure, to_png
+
+_MID_GREY = "#7f7f7f"
+_WIDTH, _HEIGHT, _GAP, _PITCH = 2.3, 0.5, 0.1, 2.75  # of boxes and columns, in units of the axes
+
+
+@dataclass(frozen=True)
+class BackbonePicture:
+    """The picture of a comparison or a selection, and its text for a terminal."""
+
+    blocks: tuple[BlockCoverage, ...]
+    title: str
+    picks: bool = field(default=False, repr=False)
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The drawing; it belongs to no window and to no global list."""
+        return _draw(self.blocks, self.title, self.picks)
+
+    def __str__(self) -> str:
+        lines = [self.title]
+        lines += [
+            f"  {b.part:9} {b.block:12} {b.tensors:3} tensors  {b.words}" for b in self.blocks
+        ]
+        return "\n".join(lines)
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self.figure)
+
+    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
+        printer.text(str(self))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def show_backbone(diff: Diff, selection: Selection | None = None) -> None:
+    """Show the backbone's blocks, filled by the share of their values that loads.
+
+    Args:
+        diff: the comparison.
+        selection: fill only what is picked; everything that fits if None.
+    """
+    display(backbone_picture(diff, selection))
+
+
+def backbone_picture(diff: Diff, selection: Selection | None = None) -> BackbonePicture:
+    """Return what `show_backbone` shows, without showing it."""
+    what = "what fits" if selection is None else "what is picked"
+    title = f"HGNetv2-{diff.config.backbone.name}: {what} of {diff.checkpoint.path.name}"
+    return BackbonePicture(block_coverage(diff, selection), title, selection is not None)
+
+
+def _draw(blocks: Sequence[BlockCoverage], title: str, picks: bool) -> Figure:
+    columns: dict[str, list[BlockCoverage]] = {}
+    for block in blocks:
+        columns.setdefault(block.part, []).append(block)
+    rows = max(map(len, columns.values()))
+    height = (rows + 1) * (_HEIGHT + _GAP) + 0.6
+    width = len(columns) * _PITCH
+    figure, axes = new_figure(0.85 * width, 0.85 * height)
+    ax: Axes = axes[0, 0]
+    ax.set_axis_off()
+    ax.set_xlim(-0.1, width - (_PITCH - _WIDTH) + 0.1)
+    ax.set_ylim(-height, 0.2)
+    ax.set_aspect("equal")
+    ax.set_title(title, color=_MID_GREY, fontsize=10, loc="left")
+    for index, (part, own) in enumerate(columns.items()):
+        left = index * _PITCH
+        _draw_column(ax, left, part, own)
+        if index:
+            ax.annotate(
+                "",
+                (left - 0.04, -0.32),
+                (left - (_PITCH - _WIDTH) + 0.04, -0.32),
+                arrowprops={"arrowstyle": "->", "color": _MID_GREY},
+            )
+    _draw_legend(ax, -height + 0.2, picks)
+    return figure
+
+
+def _draw_column(ax: Axes, left: float, part: str, blocks: Iterable[BlockCoverage]) -> None:
+    ax.text(left, -0.32, part.replace("stages.", "stage "), color=_MID_GREY, fontsize=10,
+            weight="bold", va="center",
+            bbox={"facecolor": "none", "edgecolor": "none", "pad": 1})  # fmt: skip
+    for row, block in enumerate(blocks, start=1):
+        _draw_block(ax, left, -row * (_HEIGHT + _GAP), block)
+
+
+def _draw_block(ax: Axes, left: float, top: float, block: BlockCoverage) -> None:
+    bottom = top - _HEIGHT
+    ax.add_patch(Rectangle((left, bottom), _WIDTH, _HEIGHT, facecolor=GREY, edgecolor="none"))
+    start = left
+    shares = ((GREEN, block.loaded), (RED, block.mismatched), (AMBER, block.missing))
+    for color, share in shares:
+        width = _WIDTH * share
+        ax.add_patch(Rectangle((start, bottom), width, _HEIGHT, facecolor=color, edgecolor="none"))
+        start += width
+    ax.text(left + 0.07, top - 0.15, block.block, color="white", fontsize=8, va="center")
+    ax.text(left + 0.07, top - 0.36, block.words, color="white", fontsize=6.5, va="center")
+
+
+def _draw_legend(ax: Axes, bottom: float, picks: bool) -> None:
+    entries = [(GREEN, "loads"), (RED, "mismatched"), (AMBER, "missing")]
+    if picks:
+        entries.append((GREY, "not picked"))
+    for index, (color, word) in enumerate(entries):
+        left = index * 1.6
+        ax.add_patch(Rectangle((left, bottom), 0.2, 0.2, facecolor=color, edgecolor="none"))
+        ax.text(left + 0.28, bottom + 0.1, word, color=_MID_GREY, fontsize=8, va="center")

@@ -1,0 +1,114 @@
+"""Predict first, then see: a question whose answer is found by really doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ipywidgets as widgets
+
+from rtdetr_nb.checkpoint.html_parts import badge, shown
+from rtdetr_nb.checkpoint.official_prediction import OfficialPrediction
+from rtdetr_nb.errors import UserError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out, beside what was guessed.
+
+    Attributes:
+        guess: the words that were chosen; None where nothing was.
+        right: the words that turned out right; None where none of them did.
+        evidence: what the experiment returned.
+    """
+
+    guess: str | None
+    right: str | None
+    evidence: object = field(repr=False)
+
+    @property
+    def correct(self) -> bool:
+        """Whether the guess was right."""
+        return self.guess is not None and self.guess == self.right
+
+    def __str__(self) -> str:
+        return f"{self._sentence()}\n{self.evidence}"
+
+    def _sentence(self) -> str:
+        outcome = self.right or "none of these"
+        if self.guess is None:
+            return f"The answer: {outcome}."
+        verb = "right" if self.correct else "not so"
+        return f"You said: {self.guess}. That is {verb}: {outcome}."
+
+    def _repr_html_(self) -> str:
+        """Folded, so that reading on does not give it away."""
+        word = "" if self.guess is None else badge("ok" if self.correct else "failed") + " "
+        make = getattr(self.evidence, "_repr_html_", None)
+        evidence = make() if make else f"<pre>{shown(str(self.evidence))}</pre>"
+        return (
+            f"<details><summary>The answer (open it after your guess)</summary>"
+            f"<p>{word}{shown(self._sentence())}</p>{evidence}</details>"
+        )
+
+
+class Guess(widgets.VBox):
+    """A question with choices, and a button that does the experiment.
+
+    In Python: `guess.choose("none, and no error")`, then `guess.reveal()`.
+    """
+
+    def __init__(self, question: str, choices: Mapping[str, object], ask: Callable[[], object]):
+        """Show a question.
+
+        Args:
+            question: one sentence.
+            choices: the words of each choice, and the outcome that makes it right.
+            ask: does the experiment. An `OfficialPrediction` that it returns has the number of
+                loaded tensors, or the name of the exception, as its outcome; any other value is its
+                own.
+        """
+        self._choices, self._ask = dict(choices), ask
+        self._radio = widgets.RadioButtons(
+            options=list(choices), value=None, layout={"width": "max-content"}
+        )
+        self._button = widgets.Button(description="Do it and see", tooltip="Do it and see")
+        self._answer = widgets.HTML()
+        heading = widgets.HTML(f"<b>{shown(question)}</b>")
+        super().__init__([heading, self._radio, self._button, self._answer])
+        self._button.on_click(lambda _: self._show_answer())
+
+    def choose(self, words: str) -> None:
+        """Choose one of the choices.
+
+        Raises:
+            UserError: there is no such choice.
+        """
+        if words not in self._choices:
+            raise UserError(f"There is no choice {words!r}; they are: {', '.join(self._choices)}.")
+        self._radio.value = words
+
+    def reveal(self) -> Answer:
+        """Do the experiment and return what came out."""
+        evidence = self._ask()
+        outcome = _outcome(evidence)
+        right = next((w for w, value in self._choices.items() if value == outcome), None)
+        return Answer(self._radio.value, right, evidence)
+
+    def _show_answer(self) -> None:
+        try:
+            self._answer.value = self.reveal()._repr_html_().replace("<details>", "<details open>")
+        except UserError as error:
+            self._answer.value = f"{badge('failed')} {shown(str(error))}"
+
+
+def guess(question: str, choices: Mapping[str, object], ask: Callable[[], object]) -> Guess:
+    """Return a question whose answer `ask` finds by doing it; see `Guess`."""
+    return Guess(question, choices, ask)
+
+
+def _outcome(evidence: Any) -> object:
+    if not isinstance(evidence, OfficialPrediction):
+        return evidence
+    return evidence.exception if evidence.match is None else len(evidence.match.loaded)
