@@ -17,8 +17,33 @@ from torch.utils.data import DataLoader
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
 from rtdetr_nb.training.distributed import ALONE, Processes
-from rtdetr_nb.training.history import STATISTICS
+from rtdetr_nb.training.history import STATISTICS, Record
 from rtdetr_nb.training.precision import Precision
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """Precision over recall, interpolated as for COCO's AP: the mean of a curve is its AP.
+
+    Attributes:
+        recall: (101,) from 0 to 1.
+        by_iou: the mean over the categories, (101,), by IoU threshold: "0.50", "0.75", and
+            "0.50:0.95" for the mean over all ten.
+        by_class: (101,) at an IoU threshold of 0.50, by category name; only those with a box.
+    """
+
+    recall: np.ndarray
+    by_iou: dict[str, np.ndarray]
+    by_class: dict[str, np.ndarray]
+
+    @property
+    def record(self) -> Record:
+        """The curves as plain lists, to four digits."""
+        return {
+            "recall": _digits(self.recall),
+            "by_iou": {iou: _digits(curve) for iou, curve in self.by_iou.items()},
+            "by_class": {name: _digits(curve) for name, curve in self.by_class.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -29,11 +54,22 @@ class Evaluation:
         statistics: the figures of `STATISTICS`; None where no box is of that kind.
         per_class: AP by category name; None where a category has no box.
         num_images: pictures evaluated.
+        precision_recall: the curves behind the figures.
     """
 
     statistics: dict[str, float | None]
     per_class: dict[str, float | None]
     num_images: int
+    precision_recall: PrecisionRecall
+
+    @property
+    def figures(self) -> Record:
+        """All but the curves, for the record of an evaluation."""
+        return {
+            "statistics": self.statistics,
+            "per_class": self.per_class,
+            "num_images": self.num_images,
+        }
 
     @property
     def ap(self) -> float:
@@ -113,12 +149,12 @@ def score(coco: COCO, detections: np.ndarray, image_ids: list[int]) -> Evaluatio
         statistics=dict(zip(STATISTICS, values, strict=True)),
         per_class=_per_class(evaluator, coco),
         num_images=len(set(image_ids)),
+        precision_recall=_precision_recall(evaluator, coco),
     )
 
 
 def _per_class(evaluator: Any, coco: COCO) -> dict[str, float | None]:
-    # (IoU thresholds, recalls, categories, areas, detections): all areas, most detections
-    precision = evaluator.eval["precision"][:, :, :, 0, -1]
+    precision = _precision_table(evaluator)
     per_class: dict[str, float | None] = {}
     for index, category_id in enumerate(evaluator.params.catIds):
         found = precision[:, :, index]
@@ -126,6 +162,35 @@ def _per_class(evaluator: Any, coco: COCO) -> dict[str, float | None]:
         name = coco.cats[category_id]["name"]
         per_class[name] = float(found.mean()) if found.size else None
     return per_class
+
+
+def _precision_recall(evaluator: Any, coco: COCO) -> PrecisionRecall:
+    table = _precision_table(evaluator)
+    # A category without a box is -1 throughout.
+    with_boxes = [index for index in range(table.shape[2]) if (table[:, :, index] > -1).any()]
+    table = table[:, :, with_boxes] if with_boxes else np.zeros((*table.shape[:2], 1))
+    thresholds = np.asarray(evaluator.params.iouThrs)
+    at_50, at_75 = (int(np.abs(thresholds - iou).argmin()) for iou in (0.5, 0.75))
+    names = [coco.cats[evaluator.params.catIds[index]]["name"] for index in with_boxes]
+    return PrecisionRecall(
+        recall=np.asarray(evaluator.params.recThrs),
+        by_iou={
+            "0.50": table[at_50].mean(axis=1),
+            "0.75": table[at_75].mean(axis=1),
+            "0.50:0.95": table.mean(axis=(0, 2)),
+        },
+        by_class={name: table[at_50, :, column] for column, name in enumerate(names)},
+    )
+
+
+def _precision_table(evaluator: Any) -> np.ndarray:
+    """Precision (IoU thresholds, recalls, categories), of boxes of all sizes."""
+    # (IoU thresholds, recalls, categories, areas, detections): all areas, most detections
+    return evaluator.eval["precision"][:, :, :, 0, -1]
+
+
+def _digits(curve: np.ndarray) -> list[float]:
+    return [round(float(value), 4) for value in curve]
 
 
 def _coco_rows(image_id: int, result: dict[str, Tensor]) -> np.ndarray:

@@ -8,7 +8,6 @@ data. Any other record has `event`.
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +205,7 @@ class _Training:
             parts.precision,
             self.processes,
         )
-        yield {"event": "evaluation", "step": state.step, "epoch": state.epoch, **asdict(result)}
+        yield {"event": "evaluation", "step": state.step, "epoch": state.epoch, **result.figures}
         state.evaluated_step = state.step
         if state.best_ap is None or result.ap > state.best_ap:
             state.best_ap = result.ap

@@ -1,0 +1,102 @@
+"""The records of a run as TensorBoard events, under the official names."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.history import Record, is_step
+
+# Of a step's record, what is no loss and no learning rate, by its name in TensorBoard.
+_OTHERS = {
+    "loss": "Loss/total",
+    "grad_norm": "Gradient/norm",
+    "seconds": "Time/step",
+    "data_seconds": "Time/data",
+}
+
+
+@contextlib.contextmanager
+def open_summary(
+    summary_dir: str | os.PathLike[str] | None, config_yaml: str
+) -> Iterator[Callable[[Record], None]]:
+    """A function that takes the records of a run and writes them as TensorBoard events.
+
+    Losses and learning rates are named as by the official code (`Loss/total`, `Loss/loss_vfl`,
+    `Lr/pg_0`), so that both can be laid over each other. The step counts optimizer updates.
+
+    Args:
+        summary_dir: where to write; None writes nothing.
+        config_yaml: of the run, kept as text beside the figures.
+
+    Raises:
+        RunError: `tensorboard` is not installed, or the folder cannot be written.
+    """
+    if summary_dir is None:
+        yield lambda _record: None
+        return
+    summary = _Summary(Path(summary_dir), _writer_class(), config_yaml)
+    try:
+        yield summary.add
+    finally:
+        summary.close()
+
+
+def _writer_class() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise RunError(
+            "--summary-dir needs the package tensorboard, which is not installed here. Install it "
+            "with `pip install tensorboard`, or leave --summary-dir out: metrics.jsonl in the "
+            "output folder has the same figures."
+        ) from error
+    return SummaryWriter
+
+
+class _Summary:
+    """Events of one run; the file is opened by its first record, which says where it begins."""
+
+    def __init__(self, folder: Path, writer_class: Any, config_yaml: str) -> None:
+        self._folder = folder
+        self._writer_class = writer_class
+        self._config_yaml = config_yaml
+        self._writer: Any = None
+
+    def add(self, record: Record) -> None:
+        writer = self._writer or self._open(record.get("step", 0))
+        step = record.get("step", 0)
+        if is_step(record):
+            for name, tag in _OTHERS.items():
+                if name in record:
+                    writer.add_scalar(tag, record[name], step)
+            for name, value in record.items():
+                if name.startswith("loss_"):
+                    writer.add_scalar(f"Loss/{name}", value, step)
+            for group, rate in enumerate(record.get("lr", [])):
+                writer.add_scalar(f"Lr/pg_{group}", rate, step)
+        elif record.get("event") == "evaluation":
+            for name, value in record["statistics"].items():
+                if value is not None:
+                    writer.add_scalar(f"Test/{name}", value, step)
+            writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, first_step: int) -> Any:
+        try:
+            # A resumed run trains some steps again: what was written of them is taken back.
+            purge = first_step + 1 if first_step else None
+            self._writer = self._writer_class(str(self._folder), purge_step=purge)
+        except OSError as error:
+            raise RunError(
+                f"The summary folder {self._folder} cannot be written ({error.strerror}). Give "
+                "another one with --summary-dir."
+            ) from error
+        if not first_step:
+            self._writer.add_text("config", f"```yaml\n{self._config_yaml}\n```", 0)
+        return self._writer
