@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint lab bench clean
+.PHONY: demo test lint lab class bench pictures clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   the whole job on the shipped data, about ten minutes; writes runs/demo/report.html"
 	@echo "make test   all tests"
 	@echo "make lab    JupyterLab on the first notebook"
+	@echo "make class  two notebooks as pages without code, for a class"
 	@echo "make lint   ruff, ruff format --check, pyright"
 	@echo "make bench  the speed figures of the README, as ratios measured in one run"
 	@echo "make clean  remove what the demo and the tests have written"
@@ -29,6 +30,9 @@ test: $(READY)
 
 lab: $(READY)
 	$(BIN)/rtdetr-nb lab
+
+class: $(READY)
+	$(BIN)/rtdetr-nb class
 
 lint: $(READY)
 	$(BIN)/ruff check .

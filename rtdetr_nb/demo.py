@@ -52,7 +52,7 @@ class DemoSettings:
     data: Path
     output: Path
     steps: int = 60
-    image_size: int = 192
+    image_size: int = 160
     seed: int = 0
 
     def config(self, image_size: int | None = None) -> rt.Config:

@@ -1,0 +1,32 @@
+"""The demo from end to end, small."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import rtdetr_nb as rt
+from rtdetr_nb.demo import LABELS, DemoSettings, run_demo
+
+CHECKPOINT = Path(__file__).parent.parent / "data" / "demo_backbone_mmdet.pth"
+
+
+@pytest.mark.slow
+def test_the_demo_does_the_whole_job(shapes_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "demo"
+    settings = DemoSettings(CHECKPOINT, shapes_folder, output, steps=2, image_size=128)
+    terminal = io.StringIO()
+    report = run_demo(settings, Console(file=terminal, width=120))
+
+    said = terminal.getvalue()
+    assert "400 of 400 selected tensors are bit-equal in the model" in said
+    assert str(report) in said.replace("\n", "")
+    for name in LABELS:
+        run = rt.attach_run(output / name)
+        assert run.status == "finished" and len(run.history) == 2
+    page = report.read_text(encoding="utf-8")
+    assert len(re.findall(r'<img [^>]*src="data:image/png;base64,', page)) == 3
+    assert not re.search(r'(src|href)="http', page), "the report must open offline"
+    assert rt.open_checkpoint(output / "tuning.pth").candidates[0].variant == "L"
