@@ -2,10 +2,11 @@
 
 import argparse
 import contextlib
+import json
 import logging
-import signal
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from rtdetr_nb.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from rtdetr_nb.config import Config
+    from rtdetr_nb.training.assembly import TrainingOptions
+    from rtdetr_nb.training.distributed import Processes
     from rtdetr_nb.training.history import Record
     from rtdetr_nb.training.run_folder import RunFolder
 
@@ -51,22 +54,24 @@ def add_command(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train or evaluate as the options say."""
+    """Train or evaluate as the options say, alone or as one of torchrun's processes."""
     from rtdetr_nb.config import load_config
-    from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
 
-    config = load_config(options.config, _overrides(options))
-    folder = RunFolder(Path(config.output_dir or "output"))
-    with _logging_to(folder.path / LOG_FILE):
-        if options.test_only:
-            return _test_only(config, options)
-        folder.begin(
-            resumed=options.resume is not None,
-            tuning=options.tuning and str(options.tuning),
-            resume=options.resume and str(options.resume),
-            max_steps=options.max_steps,
-        )
-        return _train(config, options, folder)
+    try:
+        config = load_config(options.config, _overrides(options))
+    except UserError as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            raise
+        return error.exit_code  # the machine's first process tells it
+    from rtdetr_nb.training.distributed import join_processes
+
+    with join_processes(config.device) as processes:
+        try:
+            return (_test_only if options.test_only else _train)(config, options, processes)
+        except UserError as error:
+            if processes.is_first or error is not processes.agreed_error:
+                raise
+            return error.exit_code
 
 
 def _overrides(options: argparse.Namespace) -> list[str]:
@@ -80,34 +85,91 @@ def _overrides(options: argparse.Namespace) -> list[str]:
     return overrides
 
 
-def _train(config: "Config", options: argparse.Namespace, folder: "RunFolder") -> int:
-    from rtdetr_nb.training.loop import TrainingOptions, train
+def _train(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
+    from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
+    from rtdetr_nb.training.stop_request import StopRequest
 
-    with _StopOnSignal() as stop:
-        training = train(
-            config,
-            TrainingOptions(
-                output_dir=folder.path,
-                tuning=options.tuning,
-                resume=options.resume,
-                max_steps=options.max_steps,
-                stop_requested=stop,
-            ),
-        )
-        try:
+    path = _output_folder(config)
+    folder, note = None, ""
+    # Before the run is described: who reads "running" may send a signal to stop it.
+    with StopRequest() as stop:
+        with processes.failing_together():
+            if processes.is_first:
+                folder = RunFolder(path)
+                note = folder.begin(
+                    resumed=options.resume is not None,
+                    tuning=options.tuning and str(options.tuning),
+                    resume=options.resume and str(options.resume),
+                    max_steps=options.max_steps,
+                )
+        if folder is None:
+            with _logging_to(None):
+                return _train_silently(config, _training_options(path, options, stop, processes))
+        stop.also_asked = folder.stop_requested
+        with _logging_to(folder.path / LOG_FILE):
+            if note:
+                logger.warning(note)
+            return _train_and_write(
+                config, _training_options(path, options, stop, processes), folder
+            )
+
+
+def _output_folder(config: "Config") -> Path:
+    return Path(config.output_dir or "output")
+
+
+def _training_options(
+    folder: Path,
+    options: argparse.Namespace,
+    stop: "Callable[[], bool]",
+    processes: "Processes",
+) -> "TrainingOptions":
+    from rtdetr_nb.training.assembly import TrainingOptions
+
+    return TrainingOptions(
+        output_dir=folder,
+        tuning=options.tuning,
+        resume=options.resume,
+        max_steps=options.max_steps,
+        stop_requested=stop,
+        processes=processes,
+    )
+
+
+def _train_silently(config: "Config", options: "TrainingOptions") -> int:
+    """The part of a process other than the first, whose records are the first one's."""
+    from rtdetr_nb.training.loop import train
+
+    for _ in train(config, options):
+        pass
+    return 0
+
+
+def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunFolder") -> int:
+    from rtdetr_nb.training.loop import train
+    from rtdetr_nb.training.summary_writer import open_summary
+
+    try:
+        with open_summary(config.summary_dir, config.to_yaml()) as add_to_summary:
+            training = _also(add_to_summary, train(config, options))
             status = _record(training, folder, config.print_freq)
-        except UserError as error:
-            logger.error("%s", error)
-            folder.append({"event": "error", "message": str(error), "type": type(error).__name__})
-            folder.update(status="failed", error=str(error))
-            return error.exit_code
-        except BaseException as error:
-            folder.append({"event": "error", "message": str(error), "type": type(error).__name__})
-            folder.update(status="failed", error=f"{type(error).__name__}: {error}")
-            raise
-    folder.update(status=status)
+        folder.update(status=status)
+    except UserError as error:
+        logger.error("%s", error)
+        folder.fail(str(error), type(error).__name__)
+        return error.exit_code
+    except BaseException as error:
+        kind = type(error).__name__
+        folder.fail(str(error), kind, f"{kind}: {error}")
+        raise
     logger.info("%s; everything is in %s", status, folder.path)
     return 0
+
+
+def _also(take: "Callable[[Record], None]", records: "Iterator[Record]") -> "Iterator[Record]":
+    for record in records:
+        take(record)
+        yield record
 
 
 def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) -> str:
@@ -172,18 +234,39 @@ class _Progress:
             )
 
 
-def _test_only(config: "Config", options: argparse.Namespace) -> int:
+def _test_only(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
     from rtdetr_nb.training.loop import evaluate_weights
+    from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
 
     if not (options.tuning or options.resume):
         raise RunError("--test-only needs weights: give them with -t or -r.")
-    result = evaluate_weights(config, tuning=options.tuning, resume=options.resume)
+    with processes.failing_together():
+        folder = RunFolder(_output_folder(config)) if processes.is_first else None
+    with _logging_to(folder and folder.path / LOG_FILE):
+        result = evaluate_weights(
+            config, tuning=options.tuning, resume=options.resume, processes=processes
+        )
+    if not processes.is_first:
+        return 0
     for name, value in result.statistics.items():
         print(f"{name:<10} {_figure(value)}")
     print(f"{result.num_images} images")
     for name, value in result.per_class.items():
         print(f"AP {name:<20} {_figure(value)}")
+    weights = {"weights": str(options.tuning or options.resume)}
+    curves = {"precision_recall": result.precision_recall.record}
+    _write_evaluation({**weights, **result.figures, **curves}, _output_folder(config))
     return 0
+
+
+def _write_evaluation(evaluation: "Record", folder: Path) -> None:
+    """The figures as `evaluation.json`, and their curves as a picture beside it."""
+    from rtdetr_nb.ui.figures import to_png
+    from rtdetr_nb.ui.precision_recall_figure import precision_recall_figure
+
+    (folder / "evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
+    (folder / "precision_recall.png").write_bytes(to_png(precision_recall_figure(evaluation)))
+    print(f"written {folder / 'evaluation.json'} and {folder / 'precision_recall.png'}")
 
 
 def _figure(value: float | None) -> str:
@@ -197,44 +280,27 @@ def _positive(text: str) -> int:
     return value
 
 
-class _StopOnSignal:
-    """SIGTERM and SIGINT ask the loop to finish its step; a second one ends the process at once."""
+class _LogFile(logging.FileHandler):
+    """A log file on a full disk must not end the run: the lines still go to standard error."""
 
-    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self) -> None:
-        self._requested = False
-        self._previous: dict[signal.Signals, Any] = {}
-
-    def __call__(self) -> bool:
-        return self._requested
-
-    def __enter__(self) -> "_StopOnSignal":
-        self._previous = {number: signal.signal(number, self._stop) for number in self._SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _stop(self, number: int, _frame: object) -> None:
-        self._requested = True
-        for handled in self._SIGNALS:
-            signal.signal(handled, signal.SIG_DFL)
-        logger.info("stopping after this step (%s)", signal.Signals(number).name)
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Leave the line out."""
 
 
 @contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Log lines go to the run's log file, and to standard error unless that is the same file."""
+def _logging_to(path: Path | None) -> Iterator[None]:
+    """Log lines go to the run's log file, and to standard error unless that is the same file.
+
+    Without a path, in a process other than the first, errors go to standard error, nothing else.
+    """
     root = logging.getLogger("rtdetr_nb")
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if not _is_same_file(path):
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    if path is not None and not _is_same_file(path):
+        handlers.append(_LogFile(path, encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.ERROR if path is None else logging.INFO)
     try:
         yield
     finally:
@@ -245,8 +311,6 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 def _is_same_file(path: Path) -> bool:
     """Whether standard error already goes to `path`, as in a run that a notebook started."""
-    import os
-
     try:
         return os.path.samestat(os.fstat(sys.stderr.fileno()), path.stat())
     except (OSError, ValueError):

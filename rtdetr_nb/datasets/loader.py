@@ -1,5 +1,6 @@
 """Data sets and loaders as configured."""
 
+import os
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -46,6 +47,7 @@ class DetectionLoader(DataLoader[Any]):
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_leave_process_group,
             # Workers draw their base seed from here, not from the generator of the training.
             generator=torch.Generator().manual_seed(collate.seed),
         )
@@ -64,6 +66,14 @@ class DetectionLoader(DataLoader[Any]):
             yield from super().__iter__()
         except (DatasetError, ConfigError) as error:
             raise _without_traceback(error) from error
+
+
+def _leave_process_group(_worker: int) -> None:
+    """Signals to stop go to a whole group, by Ctrl-C or from torchrun.
+
+    A worker has to live on until the step is finished; when its parent ends, it ends too.
+    """
+    os.setpgid(0, 0)
 
 
 def _without_traceback(error: DatasetError | ConfigError) -> DatasetError | ConfigError:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,17 @@ from rtdetr_nb.training.run_folder import (
     LOG_FILE,
     METRICS_FILE,
     RUN_FILE,
+    STOP_FILE,
+    RunFolder,
     process_start_time,
 )
+from rtdetr_nb.training.run_lock import RunLock
 
 _LOG_LINES_IN_ERROR = 15
+_LOG_LINE_LENGTH = 300  # characters
+
+# Processes started here, by id: the system tells an exit status to the parent only.
+_started_here: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
 @dataclass(frozen=True)
@@ -86,28 +93,33 @@ class Run:
         status = self.status
         if status not in ("failed", "died"):
             return ""
-        reason = self.description.get("error") or "The process ended without a word."
+        reason = self.description.get("error") or _fate(self.description)
         return f"{reason}\n{self.log_tail()}".rstrip()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
-        """The last lines of `train.log`."""
+        """The last lines of `train.log`; the line that lists every missed name is cut short."""
         try:
             text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(_cut(line) for line in text.splitlines()[-lines:])
 
     def stop(self) -> None:
         """Ask the run to finish its step, save and end; returns at once."""
-        description = self.description
         if self.is_over:
+            return
+        description = self.description
+        if self.status == "starting":
+            # A signal would kill it now; the file is seen as soon as it can stop in order.
+            (self.folder / STOP_FILE).touch()
             return
         if description.get("host") != socket.gethostname():
             raise RunError(
                 f"The run in {self.folder} is on {description.get('host')}, so it cannot be "
                 "stopped from here. Stop it there."
             )
-        os.kill(int(description["pid"]), signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.kill(int(description["pid"]), signal.SIGTERM)
 
     def wait(self, timeout: float | None = None) -> str:
         """Wait for the end and return the status.
@@ -160,14 +172,9 @@ def start_run(
     for name, path in (("tuning file", tuning), ("checkpoint to resume from", resume)):
         if path and not Path(path).is_file():
             raise RunError(f"There is no {name} {os.fspath(path)}.")
-    folder = Path(output_dir)
-    run = Run(folder)
-    if run.description.get("status") == "running" and not run.is_over:
-        raise RunError(f"A run lives in {folder} ({run!r}). Stop it, or give another output_dir.")
     config = config.override(overrides) if overrides else config
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUN_FILE).unlink(missing_ok=True)
-    (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+    folder = RunFolder(Path(output_dir)).path
+    run = Run(folder)
     flags = {
         "-c": folder / CONFIG_FILE,
         "--output-dir": folder,
@@ -176,8 +183,31 @@ def start_run(
         "--max-steps": max_steps,
     }
     arguments = [word for flag, value in flags.items() if value for word in (flag, str(value))]
-    launch([sys.executable, "-m", "rtdetr_nb", "train", *arguments], folder)
+    with _preparing(run):
+        for name in (RUN_FILE, STOP_FILE):
+            (folder / name).unlink(missing_ok=True)
+        (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+        launch([sys.executable, "-m", "rtdetr_nb", "train", *arguments], folder)
     return run
+
+
+@contextlib.contextmanager
+def _preparing(run: Run) -> Iterator[None]:
+    """Keep other runs out of the folder until this one stands described in it.
+
+    Raises:
+        RunError: a run lives there.
+    """
+    lock = RunLock(run.folder)
+    lock.acquire()
+    try:
+        if run.description and not run.is_over:
+            raise RunError(
+                f"A run lives in {run.folder} ({run!r}). Stop it, or give another output_dir."
+            )
+        yield
+    finally:
+        lock.release()
 
 
 def attach_run(output_dir: str | os.PathLike[str]) -> Run:
@@ -209,6 +239,7 @@ def launch(command: Iterable[str], folder: Path) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _started_here[process.pid] = process
     started = process_start_time(process.pid)
     description = {
         "status": "starting",
@@ -221,9 +252,27 @@ def launch(command: Iterable[str], folder: Path) -> None:
         json.dump(description, f)
 
 
+def _cut(line: str) -> str:
+    cut = len(line) - _LOG_LINE_LENGTH
+    return line if cut <= 0 else f"{line[:_LOG_LINE_LENGTH]} ... ({cut:,} more characters)"
+
+
 def _is_alive(description: Record) -> bool:
     if not description:
         return True  # started a moment ago
     if description.get("host") != socket.gethostname():
         return True  # nothing can be known from here
     return process_start_time(int(description["pid"])) == description.get("process_started")
+
+
+def _fate(description: Record) -> str:
+    """How a process ended that wrote nothing about it."""
+    process = _started_here.get(int(description.get("pid", 0)))
+    status = process.poll() if process else None
+    if status is None:
+        return "The process ended without a word."
+    if status >= 0:
+        return f"The process ended without a word (exit status {status})."
+    name = signal.Signals(-status).name
+    hint = " The system does that when memory runs out." if name == "SIGKILL" else ""
+    return f"The process ended without a word: it was killed by {name}.{hint}"

@@ -41,10 +41,11 @@ class RunLock:
     def __init__(self, folder: Path) -> None:
         self._path = folder / LOCK_FILE
         self._file: IO[str] | None = None
+        self._is_described = False
         self.stale: Record | None = None
 
-    def acquire(self, **facts: object) -> None:
-        """Take the lock and write `facts` about this process into the file.
+    def acquire(self) -> None:
+        """Take the lock.
 
         Raises:
             RunError: another process holds it, or the file cannot be written.
@@ -62,13 +63,18 @@ class RunLock:
             time.sleep(0.05)
         self._file = file
         self.stale = _read(file) or None
+
+    def describe(self, **facts: object) -> None:
+        """Write who holds the lock, for those who are refused or who find it stale."""
         self._write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), **facts}))
+        self._is_described = True
 
     def release(self) -> None:
-        """Give the lock back; the file stays, empty, since removing it could remove another's."""
+        """Give the lock back; the file stays, since removing it could remove another's lock."""
         if self._file is None:
             return
-        self._write("")
+        if self._is_described:
+            self._write("")
         self._file.close()
         self._file = None
 

@@ -1,0 +1,264 @@
+"""Real training processes that start fast: forked from one that has already imported everything.
+
+The detector is RT-DETRv2 with a narrow backbone, so that a step takes a few hundredths of a second
+and a checkpoint a megabyte. Signals, exit statuses, files and connections are the real ones.
+"""
+
+import argparse
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rtdetr_nb import architecture
+from rtdetr_nb.config import Config
+from rtdetr_nb.presets import quick_run_config
+from rtdetr_nb.training.history import Record, is_step, read_records
+
+NARROW = architecture.BackboneSpec(
+    (3, 8, 8), architecture._stages((8, 8, 16, 1), (16, 8, 32, 1), (32, 8, 32, 1), (32, 8, 32, 1))
+)
+NARROW_CONFIG = [
+    "HybridEncoder.in_channels=[32,32,32]",
+    "HybridEncoder.hidden_dim=32",
+    "HybridEncoder.nhead=4",
+    "HybridEncoder.dim_feedforward=32",
+    "HybridEncoder.depth_mult=0.34",
+    "RTDETRTransformerv2.hidden_dim=32",
+    "RTDETRTransformerv2.feat_channels=[32,32,32]",
+    "RTDETRTransformerv2.nhead=4",
+    "RTDETRTransformerv2.dim_feedforward=32",
+    "RTDETRTransformerv2.num_layers=2",
+    "RTDETRTransformerv2.num_queries=20",
+    "RTDETRTransformerv2.num_denoising=4",
+    "RTDETRPostProcessor.num_top_queries=20",
+    "seed=3",
+    "device=cpu",
+    "preview_freq=0",
+    "train_dataloader.num_workers=0",
+    "val_dataloader.num_workers=0",
+    "val_dataloader.total_batch_size=2",
+]
+
+
+@contextmanager
+def narrow_backbone() -> Iterator[None]:
+    """HGNetv2-L with few channels, within this process."""
+    wide = architecture.HGNETV2_VARIANTS["L"]
+    architecture.HGNETV2_VARIANTS["L"] = NARROW
+    try:
+        yield
+    finally:
+        architecture.HGNETV2_VARIANTS["L"] = wide
+
+
+def narrow_config(data: Path, *overrides: str, steps: int = 6, batch_size: int = 2) -> Config:
+    """A configuration for `narrow_backbone` on a folder of shapes."""
+    config = quick_run_config(data, steps=steps, image_size=64, batch_size=batch_size)
+    return config.override([*NARROW_CONFIG, *overrides])
+
+
+@dataclass
+class Child:
+    """One process of the program; its output is in a file."""
+
+    server: "TrainServer"
+    pid: int
+    output: Path
+    _status: int | None = None
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float = 120) -> int:
+        """The exit status, negative for a signal."""
+        if self._status is None:
+            self._status = self.server.ask(wait=self.pid, timeout=timeout)
+        assert self._status is not None, f"still running: {self.text()}"
+        return self._status
+
+    def text(self) -> str:
+        """What it has written to standard output and error."""
+        return self.output.read_text(errors="replace")
+
+
+class TrainServer:
+    """Starts `rtdetr-nb train` in children of a process that has imported all it needs."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.training.small_runs", "serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def ask(self, **request: object) -> Any:
+        """Send a request and return the answer."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def start(
+        self,
+        *arguments: object,
+        output: Path,
+        environment: Mapping[str, str] | None = None,
+        largest_file: int | None = None,
+    ) -> Child:
+        """Start the program with these arguments.
+
+        Args:
+            arguments: of the command line.
+            output: file for what it writes to standard output and error.
+            environment: variables on top.
+            largest_file: bytes; writing beyond them fails as on a full disk.
+        """
+        pid = self.ask(
+            arguments=list(map(str, arguments)),
+            output=str(output),
+            environment=dict(environment or {}),
+            largest_file=largest_file,
+        )
+        return Child(self, pid, output)
+
+    def start_ranks(self, count: int, *arguments: object, output: Path) -> list[Child]:
+        """Start the program in several processes with torchrun's environment."""
+        port = free_port()
+        return [
+            self.start(
+                *arguments,
+                output=output.with_suffix(f".{rank}"),
+                environment={
+                    **{name: str(rank) for name in ("RANK", "LOCAL_RANK")},
+                    "WORLD_SIZE": str(count),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": str(port),
+                },
+            )
+            for rank in range(count)
+        ]
+
+    def close(self) -> None:
+        """End the server."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as connection:
+        connection.bind(("127.0.0.1", 0))
+        return connection.getsockname()[1]
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """Total loss by step; of a step that was trained twice, the last one."""
+    return {record["step"]: record["loss"] for record in steps(folder)}
+
+
+def steps(folder: Path) -> list[Record]:
+    """The records of training steps."""
+    return [record for record in read_records(folder / "metrics.jsonl") if is_step(record)]
+
+
+def await_steps(folder: Path, count: int, timeout: float = 60) -> None:
+    """Wait until so many steps are recorded."""
+    deadline = time.monotonic() + timeout
+    while len(steps(folder)) < count:
+        assert time.monotonic() < deadline, f"{len(steps(folder))} steps"
+        time.sleep(0.02)
+
+
+def _serve() -> None:
+    """Answer requests, one JSON object a line, until standard input ends."""
+    import torch
+
+    from rtdetr_nb.training import loop  # noqa: F401 - what the children would import
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = _wait(**request) if "wait" in request else _fork(**request)
+        print(json.dumps(answer), flush=True)
+
+
+def _wait(wait: int, timeout: float) -> int | None:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(wait, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    return None
+
+
+def _fork(
+    arguments: Sequence[str],
+    output: str,
+    environment: Mapping[str, str],
+    largest_file: int | None,
+) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 70  # of a child that fails before the program begins
+    try:
+        os.setsid()
+        with open(output, "ab", buffering=0) as file:
+            _redirect(file)
+        os.environ.update(environment)
+        if largest_file:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        status = _program(arguments)
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 1
+    except BaseException:  # noqa: BLE001 - as the interpreter would
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        status = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _redirect(file: IO[bytes]) -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    for number in (1, 2):
+        os.dup2(file.fileno(), number)
+
+
+def _program(arguments: Sequence[str]) -> int:
+    from rtdetr_nb.cli import main
+
+    with narrow_backbone():
+        return main(arguments)
+
+
+def _main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=["serve", "train"])
+    options, arguments = parser.parse_known_args()
+    if options.command == "serve":
+        _serve()
+        return 0
+    return _program(["train", *arguments])
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
