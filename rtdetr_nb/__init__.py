@@ -40,15 +40,21 @@ if TYPE_CHECKING:
     )
     from rtdetr_nb.official_command import OfficialCheckout, OfficialCommand
     from rtdetr_nb.presets import quick_run_config
+    from rtdetr_nb.training.conclusion import conclude
     from rtdetr_nb.training.criterion import build_criterion
+    from rtdetr_nb.training.ensure import ensure_run
     from rtdetr_nb.training.optimizer import build_optimizer
     from rtdetr_nb.training.probe import ProbeResult, probe_backbone
     from rtdetr_nb.training.run import Run, attach_run, start_run
     from rtdetr_nb.ui.backbone_figure import show_backbone
+    from rtdetr_nb.ui.commands import training_commands
     from rtdetr_nb.ui.file_chooser import choose_checkpoint
+    from rtdetr_nb.ui.gallery import show_predictions
     from rtdetr_nb.ui.guess import guess
     from rtdetr_nb.ui.live_plot import live_plot
     from rtdetr_nb.ui.picker import pick_layers
+    from rtdetr_nb.ui.run_panel import run_panel
+    from rtdetr_nb.ui.run_settings import RunSettings
     from rtdetr_nb.ui.tables import show_table
 
 __version__ = "0.1.0"
@@ -62,6 +68,7 @@ _HOME = {
     "OfficialCommand": "official_command",
     "ProbeResult": "training.probe",
     "Run": "training.run",
+    "RunSettings": "ui.run_settings",
     "Selection": "checkpoint.select",
     "TuningReport": "checkpoint.tuning",
     "UserError": "errors",
@@ -73,6 +80,8 @@ _HOME = {
     "build_postprocessor": "model.build",
     "choose_checkpoint": "ui.file_chooser",
     "compare": "checkpoint.diff",
+    "conclude": "training.conclusion",
+    "ensure_run": "training.ensure",
     "explain_config": "checkpoint.parameter_groups",
     "guess": "ui.guess",
     "import_official_log": "official",
@@ -87,10 +96,13 @@ _HOME = {
     "probe_backbone": "training.probe",
     "prove_loaded": "checkpoint.tuning",
     "quick_run_config": "presets",
+    "run_panel": "ui.run_panel",
     "show_backbone": "ui.backbone_figure",
+    "show_predictions": "ui.gallery",
     "show_table": "ui.tables",
     "start_official_run": "official",
     "start_run": "training.run",
+    "training_commands": "ui.commands",
     "write_as": "checkpoint.other_spellings",
     "write_tuning_file": "checkpoint.tuning",
 }
@@ -104,6 +116,7 @@ __all__ = [
     "OfficialCommand",
     "ProbeResult",
     "Run",
+    "RunSettings",
     "Selection",
     "TuningReport",
     "UserError",
@@ -115,6 +128,8 @@ __all__ = [
     "build_postprocessor",
     "choose_checkpoint",
     "compare",
+    "conclude",
+    "ensure_run",
     "explain_config",
     "guess",
     "import_official_log",
@@ -129,10 +144,13 @@ __all__ = [
     "probe_backbone",
     "prove_loaded",
     "quick_run_config",
+    "run_panel",
     "show_backbone",
+    "show_predictions",
     "show_table",
     "start_official_run",
     "start_run",
+    "training_commands",
     "write_as",
     "write_tuning_file",
 ]

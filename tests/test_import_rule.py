@@ -40,7 +40,10 @@ ALLOWED: dict[str, set[str]] = {
     "official_command": {"config"},
     "official_log": {"training.history"},
     "official_supervisor": {"config", "checkpoint", "official_log", "training.run_folder"},
-    "ui": {"checkpoint", "official", "training.history", "training.run"},
+    "ui": {
+        *("config", "presets", "checkpoint", "official", "official_command"),
+        *("training.ensure", "training.history", "training.run", "training.run_folder"),
+    },
 }
 COMMANDS = {"__main__", "cli", "cli_checkpoint", "cli_demo", "cli_lab", "cli_train"}
 MAY_IMPORT_ALL = {"__init__", "demo", "demo_story", *COMMANDS}

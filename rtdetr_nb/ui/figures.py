@@ -126,16 +126,21 @@ class Boxes:
     scores: Sequence[float] | None = None
 
 
-def pictures_figure(images: Sequence[np.ndarray], rows: Mapping[str, Sequence[Boxes]]) -> Figure:
+def pictures_figure(
+    images: Sequence[np.ndarray],
+    rows: Mapping[str, Sequence[Boxes]],
+    colors: Sequence[str] = COLORS,
+) -> Figure:
     """The same pictures once for each kind of boxes: ground truth, one model, another model.
 
     Args:
         images: (H, W, 3) uint8.
         rows: label -> boxes for each picture.
+        colors: one for each row.
     """
     width = 2.3
     figure, axes = new_figure(width * len(images), width * len(rows) + 0.3, len(images), len(rows))
-    for row, ((label, boxes), color) in enumerate(zip(rows.items(), COLORS, strict=False)):
+    for row, ((label, boxes), color) in enumerate(zip(rows.items(), colors, strict=False)):
         for column, image in enumerate(images):
             ax = axes[row, column]
             ax.imshow(image, aspect="equal")

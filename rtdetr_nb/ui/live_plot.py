@@ -10,7 +10,7 @@ import base64
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from weakref import WeakValueDictionary
 
@@ -61,10 +61,15 @@ class LivePlot:
         runs: at least one.
         labels: one for each run, or none.
         parts: losses of the first run that are shown beside the total.
+        on_update: called with the plot after each look, from the thread that looked.
     """
 
     def __init__(
-        self, runs: Sequence[Run], labels: Sequence[str] = (), parts: Sequence[str] = MAIN_PARTS
+        self,
+        runs: Sequence[Run],
+        labels: Sequence[str] = (),
+        parts: Sequence[str] = MAIN_PARTS,
+        on_update: Callable[["LivePlot"], None] = lambda _: None,
     ) -> None:
         if labels and len(labels) != len(runs):
             raise RunError(
@@ -75,6 +80,7 @@ class LivePlot:
         self._progress = [
             RunProgress(run, name, tuple(parts)) for run, name in zip(runs, names, strict=True)
         ]
+        self._on_update = on_update
         self._drawing = RunFigure(names, parts)
         self._png = b""
         self._lock = threading.Lock()
@@ -172,6 +178,7 @@ class LivePlot:
             while not self._stopping.wait(pause):
                 began = time.thread_time()
                 drawn = self.update()
+                self._on_update(self)
                 pause = pause_after(time.thread_time() - began if drawn else 0.0)
                 if self.is_over:
                     break
@@ -188,13 +195,17 @@ class LivePlot:
         for handle in self._handles:
             handle.update(self._static_bundle(), raw=True)
 
-    def _static_bundle(self) -> dict[str, str]:
+    @property
+    def static_html(self) -> str:
+        """Status and picture for a page that has no kernel."""
         picture = base64.b64encode(self._png).decode("ascii")
-        html = (
+        return (
             f'{self.html}<img alt="{escape(self.text, quote=True)}" style="max-width:100%" '
             f'src="data:image/png;base64,{picture}">'
         )
-        return {"text/html": html, "text/plain": self.text}
+
+    def _static_bundle(self) -> dict[str, str]:
+        return {"text/html": self.static_html, "text/plain": self.text}
 
     def _ipython_display_(self) -> None:
         """Show the plot in a cell, and follow the runs as long as they go."""

@@ -8,7 +8,8 @@ from html import escape
 
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.training.history import Record, RecordReader, is_step
-from rtdetr_nb.training.run import METRICS_FILE, Run
+from rtdetr_nb.training.run import Run
+from rtdetr_nb.training.run_folder import METRICS_FILE
 
 LOSS = "loss"
 MAIN_PARTS = ("loss_vfl", "loss_bbox", "loss_giou")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from rtdetr_nb.training.run import METRICS_FILE
+from rtdetr_nb.training.run_folder import METRICS_FILE
 from rtdetr_nb.ui.run_status import RunProgress, duration, error_html
 from tests.ui.fake_run import FakeRun
 

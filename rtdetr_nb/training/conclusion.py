@@ -1,0 +1,132 @@
+"""What short runs from a tuning file and from random weights allow to say, and no more.
+
+A run differs from the next by its seed alone. So a difference between two runs means nothing by
+itself; only where several seeds of each kind do not overlap is there something to claim, and then
+chance is named too: that of all orders in which the runs could have ended.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import comb
+from statistics import mean
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.run import Run
+
+_LAST_STEPS = 10  # over which the loss is averaged
+_RARE = 1 / 20  # what chance does at most this often is claimed
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The figures of the runs, and the sentence that they allow.
+
+    Attributes:
+        sentence: for people.
+        claim: "better" or "worse" than random weights, or "none".
+        steps: of every run.
+        tuned_losses: mean total loss of the last steps, one for each run from the tuning file.
+        random_losses: the same from random weights.
+        tuned_ap: AP at the end of each run; empty unless all runs were evaluated.
+        random_ap: the same from random weights.
+    """
+
+    sentence: str
+    claim: str
+    steps: int
+    tuned_losses: tuple[float, ...]
+    random_losses: tuple[float, ...]
+    tuned_ap: tuple[float, ...]
+    random_ap: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{escape(self.sentence)}</b></p>"
+
+
+def conclude(tuned: Run | Sequence[Run], random: Run | Sequence[Run]) -> Conclusion:
+    """Compare runs from a tuning file with runs from random weights.
+
+    Args:
+        tuned: one run, or several that differ by their seeds.
+        random: the same from random weights.
+
+    Raises:
+        RunError: a run has not finished, or they are not equally long.
+    """
+    kinds = [[kind] if isinstance(kind, Run) else list(kind) for kind in (tuned, random)]
+    steps = _common_steps([run for kind in kinds for run in kind])
+    losses = [tuple(_last_loss(run) for run in kind) for kind in kinds]
+    found = [[_average_precision(run) for run in kind] for kind in kinds]
+    evaluated = all(value is not None for values in found for value in values)
+    ap = [tuple(v for v in values if v is not None) if evaluated else () for values in found]
+    claim, reading = _read(losses[0], losses[1])
+    what = (
+        f"After {steps} steps the loss (mean of the last {min(steps, _LAST_STEPS)}) is "
+        f"{_spread(losses[0], '.2f')} from the tuning file and {_spread(losses[1], '.2f')} from "
+        "random weights"
+    )
+    if evaluated:
+        what += f", AP {_spread(ap[0], '.3f')} and {_spread(ap[1], '.3f')}"
+    return Conclusion(f"{what}: {reading}.", claim, steps, *losses, *ap)
+
+
+def _read(tuned: tuple[float, ...], random: tuple[float, ...]) -> tuple[str, str]:
+    """What the losses allow to claim, as a word and as the end of a sentence."""
+    if len(tuned) < 2 or len(random) < 2:
+        return "none", (
+            "with fewer than two seeds of each the spread between seeds is not known, so this says "
+            "how these runs ended, not that the weights are why"
+        )
+    if max(tuned) < min(random):
+        claim, order = "better", "below"
+    elif min(tuned) > max(random):
+        claim, order = "worse", "above"
+    else:
+        return "none", "the seeds overlap, so no difference can be claimed"
+    orders = comb(len(tuned) + len(random), len(tuned))
+    chance = f"if the weights did not matter, this would happen once in {orders} times"
+    if 1 / orders > _RARE:
+        return "none", (
+            f"every tuned run ended {order} every random one, but with so few seeds that is no "
+            f"proof; {chance}"
+        )
+    return claim, (
+        f"every tuned run ended {order} every random one, so on these data the tuning file is "
+        f"{claim} for so short a run; {chance}"
+    )
+
+
+def _common_steps(runs: Sequence[Run]) -> int:
+    for run in runs:
+        if run.status != "finished":
+            raise RunError(
+                f"The run in {run.folder} is {run.status}. Only finished runs can be compared."
+            )
+    lengths = {int(run.history.index[-1]) if len(run.history) else 0 for run in runs}
+    if len(lengths) != 1 or 0 in lengths:
+        raise RunError(
+            f"The runs have {' and '.join(map(str, sorted(lengths)))} steps. Only runs of the same "
+            "length can be compared."
+        )
+    return lengths.pop()
+
+
+def _last_loss(run: Run) -> float:
+    return float(run.history["loss"].iloc[-_LAST_STEPS:].mean())
+
+
+def _average_precision(run: Run) -> float | None:
+    evaluations = run.evaluations
+    return evaluations[-1]["statistics"]["AP"] if evaluations else None
+
+
+def _spread(values: tuple[float, ...], form: str) -> str:
+    """One figure, or the mean and the range of several."""
+    if len(values) == 1:
+        return format(values[0], form)
+    low, high = format(min(values), form), format(max(values), form)
+    return f"{format(mean(values), form)} ({low} to {high}, {len(values)} seeds)"

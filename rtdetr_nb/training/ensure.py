@@ -1,0 +1,97 @@
+"""Start a run unless it is there already: so that a notebook can be run again from the top."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+from rtdetr_nb.config import Config
+from rtdetr_nb.training.history import Record
+from rtdetr_nb.training.run import Run, start_run
+
+_REQUEST_FILE = "request.json"  # what `ensure_run` was asked for when it started the run
+
+
+def ensure_run(
+    config: Config,
+    *,
+    output_dir: str | os.PathLike[str],
+    tuning: str | os.PathLike[str] | None = None,
+    max_steps: int | None = None,
+) -> Run:
+    """The run of exactly this: the one that goes on or has finished in the folder, or a new one.
+
+    After a restart of the kernel the same line finds the run again instead of starting a second
+    one. A run with another configuration, length or tuning file (by its content), or one that was
+    stopped or failed, is replaced.
+
+    Args:
+        config: what to train.
+        output_dir: folder of the run.
+        tuning: tuning file to start from.
+        max_steps: stop after so many optimizer updates.
+
+    Raises:
+        RunError: a run of something else lives in the folder, or the tuning file is missing.
+    """
+    run = find_run(config, output_dir=output_dir, tuning=tuning, max_steps=max_steps)
+    if run is None:
+        run = start_run(config, output_dir=output_dir, tuning=tuning, max_steps=max_steps)
+        text = json.dumps(_request(config, tuning, max_steps) | _process(run))
+        (run.folder / _REQUEST_FILE).write_text(text, encoding="utf-8")
+    return run
+
+
+def find_run(
+    config: Config,
+    *,
+    output_dir: str | os.PathLike[str],
+    tuning: str | os.PathLike[str] | None = None,
+    max_steps: int | None = None,
+) -> Run | None:
+    """The run that `ensure_run` has started for exactly this, if it goes on or has finished."""
+    run = Run(Path(output_dir))
+    if not run.description or run.status not in ("starting", "running", "finished"):
+        return None
+    try:
+        found = json.loads((run.folder / _REQUEST_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    # Another run may have been started in the folder since; it left the request as it was.
+    return run if found == _request(config, tuning, max_steps) | _process(run) else None
+
+
+def _request(
+    config: Config, tuning: str | os.PathLike[str] | None, max_steps: int | None
+) -> Record:
+    return {
+        "config": config.to_yaml(),
+        "tuning": content_mark(Path(tuning)) if tuning else None,
+        "max_steps": max_steps,
+    }
+
+
+def _process(run: Run) -> Record:
+    return {name: run.description.get(name) for name in ("pid", "process_started", "host")}
+
+
+def content_mark(path: Path) -> str | None:
+    """A digest of what a file holds; None if there is no such file.
+
+    A torch file is a ZIP archive whose members stand below a folder named after the file that was
+    first written; the name of that folder does not count.
+    """
+    if not path.is_file():
+        return None
+    digest = hashlib.sha256()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                name = member.filename.partition("/")[2]
+                digest.update(f"{name} {member.CRC} {member.file_size}\n".encode())
+    else:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

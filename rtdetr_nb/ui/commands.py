@@ -1,0 +1,120 @@
+"""The exact commands of a full training, here and in the official repository, to copy."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import anywidget
+import ipywidgets
+import traitlets
+from IPython.display import display
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.official_command import open_official
+from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE
+
+_SOURCE = Path(__file__).parent
+
+
+class CopyText(anywidget.AnyWidget):
+    """Text with a button that copies it, without any network.
+
+    Args:
+        title: what the text is.
+        text: to copy.
+    """
+
+    _esm = _SOURCE / "copy_text.js"
+    _css = _SOURCE / "copy_text.css"
+
+    title = traitlets.Unicode().tag(sync=True)
+    text = traitlets.Unicode().tag(sync=True)
+
+
+@dataclass(frozen=True)
+class TrainingCommands:
+    """Command lines by what they are for; the last line of a cell shows them with copy buttons.
+
+    Attributes:
+        lines: title -> line to paste into a shell.
+    """
+
+    lines: dict[str, str]
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"# {title}\n{line}" for title, line in self.lines.items())
+
+    def html(self) -> str:
+        """The lines for a page without a kernel."""
+        return "".join(
+            f"<details><summary>{escape(title)}</summary><pre>{escape(line)}</pre></details>"
+            for title, line in self.lines.items()
+        )
+
+    def _ipython_display_(self) -> None:
+        box = ipywidgets.VBox([CopyText(title=t, text=line) for t, line in self.lines.items()])
+        bundle: dict[str, object] = dict(box._repr_mimebundle_() or {})
+        display({**bundle, "text/plain": str(self), "text/html": self.html()}, raw=True)
+        # A widget dies with its kernel; this stays in the saved notebook.
+        display({"text/html": f"<details><summary>The same as plain text</summary><pre>"
+                              f"{escape(str(self))}</pre></details>",
+                 "text/plain": ""}, raw=True)  # fmt: skip
+
+
+def training_commands(
+    config: str | os.PathLike[str],
+    *,
+    tuning: str | os.PathLike[str] | None = None,
+    output_dir: str | os.PathLike[str] = "runs/full",
+    num_gpus: int = 1,
+    seed: int = 0,
+    use_amp: bool = True,
+    overrides: Sequence[str] = (),
+    official: str | os.PathLike[str] | None = None,
+) -> TrainingCommands:
+    """The commands to train, to go on after a stop, and to evaluate.
+
+    Args:
+        config: a shipped name or the path of a YAML file.
+        tuning: tuning file to start from.
+        output_dir: folder of the run.
+        num_gpus: above 1, `torchrun` starts a process for each.
+        seed: of the run.
+        use_amp: mixed precision.
+        overrides: `section.key=value` assignments.
+        official: a checkout of the official repository, for its commands too.
+
+    Raises:
+        RunError: a number that cannot be, or a checkout that is none.
+    """
+    if num_gpus < 1:
+        raise RunError(f"The number of GPUs is {num_gpus}; expected at least 1.")
+    start = "" if num_gpus == 1 else f"torchrun --nproc_per_node={num_gpus} -m "
+    program = "rtdetr-nb" if num_gpus == 1 else "rtdetr_nb"
+    head = [*shlex.split(start), program, "train", "-c", os.fspath(config)]
+    tail = ["--output-dir", os.fspath(output_dir)]
+    tail += ["-u", *overrides] if overrides else []
+    training = [*(["--use-amp"] if use_amp else []), f"--seed={seed}"]
+    first = ["-t", os.fspath(tuning)] if tuning else []
+    last, best = (os.fspath(Path(output_dir) / name) for name in (LAST_FILE, BEST_FILE))
+    gpus = f"{num_gpus} GPU{'s' if num_gpus > 1 else ''}"
+    lines = {
+        f"Train on {gpus}": shlex.join([*head, *first, *training, *tail]),
+        "Go on after a stop": shlex.join([*head, "-r", last, *training, *tail]),
+        "Evaluate the best weights": shlex.join([*head, "-r", best, "--test-only", *tail]),
+    }
+    if official:
+        command = open_official(official).command(
+            Path(config).name,
+            tuning=tuning,
+            output_dir=output_dir,
+            seed=seed,
+            use_amp=use_amp,
+            processes=num_gpus,
+            overrides=overrides,
+        )
+        lines[f"The same in the official repository, on {gpus}"] = str(command)
+    return TrainingCommands(lines)

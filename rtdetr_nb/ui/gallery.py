@@ -1,0 +1,160 @@
+"""Predictions on validation pictures, step by step, from the records of a run alone."""
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, UnidentifiedImageError
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.history import Record
+from rtdetr_nb.training.run import Run
+from rtdetr_nb.ui.figures import COLORS, Boxes, pictures_figure, to_png
+from rtdetr_nb.ui.run_status import RunProgress
+
+_MOST_ROWS = 4  # of steps, besides the ground truth
+_LONGEST_SIDE = 300  # pixels of a picture that is drawn
+_NOTHING_YET = "No predictions yet."
+
+
+def show_predictions(run: Run, steps: Sequence[int] = ()) -> "Gallery":
+    """Validation pictures with their true boxes and what the run detected at several steps.
+
+    Of each picture the surest detections are drawn, as many as it has objects.
+
+    Args:
+        run: that records predictions (`preview_freq` in its configuration is not 0).
+        steps: of the predictions; by default the first, the last and some between.
+
+    Raises:
+        RunError: there are no predictions at such a step.
+    """
+    gallery = Gallery(run, steps)
+    if steps and sorted(steps) != gallery.steps:
+        known = ", ".join(str(record["step"]) for record in gallery.records) or "none"
+        raise RunError(f"There are no predictions at all of the steps {list(steps)}; there are "
+                       f"at: {known}.")  # fmt: skip
+    return gallery
+
+
+class Gallery:
+    """See `show_predictions`.
+
+    Args:
+        run: that records predictions.
+        steps: to show; empty is the first, the last and some between.
+
+    Attributes:
+        widget: the picture for a page, as of the last `update`.
+    """
+
+    def __init__(self, run: Run, steps: Sequence[int] = ()) -> None:
+        self._progress = RunProgress(run, run.folder.name, parts=())
+        self._wanted = sorted(steps)
+        self._drawn: list[int] | None = None
+        self._png = b""
+        self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        self._note = ipywidgets.HTML(_NOTHING_YET)
+        self.widget = ipywidgets.VBox([self._note, self._image])
+        self.update()
+
+    @property
+    def records(self) -> list[Record]:
+        """The predictions so far, one record a step, in order."""
+        return list({record["step"]: record for record in self._progress.predictions}.values())
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that are shown."""
+        there = sorted(record["step"] for record in self.records)
+        if self._wanted:
+            return [step for step in there if step in self._wanted]
+        if len(there) <= _MOST_ROWS:
+            return there
+        places = np.linspace(0, len(there) - 1, _MOST_ROWS).round().astype(int)
+        return [there[place] for place in places]
+
+    @property
+    def figure(self) -> Figure:
+        """The pictures once with the true boxes and once for each step.
+
+        Raises:
+            RunError: there are no predictions.
+        """
+        shown = [record for record in self.records if record["step"] in self.steps]
+        if not shown or not shown[-1]["pictures"]:
+            raise RunError(f"{self._progress.run.folder} has no predictions. They come every "
+                           "`preview_freq` steps; 0 is never.")  # fmt: skip
+        first = shown[0]["pictures"]
+        images, scales = zip(*(_read_picture(picture) for picture in first), strict=True)
+        rows = {"ground truth": [_truth(p, s) for p, s in zip(first, scales, strict=True)]}
+        for record in sorted(shown, key=lambda record: record["step"]):
+            rows[f"step {record['step']}"] = [
+                _detections(p, s) for p, s in zip(record["pictures"], scales, strict=True)
+            ]
+        return pictures_figure(images, rows, [COLORS[2], *[COLORS[0]] * (len(rows) - 1)])
+
+    def update(self) -> bool:
+        """Read what the run has recorded since, and draw if there are new predictions."""
+        self._progress.update()
+        steps = self.steps
+        if steps == self._drawn or not steps:
+            return False
+        self._drawn = steps
+        self._png = to_png(self.figure, dpi=90)
+        self._image.value = self._png
+        self._note.value = f"<b>Predictions</b> at {self._words()}"
+        return True
+
+    def _words(self) -> str:
+        steps = ", ".join(map(str, self.steps))
+        return f"step{'s' if len(self.steps) > 1 else ''} {steps}"
+
+    @property
+    def png(self) -> bytes:
+        """The picture as of the last `update`; empty before there were predictions."""
+        return self._png
+
+    def static_html(self) -> str:
+        """The picture for a page that has no kernel."""
+        if not self._png:
+            return f"<p>{_NOTHING_YET}</p>"
+        picture = base64.b64encode(self._png).decode("ascii")
+        words = escape(f"True boxes, and predictions at {self._words()}", quote=True)
+        return f'<img alt="{words}" style="max-width:100%" src="data:image/png;base64,{picture}">'
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/html": self.static_html(), "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        if not self.steps:
+            return f"Gallery({_NOTHING_YET})"
+        return f"Gallery({self._progress.run.folder}: predictions at {self._words()})"
+
+
+def _read_picture(picture: dict[str, Any]) -> tuple[np.ndarray, float]:
+    """(H, W, 3) uint8, and by how much it was made smaller; grey where the file is gone."""
+    width, height = picture["size"]
+    scale = min(1.0, _LONGEST_SIDE / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    try:
+        with Image.open(Path(picture["file"])) as image:
+            return np.asarray(image.convert("RGB").resize(size)), scale
+    except (OSError, UnidentifiedImageError):
+        return np.full((size[1], size[0], 3), 200, dtype=np.uint8), scale
+
+
+def _truth(picture: dict[str, Any], scale: float) -> Boxes:
+    boxes = np.asarray(picture["true_boxes"], dtype=float).reshape(-1, 4)
+    return Boxes(boxes * scale, picture["true_labels"])
+
+
+def _detections(picture: dict[str, Any], scale: float) -> Boxes:
+    count = len(picture["true_boxes"])
+    boxes = np.asarray(picture["boxes"], dtype=float).reshape(-1, 4)[:count]
+    return Boxes(boxes * scale, picture["labels"][:count], picture["scores"][:count])

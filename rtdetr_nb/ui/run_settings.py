@@ -1,0 +1,190 @@
+"""The settings of a short run that matter, as one value: what the run panel shows and starts."""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from rtdetr_nb.config import Config
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.presets import quick_run_config
+from rtdetr_nb.training.ensure import ensure_run, find_run
+from rtdetr_nb.training.run import Run, attach_run, start_run
+
+# What `HGNetv2.freeze_at` means, in words.
+FREEZING = {
+    -1: "nothing",
+    0: "the stem",
+    1: "stem and stage 1",
+    2: "stem, stages 1 and 2",
+    3: "stem, stages 1 to 3",
+    4: "the whole backbone",
+}
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A short run: the preset `quick_run` and what is changed in it.
+
+    Attributes:
+        data: a folder with `images/{train,val}` and COCO-format `annotations/{train,val}.json`.
+        output: folder of the run.
+        tuning: tuning file to start from; empty starts from random weights.
+        steps: optimizer updates.
+        batch_size: pictures of a step.
+        image_size: height and width of the pictures, a multiple of 32.
+        learning_rate: of encoder and decoder.
+        backbone_learning_rate: of the backbone.
+        freeze_at: what of the backbone is not trained, as `FREEZING` has it in words.
+        freeze_norm: the backbone's norms keep their statistics, scales and shifts.
+        use_amp: mixed precision.
+        seed: of weights and data.
+        device: "cpu", "cuda" or "cuda:N"; empty takes a GPU if there is one.
+        preview_freq: predictions on validation pictures every so many steps; 0 is never.
+    """
+
+    data: str = "data/shapes"
+    output: str = "runs/panel"
+    tuning: str = ""
+    steps: int = 60
+    batch_size: int = 4
+    image_size: int = 256
+    learning_rate: float = 4e-4
+    backbone_learning_rate: float = 5e-5
+    freeze_at: int = -1
+    freeze_norm: bool = False
+    use_amp: bool = False
+    seed: int = 0
+    device: str = ""
+    preview_freq: int = 10
+
+    def check(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            RunError: the first setting that cannot be used, in a sentence.
+        """
+        for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("preview_freq", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise RunError(f"{_named(name)} is {value}; expected {least} or more.")
+        if self.image_size < 64 or self.image_size % 32:
+            raise RunError(
+                f"The image size is {self.image_size}; expected a multiple of 32, at least 64, "
+                "because the coarsest map has a cell for every 32 pixels."
+            )
+        for name in ("learning_rate", "backbone_learning_rate"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and 0 <= value <= 1):
+                raise RunError(f"{_named(name)} is {value}; expected a number between 0 and 1.")
+        if self.freeze_at not in FREEZING:
+            raise RunError(f"freeze_at is {self.freeze_at}; expected -1 to {max(FREEZING)}.")
+        if not self.output.strip():
+            raise RunError("There is no output folder. Name one, for example runs/tuned.")
+        if self.tuning and not Path(self.tuning).is_file():
+            raise RunError(f"There is no tuning file {self.tuning}. Leave it empty to start from "
+                           "random weights.")  # fmt: skip
+        if self.device.startswith("cuda") and not _has_cuda():
+            raise RunError(f"The device is {self.device}, but this machine offers no GPU to "
+                           "PyTorch. Choose cpu, or leave it empty.")  # fmt: skip
+
+    def warnings(self) -> list[str]:
+        """What can work but is seldom meant, in sentences."""
+        found = []
+        if self.freeze_norm and not self.tuning:
+            found.append("Frozen norms without a tuning file keep mean 0 and variance 1 for the "
+                         "whole run.")  # fmt: skip
+        if self.freeze_at >= 0 and not self.tuning:
+            found.append(f"Without a tuning file {FREEZING[self.freeze_at]} stays random: it is "
+                         "frozen.")  # fmt: skip
+        return found
+
+    def config(self) -> Config:
+        """The configuration of the run.
+
+        Raises:
+            UserError: a setting or the data cannot be used.
+        """
+        self.check()
+        settings = {
+            "seed": self.seed,
+            "use_amp": self.use_amp,
+            "preview_freq": self.preview_freq,
+            "HGNetv2.freeze_at": self.freeze_at,
+            "HGNetv2.freeze_norm": self.freeze_norm,
+            "optimizer.lr": self.learning_rate,
+            "optimizer.params.0.lr": self.backbone_learning_rate,
+        }
+        if self.device:
+            settings["device"] = self.device
+        return quick_run_config(
+            self.data,
+            steps=self.steps,
+            image_size=self.image_size,
+            batch_size=self.batch_size,
+            overrides=[f"{name}={value}" for name, value in settings.items()],
+        )
+
+    def start(self, replace: bool = False) -> Run:
+        """Start the run, or find it again if just this goes on or has finished in the folder.
+
+        Args:
+            replace: another run in the folder, which has ended, may be overwritten.
+
+        Raises:
+            UserError: a setting or the data cannot be used, a run lives in the folder, or it holds
+                one and `replace` was not given.
+        """
+        config = self.config()
+        wanted = {
+            "output_dir": self.output,
+            "tuning": self.tuning or None,
+            "max_steps": self.steps,
+        }
+        earlier = Run(Path(self.output))
+        if earlier.description and not replace and find_run(config, **wanted) is None:
+            raise RunError(
+                f"{self.output} holds another run ({earlier.status}). Choose another folder, "
+                "resume that run, or allow it to be replaced."
+            )
+        return ensure_run(config, **wanted)
+
+    def resume(self) -> Run:
+        """Go on with the run in the folder up to `steps`, under these settings.
+
+        Raises:
+            UserError: there is no run to go on with, it lives, or it has as many steps already.
+        """
+        config = self.config()
+        earlier = attach_run(self.output)
+        if not earlier.is_over:
+            raise RunError(f"The run in {self.output} goes on; there is nothing to resume.")
+        if not earlier.checkpoint.is_file():
+            raise RunError(f"{self.output} has no {earlier.checkpoint.name} to go on from.")
+        done = max((r["step"] for r in earlier.records if "event" not in r), default=0)
+        if done >= self.steps:
+            raise RunError(
+                f"The run in {self.output} has {done} steps already. Set steps to more than that."
+            )
+        return start_run(
+            config, output_dir=self.output, resume=earlier.checkpoint, max_steps=self.steps
+        )
+
+    def code(self) -> str:
+        """One line of Python that makes these settings."""
+        default = RunSettings()
+        changed = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(default, field.name)
+        ]
+        return f"rt.RunSettings({', '.join(changed)}).start()"
+
+
+def _named(setting: str) -> str:
+    return setting.replace("_", " ").capitalize()
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

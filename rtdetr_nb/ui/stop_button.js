@@ -1,0 +1,63 @@
+// Asks a run to stop. While another cell blocks the kernel no handler of a button runs, so the
+// request does not go through the kernel: it is a file beside the run, written by the server's
+// contents service. Where there is none (or it refuses), a message to the kernel does it.
+
+function serverSettings() {
+  const element = document.getElementById("jupyter-config-data");
+  try {
+    return element ? JSON.parse(element.textContent) : null;
+  } catch {
+    return null;
+  }
+}
+
+function cookie(name) {
+  const found = document.cookie.split("; ").find((item) => item.startsWith(name + "="));
+  return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
+}
+
+async function writeStopFile(path) {
+  const settings = serverSettings();
+  if (!path || !settings || !settings.baseUrl) return false;
+  const headers = { "Content-Type": "application/json", "X-XSRFToken": cookie("_xsrf") };
+  if (settings.token) headers.Authorization = `token ${settings.token}`;
+  const url = settings.baseUrl.replace(/\/?$/, "/") + "api/contents/"
+    + path.split("/").map(encodeURIComponent).join("/");
+  const body = JSON.stringify({ type: "file", format: "text", content: "stop\n" });
+  try {
+    const answer = await fetch(url, { method: "PUT", headers, body, credentials: "same-origin" });
+    return answer.ok;
+  } catch {
+    return false;
+  }
+}
+
+function render({ model, el }) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "rtdetr-stop jupyter-button widget-button mod-danger";
+  button.textContent = "Stop";
+  const note = document.createElement("span");
+  note.className = "rtdetr-stop-note";
+  note.setAttribute("role", "status");
+
+  const show = () => {
+    button.disabled = !model.get("enabled");
+    note.textContent = model.get("enabled") ? model.get("note") : "";
+  };
+  button.addEventListener("click", async () => {
+    const run = model.get("run_token");
+    button.disabled = true;
+    note.textContent = "Asking the run to stop after this step…";
+    const written = await writeStopFile(model.get("stop_path"));
+    // A message waits where the kernel is blocked; with the token it cannot stop a later run.
+    if (!written) model.send({ kind: "stop", run_token: run });
+  });
+  model.on("change:enabled", show);
+  model.on("change:note", show);
+  model.on("change:run_token", show);
+  el.append(button, note);
+  show();
+}
+
+export default { render };
