@@ -16,7 +16,7 @@ class BlockCoverage:
     """One block ("stem1", "downsample", "blocks.0") of a part ("stem", "stages.0" to "stages.3").
 
     `loaded`, `mismatched` and `missing` are shares of its values, 0 to 1; what is left fits and was
-    not picked. `unfit` is the number of tensors that are mismatched or missing.
+    not picked. `num_mismatched` and `num_missing` count tensors.
     """
 
     part: str
@@ -25,14 +25,15 @@ class BlockCoverage:
     loaded: float
     mismatched: float
     missing: float
-    unfit: int
+    num_mismatched: int
+    num_missing: int
 
     @property
     def words(self) -> str:
         """What becomes of the block, in words."""
-        if self.unfit:
-            return f"{self.loaded:.0%} loads, {self.unfit} do not fit"
-        return f"{self.loaded:.0%} loads"
+        counts = (("mismatched", self.num_mismatched), ("missing", self.num_missing))
+        unfit = [f"{count} {word}" for word, count in counts if count]
+        return ", ".join([f"{self.loaded:.0%} loads", *unfit])
 
 
 def block_coverage(diff: Diff, selection: Selection | None = None) -> tuple[BlockCoverage, ...]:
@@ -63,5 +64,6 @@ def _coverage(part: str, block: str, rows: list[Row], picked: set[str] | None) -
         loaded=values[MATCHED] / total,
         mismatched=values[MISMATCHED] / total,
         missing=values[MISSING] / total,
-        unfit=sum(row.status in (MISMATCHED, MISSING) for row in rows),
+        num_mismatched=sum(row.status == MISMATCHED for row in rows),
+        num_missing=sum(row.status == MISSING for row in rows),
     )

@@ -22,6 +22,7 @@ from rtdetr_nb.checkpoint.dialects import (
     recognise_dialect,
     rename,
 )
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
 from rtdetr_nb.model_keys import KeyInfo, backbone_keys
@@ -77,6 +78,8 @@ class Candidate:
 
 class Candidates(list[Candidate]):
     """A list of candidates that shows itself as a table in a notebook."""
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         from rtdetr_nb.checkpoint.rendering import candidate_table

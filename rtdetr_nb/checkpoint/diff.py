@@ -16,6 +16,7 @@ from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
 from rtdetr_nb.checkpoint.dialects import Origin
 from rtdetr_nb.checkpoint.findings import Verdict
 from rtdetr_nb.checkpoint.near import NearPair, near_pairs
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.rows import (
     BACKBONE,
     BOOKKEEPING,
@@ -159,6 +160,8 @@ class Diff:
         import pandas
 
         return pandas.DataFrame([vars(part) for part in self.parts])
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         from rtdetr_nb.checkpoint.rendering import diff_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from rtdetr_nb.checkpoint.html_parts import badge
 
@@ -70,6 +71,9 @@ class Verdict(str):
         lines = [f"verdict: {self}"]
         lines += [f"  {finding.level}: {finding}" for finding in self.findings]
         return "\n".join(lines)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(self.text())
 
     def _repr_html_(self) -> str:
         from rtdetr_nb.checkpoint.rendering import findings_table

@@ -9,6 +9,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from rtdetr_nb.checkpoint.official_rules import OfficialError, OfficialMatch, match_officially
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.model_keys import ModelConfig, model_keys
 
 # Everything that torch.load and the official lookups raise on files that users have.
@@ -44,6 +45,8 @@ class OfficialPrediction:
     def log_line(self) -> str | None:
         """The line that is printed on success, whatever was loaded."""
         return None if self.match is None else self.match.log_line
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         if self.match is not None:

@@ -19,6 +19,7 @@ from rtdetr_nb.checkpoint.select import Selection
 from rtdetr_nb.errors import TuningError
 
 if TYPE_CHECKING:
+    import pandas
     import torch
 
 _PLAIN_STEM = Rule("plain stem", r"^(stem\.stem2[ab]\.conv)\.1\.", r"\1.")
@@ -106,6 +107,20 @@ def spell(names: Iterable[str], spelling: Spelling) -> dict[str, str]:
             renamed = f"{numbers[part]}{renamed.removeprefix(part)}"
         spelled[name] = spelling.prefix + renamed
     return spelled
+
+
+def spelling_table(names: Iterable[str]) -> pandas.DataFrame:
+    """Return one line an official name, with the name that each library has for it.
+
+    Args:
+        names: names of the backbone, with or without `backbone.`.
+    """
+    import pandas
+
+    official = [name.removeprefix(BACKBONE) for name in names]
+    columns = {library: spell(official, spelling) for library, spelling in SPELLINGS.items()}
+    spelled = {library: [names[name] for name in official] for library, names in columns.items()}
+    return pandas.DataFrame({"official": [BACKBONE + name for name in official], **spelled})
 
 
 def write_as(selection: Selection, path: str | PathLike[str], library: str) -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.model_keys import KeyInfo, model_keys
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class ParameterTable:
         import pandas
 
         return pandas.DataFrame([vars(row) for row in self.rows])
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         lines = ["  tensors      values        lr  weight decay  pattern"]

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.rows import BACKBONE, MISMATCHED, Row
 from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.model_keys import KeyInfo
@@ -123,6 +124,8 @@ class Selection:
                 "The text is no saved selection: expected the JSON that Selection.to_json writes."
             ) from error
         return _selection(diff, set(_checked(diff, keys)), description)
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         head = (

@@ -20,6 +20,7 @@ from rtdetr_nb.checkpoint.official_rules import (
     match_officially,
     official_state_dict,
 )
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.rows import BACKBONE
@@ -53,6 +54,8 @@ class TuningReport:
     missed: tuple[str, ...] = field(repr=False)
     unmatched: tuple[str, ...] = field(repr=False)
     unused: tuple[str, ...] = field(repr=False)
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {len(self.loaded)} tensors loaded from {self.source!r}"]
@@ -91,6 +94,8 @@ class WriteReport:
     def bit_equal(self) -> bool:
         """Whether every selected tensor is bit for bit in the file."""
         return all(self.equal.values())
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         grafted = f" and {self.grafted} from the base" if self.grafted else ""

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from rtdetr_nb.checkpoint.block_coverage import BlockCoverage, block_coverage
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.html_parts import AMBER, GREEN, GREY, RED
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.select import Selection
 from rtdetr_nb.ui.figures import new_figure, to_png
 
@@ -34,6 +35,8 @@ class BackbonePicture:
         """The drawing; it belongs to no window and to no global list."""
         return _draw(self.blocks, self.title, self.picks)
 
+    _repr_pretty_ = show_as_text
+
     def __str__(self) -> str:
         lines = [self.title]
         lines += [
@@ -43,9 +46,6 @@ class BackbonePicture:
 
     def _repr_png_(self) -> bytes:
         return to_png(self.figure)
-
-    def _repr_pretty_(self, printer: object, cycle: bool) -> None:
-        printer.text(str(self))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def show_backbone(diff: Diff, selection: Selection | None = None) -> None:

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from rtdetr_nb.checkpoint.html_parts import badge, shown
 from rtdetr_nb.checkpoint.official_prediction import OfficialPrediction
+from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.errors import UserError
 
 
@@ -31,6 +32,8 @@ class Answer:
     def correct(self) -> bool:
         """Whether the guess was right."""
         return self.guess is not None and self.guess == self.right
+
+    _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         return f"{self._sentence()}\n{self.evidence}"
