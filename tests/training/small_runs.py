@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -244,9 +245,14 @@ def _redirect(file: IO[bytes]) -> None:
 
 
 def _program(arguments: Sequence[str]) -> int:
+    """The command line; or `call MODULE FUNCTION ARGUMENT ...`, one function in its place."""
     from rtdetr_nb.cli import main
 
     with narrow_backbone():
+        if arguments[0] == "call":
+            _, module, function, *rest = arguments
+            getattr(import_module(module), function)(*rest)
+            return 0
         return main(arguments)
 
 

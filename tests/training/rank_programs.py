@@ -1,0 +1,76 @@
+"""What the processes of the tests of distributed training do, beside the command line itself."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rtdetr_nb.config import load_config
+from rtdetr_nb.errors import UserError
+from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble
+from rtdetr_nb.training.distributed import Processes, join_processes
+from rtdetr_nb.training.step import Batch, train_step
+
+
+def take_steps(config_file: str, count: str, result: str) -> None:
+    """Train some steps with the norms as they are; save what each process then has."""
+    with join_processes("cpu") as processes:
+        parts = _assemble(config_file, processes)
+        losses = _steps(parts, processes, int(count))
+        _save(parts, losses, f"{result}.{processes.rank}")
+
+
+def take_one_step_with_a_bad_picture(config_file: str, result: str) -> None:
+    """The last process sees a picture that is not a number."""
+
+    def spoil(batch: Batch) -> Batch:
+        images, targets = batch
+        return (images * math.nan if processes.rank == processes.size - 1 else images), targets
+
+    with join_processes("cpu") as processes:
+        parts = _assemble(config_file, processes)
+        try:
+            _steps(parts, processes, 1, spoil)
+        except UserError as error:
+            Path(f"{result}.{processes.rank}").write_text(f"{type(error).__name__}: {error}")
+
+
+def _assemble(config_file: str, processes: Processes) -> Assembly:
+    parts = assemble(load_config(config_file), TrainingOptions(Path(), processes=processes))
+    parts.state.model.train()
+    for module in parts.state.model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return parts
+
+
+def _steps(
+    parts: Assembly,
+    processes: Processes,
+    count: int,
+    change: Callable[[Batch], Batch] = lambda batch: batch,
+) -> list[float]:
+    losses = []
+    # Not clipped: the gradient that stays in the parameters is the whole one.
+    for batch in processes.in_step(parts.train_loader):
+        result = train_step(
+            parts.state,
+            parts.network,
+            parts.criterion,
+            change(batch),
+            parts.precision,
+            0,
+            processes,
+        )
+        losses.append(result.loss)
+        if len(losses) == count:
+            break
+    return losses
+
+
+def _save(parts: Assembly, losses: list[float], path: str) -> None:
+    parameters = dict(parts.state.model.named_parameters())
+    gradients = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+    torch.save({"losses": losses, "gradients": gradients, "parameters": parameters}, path)
