@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom in a real kernel."""
+"""Every notebook runs from top to bottom in a real kernel, and ends with the values it should."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,50 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+# Notebook -> lines that make its run short.
+PARAMETERS = {"00_quickstart": "steps = 2\nimage_size = 160"}
+
+# Notebook -> what is evaluated in its kernel at the end, and has to be true.
+CHECKS = {
+    "00_quickstart": (
+        "Path(output, 'tuning.pth').is_file()",
+        "Path(output, 'tuned', 'last.pth').is_file()",
+    ),
+    "01_open_checkpoint": (
+        "ckpt.container == 'torch zip' and len(ckpt.tensors) == 486",
+        "[c.variant for c in ckpt.candidates] == ['L']",
+        "dialects == {'timm': 'timm_features', 'huggingface': 'huggingface', 'ultralytics': "
+        "'ultralytics', 'paddle': 'paddle', 'mmengine': 'official'}",
+        "from_ultralytics.counts['matched'] == len(part) == 110",
+        "sum(row.fix is not None for row in from_ultralytics.rows) == 22",
+    ),
+    "02_compare_with_model": (
+        "diff.counts['matched'] == 400 and diff.verdict == 'warnings'",
+        "renamed.counts['matched'] == 400 and renamed.candidate.dialect == 'huggingface'",
+        "other_size.verdict == 'failed' and other_size.counts['mismatched'] > 200",
+        "any('stem of an HGNetv2-L' in row.note for row in other_size.rows)",
+    ),
+    "03_pick_and_write": (
+        "report.bit_equal and len(report.equal) == 400",
+        "len(loaded.loaded) == 400 and all(proof.values())",
+        "len(prediction.match.missed) == 469 and len(whole.match.missed) == 0",
+        "grafted.grafted == 469 and again == picker.selection",
+        "len((early & convolutions).warnings) == 1",
+    ),
+    "05_how_loading_works": (
+        "original.reveal().right == 'it stops'",
+        "len(works.match.loaded) == 400",
+        "drop_prefix.reveal().right == '0, and training begins'",
+        "rename_stage.reveal().right == '325'",
+        "change_shape.reveal().right == '399'",
+        "empty_ema.reveal().right == 'it stops'",
+        "statistics.reveal().right == '0'",
+        "freeze_at.reveal().right == '15, those of the stem'",
+        "pattern.reveal().right == 'no, it finds the name'",
+        "warm_up.reveal().right == '3 %'",
+    ),
+}
 
 
 def test_there_are_notebooks() -> None:
@@ -31,7 +75,9 @@ def test_notebook_is_stripped_and_thin(path: Path) -> None:
 def test_notebook_runs(path: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     parameters = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    parameters.source += f"\noutput = {str(tmp_path)!r}\nsteps = 2\nimage_size = 160"
+    parameters.source += f"\noutput = {str(tmp_path)!r}\n{PARAMETERS.get(path.stem, '')}"
+    checks = "\n".join(f"assert {check}, {check!r}" for check in CHECKS[path.stem])
+    notebook.cells.append(nbformat.v4.new_code_cell(checks))
     client = NotebookClient(
         notebook,
         timeout=600,
@@ -39,5 +85,3 @@ def test_notebook_runs(path: Path, tmp_path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
-    assert (tmp_path / "tuning.pth").is_file()
-    assert (tmp_path / "tuned" / "last.pth").is_file()
