@@ -18,8 +18,8 @@ from rtdetr_nb.errors import RunError
 from rtdetr_nb.official_command import OfficialCheckout, open_official
 from rtdetr_nb.official_log import read_official_log
 from rtdetr_nb.training.history import events
-from rtdetr_nb.training.run import Run, launch
-from rtdetr_nb.training.run_folder import CONFIG_FILE, RUN_FILE, RunFolder
+from rtdetr_nb.training.run import Run, launch, preparing
+from rtdetr_nb.training.run_folder import CONFIG_FILE, RUN_FILE, STOP_FILE, RunFolder
 
 __all__ = ["import_official_log", "official_verdict", "open_official", "start_official_run"]
 
@@ -70,40 +70,39 @@ def start_official_run(
     if not isinstance(checkout, OfficialCheckout):
         checkout = open_official(checkout)
     folder = Path(output_dir).expanduser().absolute()
-    run = Run(folder)
-    if run.description and not run.is_over:
-        raise RunError(f"A run lives in {folder} ({run!r}). Stop it, or give another output_dir.")
     flags = {"device": device, "seed": seed, "use_amp": use_amp or None}
     settings = [f"{name}={value}" for name, value in flags.items() if value is not None]
-    folder.mkdir(parents=True, exist_ok=True)
-    written = folder / CONFIG_FILE
-    if isinstance(config, Config):
-        effective = _with_absolute_data(config.override([*overrides, *settings]), Path.cwd())
-        source, said = written, ()
-    else:
-        source, said = checkout.find_config(config), overrides
-        loaded = load_config(source, [*overrides, *settings])
-        effective = _with_absolute_data(loaded, checkout.folder)
-    written.write_text(effective.to_yaml(), encoding="utf-8")
-    command = checkout.command(
-        source,
-        tuning=tuning,
-        resume=resume,
-        output_dir=folder,
-        device=effective.device,
-        seed=effective.seed,
-        use_amp=use_amp,
-        test_only=test_only,
-        processes=processes,
-        master_port=master_port,
-        overrides=said,
-        python=python,
-    )
-    (folder / RUN_FILE).unlink(missing_ok=True)
-    facts = {"--checkout": checkout.folder, "-t": tuning, "-r": resume, "--processes": processes}
-    options = [word for flag, value in facts.items() if value for word in (flag, str(value))]
-    supervisor = [sys.executable, "-m", "rtdetr_nb.official_supervisor", str(folder), *options]
-    launch([*supervisor, "--", *command.words], folder)
+    run = Run(RunFolder(folder).path)
+    with preparing(run):
+        for name in (RUN_FILE, STOP_FILE):
+            (folder / name).unlink(missing_ok=True)
+        if isinstance(config, Config):
+            effective = _with_absolute_data(config.override([*overrides, *settings]), Path.cwd())
+            source, said = folder / CONFIG_FILE, ()
+        else:
+            source, said = checkout.find_config(config), overrides
+            loaded = load_config(source, [*overrides, *settings])
+            effective = _with_absolute_data(loaded, checkout.folder)
+        (folder / CONFIG_FILE).write_text(effective.to_yaml(), encoding="utf-8")
+        command = checkout.command(
+            source,
+            tuning=tuning,
+            resume=resume,
+            output_dir=folder,
+            device=effective.device,
+            seed=effective.seed,
+            use_amp=use_amp,
+            test_only=test_only,
+            processes=processes,
+            master_port=master_port,
+            overrides=said,
+            python=python,
+        )
+        facts = {"-t": tuning, "-r": resume, "--processes": processes}
+        options = [word for flag, value in facts.items() if value for word in (flag, str(value))]
+        supervisor = [sys.executable, "-m", "rtdetr_nb.official_supervisor", str(folder)]
+        supervisor += ["--checkout", str(checkout.folder), *options, "--", *command.words]
+        launch(supervisor, folder)
     return run
 
 

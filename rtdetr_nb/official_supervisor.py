@@ -57,9 +57,21 @@ class _Supervisor:
                 "precision": "mixed" if self._config.use_amp else "float32",
             },
         )
+        self._process: subprocess.Popen[str] | None = None
+        self._prediction: OfficialPrediction | None = None
         self._stopping = False
 
     def run(self) -> int:
+        # Before the run is described: who reads "running" may send a signal to stop it.
+        with self._stopped_by_signals():
+            try:
+                self._begin()
+                return self._end_stopped() if self._stopping else self._train()
+            except BaseException as error:
+                self._folder.fail(str(error), type(error).__name__)
+                raise
+
+    def _begin(self) -> None:
         options, folder = self._options, self._folder
         folder.begin(
             resumed=options.resume is not None,
@@ -69,23 +81,26 @@ class _Supervisor:
             official_command=options.command,
             figures=_FIGURES,
         )
-        # Before the training begins: nothing is judged by a file that changed meanwhile.
-        self._prediction = (
-            predict_official(options.tuning, self._config) if options.tuning else None
-        )
+        self._stopping = self._stopping or folder.stop_requested()
+        if options.tuning:
+            # Before the training begins: nothing is judged by a file that changed meanwhile.
+            self._prediction = predict_official(options.tuning, self._config)
+
+    def _train(self) -> int:
+        command, folder = self._options.command, self._folder
         try:
-            process = _start(options.command, options.checkout)
+            process = self._process = _start(command, self._options.checkout)
         except OSError as error:
-            return self._fail("OSError", f"{options.command[0]} cannot be started: {error}.", 2)
-        with self._stopped_by_signals(process):
-            try:
-                self._follow(process)
-            except BaseException as error:
-                # Nobody would see what it does any more.
-                _signal_group(process, signal.SIGKILL)
-                self._fail(type(error).__name__, str(error), 1)
-                raise
-            status = process.wait()
+            return self._fail("OSError", f"{command[0]} cannot be started: {error}.", 2)
+        threading.Thread(target=_sweep, args=(process,), daemon=True).start()
+        if self._stopping:
+            self._end_process()
+        try:
+            self._follow(process)
+        except BaseException:
+            _signal_group(process, signal.SIGKILL)  # nobody would see what it does any more
+            raise
+        status = process.wait()
         if self._stopping:
             return self._end_stopped()
         if status != 0:
@@ -127,8 +142,7 @@ class _Supervisor:
         expected = self._prediction
         if expected is not None and expected.exception == kind:
             text += " (As predicted for this tuning file.)"
-        self._folder.append({"event": "error", "message": text, "type": kind})
-        self._folder.update(status="failed", error=text)
+        self._folder.fail(text, kind)
         return status
 
     def _end_stopped(self) -> int:
@@ -146,20 +160,11 @@ class _Supervisor:
         return 0
 
     @contextlib.contextmanager
-    def _stopped_by_signals(self, process: "subprocess.Popen[str]") -> Iterator[None]:
+    def _stopped_by_signals(self) -> Iterator[None]:
         def stop(_number: int, _frame: FrameType | None) -> None:
             self._stopping = True
-            _signal_group(process, signal.SIGTERM)
-            timer = threading.Timer(_PATIENCE_SECONDS, _signal_group, (process, signal.SIGKILL))
-            timer.daemon = True
-            timer.start()
+            self._end_process()
 
-        def sweep() -> None:
-            # Workers that outlive the training would keep its output open for ever.
-            process.wait()
-            _signal_group(process, signal.SIGKILL)
-
-        threading.Thread(target=sweep, daemon=True).start()
         numbers = (signal.SIGTERM, signal.SIGINT)
         previous = {number: signal.signal(number, stop) for number in numbers}
         try:
@@ -167,6 +172,15 @@ class _Supervisor:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def _end_process(self) -> None:
+        if self._process is None:
+            return
+        _signal_group(self._process, signal.SIGTERM)
+        kill = (self._process, signal.SIGKILL)
+        timer = threading.Timer(_PATIENCE_SECONDS, _signal_group, kill)
+        timer.daemon = True
+        timer.start()
 
 
 def compare_load(
@@ -234,6 +248,12 @@ def _start(command: Sequence[str], folder: Path) -> "subprocess.Popen[str]":
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
+
+
+def _sweep(process: "subprocess.Popen[str]") -> None:
+    """Workers that outlive the training would keep its output open for ever."""
+    process.wait()
+    _signal_group(process, signal.SIGKILL)
 
 
 def _signal_group(process: "subprocess.Popen[str]", number: signal.Signals) -> None:

@@ -52,10 +52,10 @@ def records_of(text: str, **settings: object) -> list[Record]:
     return [record for line in text.splitlines() for record in reader.read(line)]
 
 
-@pytest.fixture
-def checkout_folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def checkout_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that looks like the repository, with the stand-in as its program."""
-    root = tmp_path / "a clone of RT-DETR"
+    root = tmp_path_factory.mktemp("clones") / "a clone of RT-DETR"
     inner = root / "rtdetrv2_pytorch"
     for name in ("src/solver/det_solver.py", "src/zoo/rtdetr/rtdetrv2_decoder.py"):
         (inner / name).parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def checkout_folder(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def checkout(checkout_folder: Path) -> OfficialCheckout:
     return open_official(checkout_folder)
 
@@ -380,6 +380,14 @@ def test_stop_ends_the_whole_program_and_says_what_is_left(
     assert run.wait(timeout=20) == "stopped"
     (stop,) = events(run.records, "stop")
     assert stop["step"] == 8 and "no graceful stop" in stop["message"] and left in stop["message"]
+
+
+def test_stop_at_once_starts_nothing(checkout: OfficialCheckout, tmp_path: Path) -> None:
+    run = run_stand_in(checkout, tmp_path / "run", None)
+    assert run.status == "starting"
+    run.stop()
+    assert run.wait(timeout=60) == "stopped"
+    assert events(run.records, "start") == [] and "arguments:" not in run.log_tail()
 
 
 def test_a_program_that_cannot_be_started_is_one_sentence(

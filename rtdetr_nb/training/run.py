@@ -183,7 +183,7 @@ def start_run(
         "--max-steps": max_steps,
     }
     arguments = [word for flag, value in flags.items() if value for word in (flag, str(value))]
-    with _preparing(run):
+    with preparing(run):
         for name in (RUN_FILE, STOP_FILE):
             (folder / name).unlink(missing_ok=True)
         (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
@@ -192,7 +192,7 @@ def start_run(
 
 
 @contextlib.contextmanager
-def _preparing(run: Run) -> Iterator[None]:
+def preparing(run: Run) -> Iterator[None]:
     """Keep other runs out of the folder until this one stands described in it.
 
     Raises:
