@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rtdetr_nb.presets import quick_run_config
     from rtdetr_nb.training.conclusion import conclude
     from rtdetr_nb.training.criterion import build_criterion
-    from rtdetr_nb.training.ensure import ensure_run
+    from rtdetr_nb.training.ensure import ensure_run, find_runs
     from rtdetr_nb.training.optimizer import build_optimizer
     from rtdetr_nb.training.probe import ProbeResult, probe_backbone
     from rtdetr_nb.training.run import Run, attach_run, start_run
@@ -82,6 +82,7 @@ _HOME = {
     "compare": "checkpoint.diff",
     "conclude": "training.conclusion",
     "ensure_run": "training.ensure",
+    "find_runs": "training.ensure",
     "explain_config": "checkpoint.parameter_groups",
     "guess": "ui.guess",
     "import_official_log": "official",
@@ -130,6 +131,7 @@ __all__ = [
     "compare",
     "conclude",
     "ensure_run",
+    "find_runs",
     "explain_config",
     "guess",
     "import_official_log",

@@ -10,13 +10,19 @@ from nbclient import NotebookClient
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 # Notebook -> lines that make its run short.
-PARAMETERS = {"00_quickstart": "steps = 2\nimage_size = 160"}
+PARAMETERS = {
+    "00_quickstart": "steps = 2\nimage_size = 96",
+    "04_short_finetune": "steps = 2\nimage_size = 96\nbatch_size = 2",
+}
 
 # Notebook -> what is evaluated in its kernel at the end, and has to be true.
 CHECKS = {
     "00_quickstart": (
         "Path(output, 'tuning.pth').is_file()",
         "Path(output, 'tuned', 'last.pth').is_file()",
+        "len(report.loaded) == len(picker.selection) == 400",
+        "run.status == 'finished' and plot.text.startswith('from the tuning file: finished')",
+        "rt.show_predictions(run).steps == [0]",
     ),
     "01_open_checkpoint": (
         "ckpt.container == 'torch zip' and len(ckpt.tensors) == 486",
@@ -39,6 +45,14 @@ CHECKS = {
         "grafted.grafted == 469 and again == picker.selection",
         "len((early & convolutions).warnings) == 1",
     ),
+    "04_short_finetune": (
+        "(tuned.status, random.status) == ('finished', 'finished')",
+        "rt.show_predictions(tuned).steps == [0, 1, 2]",
+        "conclusion.claim == 'none' and conclusion.steps == 2",
+        "probe.accuracy > probe.random_high",
+        "panel.start() == tuned and [r.folder.name for r in rt.find_runs(output)] == "
+        "['random', 'tuned']",
+    ),
     "05_how_loading_works": (
         "original.reveal().right == 'it stops'",
         "len(works.match.loaded) == 400",
@@ -50,6 +64,11 @@ CHECKS = {
         "freeze_at.reveal().right == '15, those of the stem'",
         "pattern.reveal().right == 'no, it finds the name'",
         "warm_up.reveal().right == '3 %'",
+    ),
+    "06_full_training": (
+        "config.backbone.freeze_at == -1",
+        "str(commands).count('torchrun --nproc_per_node=4') == 3",
+        "run.status == 'finished' and len(run.history) == 2",
     ),
 }
 

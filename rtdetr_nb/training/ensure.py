@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from rtdetr_nb.config import Config
+from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.run import Run, start_run
 
@@ -60,6 +61,20 @@ def find_run(
         return None
     # Another run may have been started in the folder since; it left the request as it was.
     return run if found == _request(config, tuning, max_steps) | _process(run) else None
+
+
+def find_runs(folder: str | os.PathLike[str]) -> list[Run]:
+    """All runs in a folder and in those directly below it, the one that began first at the front.
+
+    Raises:
+        RunError: there are none.
+    """
+    root = Path(folder)
+    runs = [Run(path) for path in (root, *sorted(root.glob("*/")))]
+    found = [run for run in runs if run.description]
+    if not found:
+        raise RunError(f"There is no run in {root}, nor in a folder directly below it.")
+    return sorted(found, key=lambda run: str(run.description.get("started", "")))
 
 
 def _request(

@@ -12,6 +12,7 @@ import ipywidgets
 import traitlets
 from IPython.display import display
 
+from rtdetr_nb.config import shipped_configs
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.official_command import open_official
 from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE
@@ -108,7 +109,7 @@ def training_commands(
     }
     if official:
         command = open_official(official).command(
-            Path(config).name,
+            _official_name(config),
             tuning=tuning,
             output_dir=output_dir,
             seed=seed,
@@ -118,3 +119,10 @@ def training_commands(
         )
         lines[f"The same in the official repository, on {gpus}"] = str(command)
     return TrainingCommands(lines)
+
+
+def _official_name(config: str | os.PathLike[str]) -> str:
+    """The full name of a shipped configuration, which is its official one; else what was given."""
+    given = os.fspath(config)
+    names = [name for name in shipped_configs() if name.startswith(given)]
+    return names[0] if len(names) == 1 else given

@@ -31,9 +31,16 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
     return figure, axes
 
 
+class PrintedFigure(Figure):
+    """A figure that a notebook shows as a picture, although pyplot knows nothing of it."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
+
+
 def transparent_figure(width: float, height: float) -> Figure:
     """An empty figure of that size in inches, on the Agg canvas."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = PrintedFigure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
     return figure
@@ -98,8 +105,10 @@ def accuracy_figure(
     position = np.arange(len(names))
     ax.bar(position - 0.2, [loaded[n] for n in names], 0.38, color=COLORS[0], label="loaded")
     means = np.array([np.mean(random[n]) for n in names])
-    spread = np.array([[means[i] - min(random[n]), max(random[n]) - means[i]]
-                       for i, n in enumerate(names)]).T  # fmt: skip
+    low = np.array([min(random[n]) for n in names])
+    high = np.array([max(random[n]) for n in names])
+    # Of equal values the mean may be larger than each, by rounding.
+    spread = np.maximum([means - low, high - means], 0)
     ax.bar(position + 0.2, means, 0.38, color=COLORS[1], label="random")
     ax.errorbar(position + 0.2, means, spread, fmt="none", ecolor=GREY, capsize=2, linewidth=1)
     ax.axhline(chance, color=GREY, linewidth=1, linestyle=":", label="most frequent class")

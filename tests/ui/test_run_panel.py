@@ -1,0 +1,175 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.ui import live_plot, stop_button
+from rtdetr_nb.ui import run_panel as module
+from rtdetr_nb.ui.run_panel import run_panel
+from rtdetr_nb.ui.run_settings import RunSettings
+from tests.ui.fake_run import FakeRun
+from tests.ui.test_live_plot import Page, plot_threads, wait_until
+
+
+@pytest.fixture
+def page(monkeypatch) -> Page:
+    page = Page()
+    monkeypatch.setattr(module, "display", page.display)
+    monkeypatch.setattr(live_plot, "_SECONDS_BETWEEN_LOOKS", 0.02)
+    return page
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch) -> FakeRun:
+    """The run that the panel will start; its process is this one."""
+    fake = FakeRun(tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    stops = []
+    monkeypatch.setattr("rtdetr_nb.training.run.Run.stop", lambda run: stops.append(run.folder))
+    fake.stops = stops  # type: ignore[attr-defined]
+
+    def start(settings: RunSettings, replace: bool = False):
+        settings.check()
+        fake.describe("running")
+        return fake.run
+
+    monkeypatch.setattr(RunSettings, "start", start)
+    return fake
+
+
+@pytest.fixture
+def panel(fake, page):
+    panel = run_panel(output=str(fake.folder), steps=20)
+    yield panel
+    panel.close()
+    assert plot_threads() == []
+
+
+def test_controls_and_settings_are_one(panel):
+    panel.controls["steps"].value = 33
+    panel.controls["freeze_at"].value = 0
+    assert panel.settings.steps == 33 and panel.settings.freeze_at == 0
+    panel.settings = RunSettings(output="elsewhere", image_size=96, preview_freq=3)
+    assert panel.controls["output"].value == "elsewhere"
+    assert panel.settings == RunSettings(output="elsewhere", image_size=96, preview_freq=3)
+    assert "image_size=96" in panel._code.value
+
+
+def test_every_control_has_a_name(panel):
+    names = [control.description for control in panel.controls.values()]
+    assert len(set(names)) == len(names) == 13 and all(names)
+
+
+def test_a_bad_setting_is_a_sentence_at_once(panel):
+    panel.controls["batch_size"].value = 0
+    assert panel.message == "Batch size is 0; expected 1 or more."
+    assert 'role="alert"' in panel._message.value
+    panel.start_button.click()
+    assert panel.run is None and "Batch size" in panel.message
+    panel.controls["batch_size"].value = 2
+    assert panel.message == "" and panel._message.value == ""
+    panel.controls["freeze_norm"].value = True
+    assert "mean 0 and variance 1" in panel.message
+
+
+def test_clicks_start_watch_and_stop(panel, fake, page):
+    panel._ipython_display_()
+    panel.stop_button.click()
+    assert fake.stops == []  # nothing to stop yet
+    panel.start_button.click()
+    assert panel.run == fake.run and panel.stop_button.enabled
+    fake.step(1)
+    wait_until(lambda: "step 1 of 20" in panel.plot._status.value)
+    panel.stop_button.click()
+    assert fake.stops == [fake.folder]
+    fake.describe("stopped")
+    wait_until(lambda: not panel.stop_button.enabled)
+    panel.wait()
+    kept = page.bundles[1]
+    assert "stopped" in kept["text/plain"] and "data:image/png" in kept["text/html"]
+
+
+def test_a_message_for_an_earlier_run_stops_nothing(panel, fake):
+    panel.start()
+    button = panel.stop_button
+    button._receive(button, {"kind": "stop", "run_token": "another run"}, [])
+    assert fake.stops == []
+    button._receive(button, {"kind": "stop", "run_token": button.run_token}, [])
+    assert fake.stops == [fake.folder]
+
+
+def test_predictions_appear_as_they_come(panel, fake):
+    panel.start()
+    picture = {
+        "image_id": 1, "file": "nowhere.jpg", "size": [64, 64], "scores": [0.5],
+        "true_boxes": [[1, 1, 9, 9]], "true_labels": ["disc"],
+        "boxes": [[1, 1, 9, 9]], "labels": ["disc"],
+    }  # fmt: skip
+    fake.append({"event": "predictions", "step": 0, "pictures": [picture]})
+    wait_until(lambda: "step 0" in panel._gallery._note.value)
+
+
+def test_the_panel_of_a_living_run_finds_it_again(fake, page):
+    """As after a restart of the kernel."""
+    fake.describe("running")
+    panel = run_panel(output=str(fake.folder))
+    assert panel.run is not None and panel.stop_button.enabled
+    panel.close()
+
+
+def test_what_cannot_be_done_is_a_sentence(panel):
+    for act, sentence in ((panel.stop, "no run to stop"), (panel.wait, "no run to wait for")):
+        with pytest.raises(RunError, match=sentence):
+            act()
+    panel.controls["data"].value = "nowhere"
+    panel.resume_button.click()
+    assert "There are no annotations" in panel.message
+
+
+def test_settings_by_name_have_to_exist():
+    with pytest.raises(RunError, match="no setting stpes. Settings are: data, output"):
+        run_panel(stpes=3)
+
+
+def test_without_a_run_the_notebook_keeps_a_word(panel, page):
+    panel._ipython_display_()
+    assert page.bundles[1]["text/plain"] == "No run yet."
+    assert "RunPanel(" in page.bundles[0]["text/plain"]
+
+
+def test_starts_and_closes_leave_no_thread(panel, fake):
+    for _ in range(3):
+        panel.start()
+        assert len(plot_threads()) == 1
+
+
+def test_the_hint_says_what_a_blocked_kernel_means(panel, fake, monkeypatch):
+    panel.start()
+    assert f"touch {fake.folder / 'stop'}" in panel._hint.value
+    monkeypatch.setattr(stop_button, "_server_root", lambda: fake.folder.parent)
+    panel.start()
+    assert panel.stop_button.stop_path == "run/stop"
+    assert "Stop works" in panel._hint.value
+
+
+def test_the_server_that_started_this_kernel_is_found(monkeypatch, tmp_path):
+    import jupyter_server.serverapp
+
+    servers = [
+        {"pid": 11, "root_dir": "/elsewhere"},
+        {"pid": 12, "root_dir": str(tmp_path)},
+    ]
+    monkeypatch.setattr(jupyter_server.serverapp, "list_running_servers", lambda: iter(servers))
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    assert stop_button.contents_path(tmp_path / "runs/a b/stop") is None
+    monkeypatch.setenv("JPY_PARENT_PID", "12")
+    assert stop_button.contents_path(tmp_path / "runs/a b/stop") == "runs/a b/stop"
+    assert stop_button.contents_path(tmp_path.parent / "stop") is None
+
+
+def test_scripts_ask_nothing_of_the_network():
+    """Only the server's own contents service, by a relative address."""
+    folder = Path(stop_button.__file__).parent
+    for name in ("stop_button.js", "copy_text.js"):
+        assert not re.search(r"https?://", (folder / name).read_text())

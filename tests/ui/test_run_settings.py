@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtdetr_nb.errors import DatasetError, RunError
+from rtdetr_nb.training import ensure
+from rtdetr_nb.training.ensure import content_mark, ensure_run, find_run, find_runs
+from rtdetr_nb.training.run import Run
+from rtdetr_nb.ui import run_settings as module
+from rtdetr_nb.ui.run_settings import RunSettings
+from tests.ui.fake_run import FakeRun
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[dict]:
+    """Runs are described and not started; what they were asked for is listed."""
+    calls: list[dict] = []
+
+    def start_run(config, *, output_dir, **options) -> Run:
+        run = Run(Path(output_dir))
+        if run.description and not run.is_over:
+            raise RunError(f"A run lives in {output_dir}.")
+        calls.append({"config": config, "output_dir": output_dir, **options})
+        FakeRun(Path(output_dir)).describe("running", number=len(calls))
+        return run
+
+    monkeypatch.setattr(ensure, "start_run", start_run)
+    monkeypatch.setattr(module, "start_run", start_run)
+    return calls
+
+
+@pytest.fixture
+def settings(shapes_folder, tmp_path) -> RunSettings:
+    return RunSettings(data=str(shapes_folder), output=str(tmp_path / "run"), steps=12)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"steps": 0}, "Steps is 0; expected 1 or more."),
+        ({"batch_size": -1}, "Batch size is -1"),
+        ({"seed": -1}, "Seed is -1"),
+        ({"image_size": 100}, "expected a multiple of 32"),
+        ({"image_size": 32}, "at least 64"),
+        ({"learning_rate": float("nan")}, "Learning rate is nan; expected a number between 0 and"),
+        ({"backbone_learning_rate": 2.0}, "Backbone learning rate is 2.0"),
+        ({"freeze_at": 5}, "freeze_at is 5; expected -1 to 4"),
+        ({"output": " "}, "There is no output folder"),
+        ({"tuning": "nowhere.pth"}, "There is no tuning file nowhere.pth"),
+    ],
+)
+def test_bad_settings_are_refused_in_a_sentence(change, sentence):
+    with pytest.raises(RunError, match=sentence):
+        RunSettings(**change).check()
+
+
+def test_a_gpu_has_to_be_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RunError, match="offers no GPU"):
+        RunSettings(device="cuda:1").check()
+
+
+def test_data_that_is_not_there_is_refused():
+    with pytest.raises(DatasetError, match="There are no annotations"):
+        RunSettings(data="nowhere").config()
+
+
+def test_every_setting_reaches_the_configuration(shapes_folder, settings):
+    config = RunSettings(
+        data=str(shapes_folder),
+        steps=12,
+        batch_size=3,
+        image_size=96,
+        learning_rate=1e-3,
+        backbone_learning_rate=2e-6,
+        freeze_at=1,
+        freeze_norm=True,
+        use_amp=True,
+        seed=9,
+        device="cpu",
+        preview_freq=4,
+    ).config()
+    assert config.train_dataloader.total_batch_size == 3
+    assert config.eval_spatial_size == (96, 96)
+    assert (config.optimizer.lr, config.optimizer.params[0].lr) == (1e-3, 2e-6)
+    assert (config.backbone.freeze_at, config.backbone.freeze_norm) == (1, True)
+    assert (config.use_amp, config.seed, config.device) == (True, 9, "cpu")
+    assert config.preview_freq == 4
+    assert config.lr_warmup_scheduler is not None
+    assert config.lr_warmup_scheduler.warmup_duration == 2
+
+
+def test_warnings_are_for_what_stays_random():
+    assert RunSettings().warnings() == []
+    found = RunSettings(freeze_norm=True, freeze_at=0).warnings()
+    assert "mean 0 and variance 1" in found[0] and "the stem stays random" in found[1]
+
+
+def test_the_line_of_code_makes_the_same_settings(settings):
+    line = settings.code().removesuffix(".start()").removeprefix("rt.")
+    assert eval(line, {"RunSettings": RunSettings}) == settings
+    assert RunSettings().code() == "rt.RunSettings().start()"
+
+
+def test_starting_again_finds_the_run(settings, started):
+    run = settings.start()
+    assert started[0]["max_steps"] == 12 and started[0]["tuning"] is None
+    assert settings.start() == run  # it goes on
+    FakeRun(run.folder).describe("finished", number=1)
+    assert settings.start() == run  # it has finished
+    assert len(started) == 1
+
+
+def test_another_run_in_the_folder_is_not_lost(settings, started):
+    run = settings.start()
+    other = RunSettings(data=settings.data, output=settings.output, steps=13)
+    with pytest.raises(RunError, match="holds another run"):
+        other.start()
+    FakeRun(run.folder).describe("stopped")
+    with pytest.raises(RunError, match=r"holds another run \(stopped\)"):
+        settings.start()
+    assert len(started) == 1
+    other.start(replace=True)
+    assert len(started) == 2
+
+
+def test_resume_goes_on_from_the_last_state(settings, started):
+    with pytest.raises(RunError, match="There is no run"):
+        settings.resume()
+    fake = FakeRun(Path(settings.output))
+    with pytest.raises(RunError, match="goes on"):
+        settings.resume()
+    fake.describe("stopped")
+    with pytest.raises(RunError, match="has no last.pth"):
+        settings.resume()
+    fake.run.checkpoint.touch()
+    fake.step(12)
+    with pytest.raises(RunError, match="has 12 steps already"):
+        settings.resume()
+    longer = RunSettings(data=settings.data, output=settings.output, steps=20)
+    longer.resume()
+    assert started[0]["resume"] == fake.run.checkpoint and started[0]["max_steps"] == 20
+
+
+def test_a_run_of_something_else_is_not_taken_for_this_one(small_config, started, tmp_path):
+    tuning = tmp_path / "tuning.pth"
+    torch.save({"model": {"a": torch.zeros(3)}}, tuning)
+    wanted = {"output_dir": tmp_path / "run", "tuning": tuning, "max_steps": 3}
+    run = ensure_run(small_config, **wanted)
+    assert find_run(small_config, **wanted) == run
+    assert find_run(small_config, **{**wanted, "max_steps": 4}) is None
+    assert find_run(small_config.override(["seed=8"]), **wanted) is None
+    torch.save({"model": {"a": torch.ones(3)}}, tuning)
+    assert find_run(small_config, **wanted) is None
+    torch.save({"model": {"a": torch.zeros(3)}}, tuning)
+    assert find_run(small_config, **wanted) == run
+    FakeRun(run.folder).describe("failed")
+    assert find_run(small_config, **wanted) is None
+    description = json.loads((run.folder / "run.json").read_text())
+    FakeRun(run.folder).describe("finished", pid=description["pid"] + 1)  # another process
+    assert find_run(small_config, **wanted) is None
+
+
+def test_the_name_of_the_file_does_not_count(tmp_path):
+    for name in ("a.pth", "b.pth"):
+        torch.save({"model": {"a": torch.arange(4)}}, tmp_path / name)
+    assert (tmp_path / "a.pth").read_bytes() != (tmp_path / "b.pth").read_bytes()
+    assert content_mark(tmp_path / "a.pth") == content_mark(tmp_path / "b.pth")
+    (tmp_path / "c").write_bytes(b"abc")
+    (tmp_path / "d").write_bytes(b"abd")
+    assert content_mark(tmp_path / "c") != content_mark(tmp_path / "d")
+    assert content_mark(tmp_path / "e") is None
+
+
+def test_runs_below_a_folder_in_the_order_they_began(tmp_path):
+    with pytest.raises(RunError, match="There is no run in"):
+        find_runs(tmp_path)
+    for name, started in (("a", "2026-02-01"), ("b", "2026-01-01")):
+        FakeRun(tmp_path / name).describe("finished", started=started)
+    (tmp_path / "c").mkdir()
+    assert [run.folder.name for run in find_runs(tmp_path)] == ["b", "a"]
+    assert [run.folder for run in find_runs(tmp_path / "a")] == [tmp_path / "a"]
