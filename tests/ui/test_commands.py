@@ -3,6 +3,7 @@ import shlex
 import pytest
 
 from rtdetr_nb.cli_train import add_command
+from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.ui import commands as module
 from rtdetr_nb.ui.commands import CopyText, training_commands
@@ -44,15 +45,16 @@ def test_several_gpus_and_overrides():
 
 
 def test_the_official_command_is_added_for_a_checkout(tmp_path):
-    for name in ("tools/train.py", "src/solver/det_solver.py",
-                 "src/zoo/rtdetr/rtdetrv2_decoder.py", "configs/rtdetrv2/rtdetrv2_hgnetv2_l_6x_coco.yml"):  # fmt: skip
+    config = "configs/rtdetrv2/rtdetrv2_hgnetv2_l_6x_coco.yml"
+    code = ("tools/train.py", "src/solver/det_solver.py", "src/zoo/rtdetr/rtdetrv2_decoder.py")
+    for name in (*code, config):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    (tmp_path / "configs/rtdetrv2/rtdetrv2_hgnetv2_l_6x_coco.yml").write_text("epoches: 72\n")
+    (tmp_path / config).write_text(load_config("rtdetrv2_hgnetv2_l").to_yaml())
     lines = training_commands("rtdetrv2_hgnetv2_l", num_gpus=2, official=tmp_path).lines
     line = lines["The same in the official repository, on 2 GPUs"]
     assert line.startswith(f"cd {tmp_path} && torchrun --nproc_per_node=2 tools/train.py -c")
-    assert f"{tmp_path}/configs/rtdetrv2/rtdetrv2_hgnetv2_l_6x_coco.yml --output-dir" in line
+    assert f"-c {tmp_path / config} --output-dir" in line
     assert "HGNetv2.pretrained=False" in line
 
 
