@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.tuning import TuningReport
 
 _MOST_ROWS = 12
+_SENTENCE = 40  # characters
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Table:
     def html(self) -> str:
         """Return the table as HTML; a word of `WORD_COLORS` is shown in its colour."""
         head = "".join(
-            f"<th style='{self._style(column)}'>{_html_word(column)}</th>"
+            # Counts stand below the status that they count.
+            f"<th style='{self._style(column)}'>"
+            f"{_html_word(column) if column in self.numeric else shown(column)}</th>"
             for column in self.columns
         )
         body = "".join(
@@ -62,8 +65,9 @@ class Table:
         return f"{title}<table><tr>{head}</tr>{body}</table>{footer}"
 
     def _html_cell(self, column: str, cell: str) -> str:
-        # A name is never broken into lines; a sentence may be.
-        wrap = "" if " " in cell else ";white-space:nowrap"
+        # A name is never broken into lines; a sentence may be, but keeps some width.
+        long = len(cell) > _SENTENCE
+        wrap = (";min-width:18em" if long else "") if " " in cell else ";white-space:nowrap"
         return f"<td style='{self._style(column)}{wrap}'>{_html_word(cell)}</td>"
 
     def _style(self, column: str) -> str:

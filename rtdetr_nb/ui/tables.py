@@ -33,11 +33,20 @@ from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.model_keys import KeyInfo
 
 _ROWS_PER_PAGE = 15
+_NAMES, _NONE = "name in the model, in the file, and note", "<i>-</i>"
 # Once for the whole table; the cells only carry the short names of classes.
 _STYLE = (
     "<style>"
-    ".rtnb-table .k{font-family:var(--jp-code-font-family,monospace);white-space:nowrap}"
-    ".rtnb-table .n{display:inline-block;min-width:22em;max-width:40em;white-space:normal}"
+    # The page's own colours: the library's dark mode does not follow JupyterLab's themes.
+    ".rtnb-table .dt-container,.rtnb-table .dt-container "
+    ":is(input,select,.dt-paging-button,.dt-info,th){"
+    "background:transparent!important;color:var(--jp-ui-font-color1,inherit)!important}"
+    ".rtnb-table .dt-paging-button.disabled{opacity:.3}"
+    ".rtnb-table .dt-paging-button.current{border-color:var(--jp-border-color1,#8c8c8c)!important}"
+    ".rtnb-table select option{background:var(--jp-layout-color1,Canvas)}"
+    ".rtnb-table .k{font-family:var(--jp-code-font-family,monospace);white-space:nowrap;"
+    "font-size:.92em}"
+    ".rtnb-table .n{max-width:44em;white-space:normal;opacity:.8}"
     ".rtnb-table mark{background:#ffe08a;color:#1f2328;border-radius:3px;padding:0 2px}"
     ".rtnb-table .s{color:#fff;border-radius:3px;padding:0 5px;white-space:nowrap}"
     + "".join(f".rtnb-table .s-{status}{{background:{WORD_COLORS[status]}}}" for status in STATUSES)
@@ -130,7 +139,7 @@ def table_view(source: Source, status: str | Collection[str] | None = None) -> T
 
 def _diff_view(diff: Diff, statuses: frozenset[str]) -> TableView:
     rows = [row for row in diff.rows if row.status in statuses]
-    columns = ("status", "model", "file", "model shape", "file shape", "values", "type", "note")
+    columns = ("status", _NAMES, "model shape", "file shape", "values", "type")
     frame = pandas.DataFrame(map(_diff_cells, rows), columns=list(columns))
     return TableView(frame, diff_html(diff), diff_text(diff), frozenset({"values"}))
 
@@ -138,19 +147,19 @@ def _diff_view(diff: Diff, statuses: frozenset[str]) -> TableView:
 def _diff_cells(row: Row) -> tuple[str | int, ...]:
     model, found = row.model_key, row.checkpoint_key
     if model and found:
-        in_model, in_file = map(_marked, name_difference(model, found))
+        # One below the other: both whole in a narrow window, and easily compared.
+        names = map(_marked, name_difference(model, found))
     else:
-        in_model, in_file = shown(model or ""), shown(found or "")
+        names = (shown(model or ""), shown(found or ""))
+    note = f"<div class=n>{shown(row.note)}</div>" if row.note else ""
     shape = row.model_shape if row.model_shape is not None else row.checkpoint_shape
     return (
         f"<span class='s s-{row.status}'>{row.status}</span>",
-        _name(in_model),
-        _name(in_file),
+        _name("<br>".join(name or _NONE for name in names)) + note,
         shape_text(row.model_shape),
         shape_text(row.checkpoint_shape),
         KeyInfo(shape or ()).num_elements,
         row.dtype,
-        f"<span class=n>{shown(row.note)}</span>" if row.note else "",
     )
 
 
