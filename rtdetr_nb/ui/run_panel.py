@@ -17,7 +17,7 @@ from rtdetr_nb.errors import RunError, UserError
 from rtdetr_nb.training.run import Run
 from rtdetr_nb.ui.gallery import Gallery
 from rtdetr_nb.ui.live_plot import LivePlot
-from rtdetr_nb.ui.run_settings import FREEZING, RunSettings
+from rtdetr_nb.ui.run_settings import FREEZING, SMALLEST_IMAGE, RunSettings
 from rtdetr_nb.ui.run_status import error_html
 from rtdetr_nb.ui.stop_button import StopButton
 
@@ -248,7 +248,7 @@ class RunPanel:
 
 def _make_controls(settings: RunSettings) -> dict[str, Any]:
     """A control for each setting that has one, by the setting's name."""
-    sizes = sorted({*range(64, 641, 32), settings.image_size})
+    sizes = sorted({*range(SMALLEST_IMAGE, 641, 32), settings.image_size})
     make: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
         "data": (ipywidgets.Text, "Data folder", {}),
         "tuning": (ipywidgets.Text, "Tuning file", {"placeholder": "empty: random weights"}),

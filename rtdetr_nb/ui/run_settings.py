@@ -10,6 +10,7 @@ from rtdetr_nb.presets import quick_run_config
 from rtdetr_nb.training.ensure import ensure_run, find_run
 from rtdetr_nb.training.run import Run, attach_run, start_run
 
+SMALLEST_IMAGE = 128
 # What `HGNetv2.freeze_at` means, in words.
 FREEZING = {
     -1: "nothing",
@@ -67,10 +68,11 @@ class RunSettings:
             value = getattr(self, name)
             if value < least:
                 raise RunError(f"{_named(name)} is {value}; expected {least} or more.")
-        if self.image_size < 64 or self.image_size % 32:
+        if self.image_size < SMALLEST_IMAGE or self.image_size % 32:
             raise RunError(
-                f"The image size is {self.image_size}; expected a multiple of 32, at least 64, "
-                "because the coarsest map has a cell for every 32 pixels."
+                f"The image size is {self.image_size}; expected a multiple of 32, at least "
+                f"{SMALLEST_IMAGE}: the coarsest map has a cell for every 32 pixels, and the maps "
+                "of smaller pictures have fewer cells than the model has queries (300)."
             )
         for name in ("learning_rate", "backbone_learning_rate"):
             value = getattr(self, name)

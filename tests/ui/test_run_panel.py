@@ -50,10 +50,10 @@ def test_controls_and_settings_are_one(panel):
     panel.controls["steps"].value = 33
     panel.controls["freeze_at"].value = 0
     assert panel.settings.steps == 33 and panel.settings.freeze_at == 0
-    panel.settings = RunSettings(output="elsewhere", image_size=96, preview_freq=3)
+    panel.settings = RunSettings(output="elsewhere", image_size=160, preview_freq=3)
     assert panel.controls["output"].value == "elsewhere"
-    assert panel.settings == RunSettings(output="elsewhere", image_size=96, preview_freq=3)
-    assert "image_size=96" in panel._code.value
+    assert panel.settings == RunSettings(output="elsewhere", image_size=160, preview_freq=3)
+    assert "image_size=160" in panel._code.value
 
 
 def test_every_control_has_a_name(panel):

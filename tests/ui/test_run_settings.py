@@ -43,7 +43,7 @@ def settings(shapes_folder, tmp_path) -> RunSettings:
         ({"batch_size": -1}, "Batch size is -1"),
         ({"seed": -1}, "Seed is -1"),
         ({"image_size": 100}, "expected a multiple of 32"),
-        ({"image_size": 32}, "at least 64"),
+        ({"image_size": 96}, "at least 128"),
         ({"learning_rate": float("nan")}, "Learning rate is nan; expected a number between 0 and"),
         ({"backbone_learning_rate": 2.0}, "Backbone learning rate is 2.0"),
         ({"freeze_at": 5}, "freeze_at is 5; expected -1 to 4"),
@@ -72,7 +72,7 @@ def test_every_setting_reaches_the_configuration(shapes_folder, settings):
         data=str(shapes_folder),
         steps=12,
         batch_size=3,
-        image_size=96,
+        image_size=160,
         learning_rate=1e-3,
         backbone_learning_rate=2e-6,
         freeze_at=1,
@@ -83,7 +83,7 @@ def test_every_setting_reaches_the_configuration(shapes_folder, settings):
         preview_freq=4,
     ).config()
     assert config.train_dataloader.total_batch_size == 3
-    assert config.eval_spatial_size == (96, 96)
+    assert config.eval_spatial_size == (160, 160)
     assert (config.optimizer.lr, config.optimizer.params[0].lr) == (1e-3, 2e-6)
     assert (config.backbone.freeze_at, config.backbone.freeze_norm) == (1, True)
     assert (config.use_amp, config.seed, config.device) == (True, 9, "cpu")

@@ -118,6 +118,13 @@ def test_an_error_is_a_sentence_with_the_end_of_the_log(fake):
     assert 'role="alert"' in html and "#0072b2" in html
 
 
+def test_a_long_line_of_the_log_is_cut(fake):
+    fake.fail("It failed.", "missed " + "backbone.stem " * 3000)
+    progress = RunProgress(fake.run, "tuned")
+    progress.update()
+    assert len(progress.error()[1]) <= 200 and progress.error()[1].endswith("[...]")
+
+
 def test_unreadable_records_are_a_sentence(fake):
     (fake.folder / METRICS_FILE).write_text("no json\n")
     progress = RunProgress(fake.run, "tuned")
