@@ -146,11 +146,16 @@ def _train_silently(config: "Config", options: "TrainingOptions") -> int:
 
 
 def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunFolder") -> int:
+    from rtdetr_nb.training.failures import named_failures
     from rtdetr_nb.training.loop import train
     from rtdetr_nb.training.summary_writer import open_summary
 
     try:
-        with open_summary(config.summary_dir, config.to_yaml()) as add_to_summary:
+        # PyTorch tells of a killed data worker wherever the program then is: here, too.
+        with (
+            named_failures(folder.path),
+            open_summary(config.summary_dir, config.to_yaml()) as add_to_summary,
+        ):
             training = _also(add_to_summary, train(config, options))
             status = _record(training, folder, config.print_freq)
         folder.update(status=status)
@@ -238,9 +243,9 @@ def _test_only(config: "Config", options: argparse.Namespace, processes: "Proces
     from rtdetr_nb.training.loop import evaluate_weights
     from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
 
-    if not (options.tuning or options.resume):
-        raise RunError("--test-only needs weights: give them with -t or -r.")
     with processes.failing_together():
+        if not (options.tuning or options.resume):
+            raise RunError("--test-only needs weights: give them with -t or -r.")
         folder = RunFolder(_output_folder(config)) if processes.is_first else None
     with _logging_to(folder and folder.path / LOG_FILE):
         result = evaluate_weights(

@@ -66,6 +66,8 @@ class RunFolder:
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         self._lock.describe(started=started)
         self._forget_old_stop_request()
+        for path in self.path.glob(".*.partial"):  # what a run was killed while it wrote
+            path.unlink(missing_ok=True)
         if not resumed:
             (self.path / METRICS_FILE).unlink(missing_ok=True)
         self._drop_partial_record()

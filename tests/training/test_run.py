@@ -1,0 +1,200 @@
+"""What happens to runs: a second one in the folder, requests to stop, and things that break."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtdetr_nb.config import load_config
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.run import attach_run, start_run
+from rtdetr_nb.training.run_folder import RunFolder
+from rtdetr_nb.training.run_lock import RunLock
+from tests.training.small_runs import Child, TrainServer, await_steps, losses, narrow_config, steps
+
+
+class Runs:
+    """Starts runs of one configuration in one folder."""
+
+    def __init__(self, server: TrainServer, file: Path, folder: Path) -> None:
+        self.server, self.file, self.folder = server, file, folder
+        self.last = folder / "last.pth"
+        self._count = 0
+
+    def start(self, *flags: object, largest_file: int | None = None) -> Child:
+        self._count += 1
+        words = ["train", "-c", self.file, "--output-dir", self.folder, *flags]
+        output = self.folder.with_suffix(f".{self._count}.log")
+        return self.server.start(*words, output=output, largest_file=largest_file)
+
+    def finish(self, *flags: object, status: int = 0, largest_file: int | None = None) -> str:
+        """Run to the end and return what it has written."""
+        child = self.start(*flags, largest_file=largest_file)
+        assert child.wait() == status, child.text()
+        assert "Traceback" not in child.text()
+        return child.text()
+
+    def saved_step(self) -> int:
+        return torch.load(self.last, weights_only=True)["rtdetr_nb"]["step"]
+
+
+@pytest.fixture
+def runs(train_server: TrainServer, narrow_file: Path, tmp_path: Path) -> Runs:
+    return Runs(train_server, narrow_file, tmp_path / "run")
+
+
+def test_a_second_run_is_refused_while_the_first_lives(runs: Runs) -> None:
+    first = runs.start("-u", "train_dataloader.num_workers=1")
+    await_steps(runs.folder, 1)
+    text = runs.finish("--max-steps", 1, status=2)
+    assert f"A run lives in {runs.folder} (process {first.pid} on " in text
+    with pytest.raises(RunError, match="A run lives in"):
+        start_run(load_config(runs.file), output_dir=runs.folder)
+    before = len(losses(runs.folder))
+    assert attach_run(runs.folder).status == "running"
+    await_steps(runs.folder, before + 2)  # the first one did not mind
+    first.kill(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL
+    # At once, while the first one's data worker still lives.
+    text = runs.finish("--max-steps", 1)
+    assert f"ended without a word (process {first.pid} on " in text
+    assert "its lock is taken over" in text
+    assert "taken over" not in runs.finish("--max-steps", 1)
+
+
+def test_two_who_want_the_lock_at_once_do_not_both_get_it(
+    train_server: TrainServer, narrow_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = ["train", "-c", narrow_file, "--output-dir", folder, "--max-steps", 12]
+    children = [train_server.start(*words, output=tmp_path / f"{i}.log") for i in range(3)]
+    assert sorted(child.wait() for child in children) == [0, 2, 2]
+    assert [record["step"] for record in steps(folder)] == list(range(1, 13))
+
+
+def test_a_lock_of_which_only_half_was_written_is_no_riddle(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").write_text('{"pid": 1')
+    lock = RunLock(tmp_path)
+    lock.acquire()
+    assert "process unknown on unknown" in lock.takeover_note
+    lock.describe(started="today")
+    assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+    lock.release()
+    assert (tmp_path / "run.lock").read_text() == ""
+
+
+def test_a_file_asks_the_run_to_stop(runs: Runs) -> None:
+    child = runs.start()
+    await_steps(runs.folder, 1)
+    request = runs.folder / "stop"
+    request.touch()
+    assert child.wait() == 0
+    assert attach_run(runs.folder).status == "stopped"
+    assert not request.exists()
+    assert runs.saved_step() == max(losses(runs.folder))
+    request.touch()  # too late: a request to the run that has ended
+    runs.finish("-r", runs.last, "--max-steps", runs.saved_step() + 2)
+    assert attach_run(runs.folder).status == "finished"
+
+
+def test_a_request_to_a_run_that_starts_is_kept(tmp_path: Path) -> None:
+    description = {"status": "starting", "pid": os.getpid()}
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    (tmp_path / "stop").touch()
+    folder = RunFolder(tmp_path)
+    folder.begin(resumed=False)
+    assert folder.stop_requested() and not folder.stop_requested()
+    folder.update(status="stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_behind_its_step_in_spite_of_data_workers(
+    runs: Runs, number: signal.Signals
+) -> None:
+    child = runs.start("-u", "train_dataloader.num_workers=2")
+    await_steps(runs.folder, 1)
+    os.killpg(child.pid, number)  # as a terminal and torchrun do: the whole group
+    assert child.wait() == 0, child.text()
+    assert attach_run(runs.folder).status == "stopped"
+    assert runs.saved_step() == max(losses(runs.folder))
+
+
+def test_half_a_record_is_dropped_when_the_run_goes_on(runs: Runs) -> None:
+    runs.finish("--max-steps", 2)
+    with open(runs.folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 3, "lo')
+    runs.finish("-r", runs.last, "--max-steps", 3)
+    assert list(losses(runs.folder)) == [1, 2, 3]
+
+
+def test_a_resumed_run_without_a_seed_keeps_the_order_it_began(runs: Runs) -> None:
+    runs.file.write_text(runs.file.read_text().replace("seed: 3\n", ""))
+    runs.finish("--max-steps", 2)
+    first = attach_run(runs.folder).description["seed"]
+    runs.finish("-r", runs.last, "--max-steps", 4)
+    again = attach_run(runs.folder).description["seed"]
+    assert first == again != 3
+    whole = Runs(runs.server, runs.file, runs.folder.with_name("whole"))
+    whole.finish("--max-steps", 4, "--seed", first)
+    assert losses(whole.folder) == losses(runs.folder)
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(runs: Runs) -> None:
+    runs.finish("--max-steps", 4)
+    before = runs.last.read_bytes()
+    text = runs.finish("-r", runs.last, "--max-steps", 8, status=1, largest_file=len(before) // 2)
+    assert text.count("last.pth cannot be written") == 1
+    assert "The checkpoint before it is kept" in text
+    assert runs.last.read_bytes() == before
+    assert attach_run(runs.folder).status == "failed"
+    assert not list(runs.folder.glob(".*.partial"))
+
+
+def test_a_disk_too_full_for_a_record_ends_the_run_in_a_sentence(runs: Runs) -> None:
+    runs.finish("--max-steps", 4)
+    size = (runs.folder / "metrics.jsonl").stat().st_size
+    text = runs.finish("-r", runs.last, "--max-steps", 8, status=1, largest_file=size + 100)
+    assert "metrics.jsonl cannot be written" in text and "Make room" in text
+    assert runs.saved_step() == 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no folder that all may not write")
+def test_a_folder_that_cannot_be_written_is_refused(runs: Runs) -> None:
+    runs.folder, logs = Path("/proc/self/task"), runs.folder
+    words = ["train", "-c", runs.file, "--output-dir", runs.folder]
+    child = runs.server.start(*words, output=logs.with_suffix(".log"))
+    assert child.wait() == 2
+    assert "The output folder /proc/self/task cannot be written" in child.text()
+    assert "Traceback" not in child.text()
+
+
+def test_pictures_that_vanish_end_the_run_with_its_last_step_saved(
+    runs: Runs, shapes_folder: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(shapes_folder, tmp_path / "data")
+    runs.file.write_text(narrow_config(data).to_yaml())
+    child = runs.start()
+    await_steps(runs.folder, 2)
+    shutil.rmtree(data / "images" / "train")
+    assert child.wait() == 2
+    assert child.text().count("There is no picture") == 1
+    assert "Traceback" not in child.text()
+    assert attach_run(runs.folder).status == "failed"
+    assert runs.saved_step() == max(losses(runs.folder))
+
+
+def test_a_killed_data_worker_ends_the_run_in_a_sentence(runs: Runs) -> None:
+    child = runs.start("-u", "train_dataloader.num_workers=1")
+    await_steps(runs.folder, 5)  # behind the checkpoint of the first epoch
+    words = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    os.kill(int(words[0]), signal.SIGKILL)
+    assert child.wait() == 1
+    assert child.text().count("A process that loads data was killed") == 1
+    assert f"go on with -r {runs.last}" in child.text()
+    assert "Traceback" not in child.text()
+    assert attach_run(runs.folder).status == "failed"
+    assert runs.saved_step() >= 4
