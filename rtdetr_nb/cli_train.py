@@ -146,16 +146,11 @@ def _train_silently(config: "Config", options: "TrainingOptions") -> int:
 
 
 def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunFolder") -> int:
-    from rtdetr_nb.training.failures import named_failures
     from rtdetr_nb.training.loop import train
     from rtdetr_nb.training.summary_writer import open_summary
 
     try:
-        # PyTorch tells of a killed data worker wherever the program then is: here, too.
-        with (
-            named_failures(folder.path),
-            open_summary(config.summary_dir, config.to_yaml()) as add_to_summary,
-        ):
+        with open_summary(config.summary_dir, config.to_yaml()) as add_to_summary:
             training = _also(add_to_summary, train(config, options))
             status = _record(training, folder, config.print_freq)
         folder.update(status=status)

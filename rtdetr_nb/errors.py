@@ -48,3 +48,7 @@ class TrainingError(UserError):
 
 class NonFiniteLossError(TrainingError):
     """The loss became infinite or not a number."""
+
+
+class DataWorkerError(TrainingError):
+    """A process that loads data is gone."""

@@ -1,7 +1,11 @@
 """Data sets and loaders as configured."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -12,7 +16,7 @@ from rtdetr_nb.datasets.coco import CocoDetection
 from rtdetr_nb.datasets.collate import Batch, BatchCollate
 from rtdetr_nb.datasets.sampler import EpochSampler
 from rtdetr_nb.datasets.transforms import build_transforms
-from rtdetr_nb.errors import ConfigError, DatasetError
+from rtdetr_nb.errors import ConfigError, DatasetError, DataWorkerError
 from rtdetr_nb.schema import DataLoaderConfig
 
 Split = Literal["train", "val"]
@@ -61,11 +65,36 @@ class DetectionLoader(DataLoader[Any]):
 
         Raises:
             DatasetError: a picture or annotation cannot be used.
+            DataWorkerError: a worker process is gone.
         """
         try:
-            yield from super().__iter__()
+            with _without_surprise():
+                batches = super().__iter__()
+            yield from batches
         except (DatasetError, ConfigError) as error:
             raise _without_traceback(error) from error
+        except (RuntimeError, ConnectionError, EOFError, UnpicklingError) as error:
+            # What it looks like depends on what the worker was sending when it went.
+            if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+                raise
+            raise DataWorkerError(
+                "A process that loads data was killed, mostly because memory, or the shared memory "
+                "in /dev/shm, ran out. The state after the last whole step is kept. Set a smaller "
+                "train_dataloader.num_workers."
+            ) from error
+
+
+@contextmanager
+def _without_surprise() -> Iterator[None]:
+    """Undo what starting workers does to SIGCHLD.
+
+    PyTorch would raise an error for a worker that dies wherever the program then is, in the middle
+    of an update or of writing a checkpoint. Without that it is noticed when its batch is missing.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
 
 
 def _leave_process_group(_worker: int) -> None:

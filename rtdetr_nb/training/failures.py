@@ -35,12 +35,6 @@ def _reason(error: RuntimeError) -> str | None:
             "The memory of the GPU is used up. Set a smaller train_dataloader.total_batch_size or "
             "smaller collate_fn.scales, or train with --use-amp."
         )
-    if text.startswith("DataLoader worker"):
-        return (
-            f"A process that loads data was killed ({first.rstrip('.')}); mostly because memory, "
-            "or the shared memory in /dev/shm, ran out. Set a smaller "
-            "train_dataloader.num_workers."
-        )
     if isinstance(error, dist.DistError) or "gloo" in text.lower():
         return (
             "Another process of this run has ended, so this one cannot go on; the reason stands "

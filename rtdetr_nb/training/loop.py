@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file
 from rtdetr_nb.config import Config
 from rtdetr_nb.datasets.loader import build_dataloader
-from rtdetr_nb.errors import DatasetError, NonFiniteLossError, TrainingError
+from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble, without_download
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device
@@ -43,7 +43,7 @@ def train(config: Config, options: TrainingOptions) -> Iterator[Record]:
     Raises:
         UserError: anything that the user can mend; `NonFiniteLossError` if the loss is not finite,
             with the state before that step in `last.pth`; `TrainingError` if another process of the
-            run is gone, or one that loads data.
+            run is gone.
     """
     with named_failures(options.output_dir):
         yield from _Training(config, options, assemble(config, options)).run()
@@ -72,8 +72,8 @@ class _Training:
         self._heed_stop()
         try:
             yield from self._epochs()
-        except (NonFiniteLossError, DatasetError):  # the state is that after the last whole step
-            self._save(LAST_FILE)
+        except (NonFiniteLossError, DatasetError, DataWorkerError):
+            self._save(LAST_FILE)  # the state after the last whole step
             raise
         yield self._save(LAST_FILE)
         if self._stopping:
