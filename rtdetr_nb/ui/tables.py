@@ -13,9 +13,13 @@ from typing import Any
 
 import pandas
 from IPython import get_ipython
-from IPython.display import display
-from itables import init_notebook_mode
-from itables.javascript import to_html_datatable
+from IPython.display import HTML, display
+from itables import options
+from itables.javascript import (
+    GOOGLE_COLAB,
+    generate_init_offline_itables_html,
+    to_html_datatable,
+)
 
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, shown
@@ -209,13 +213,16 @@ class _Library:
 def _provide_library() -> None:
     """Put the table library into the output of the first cell that shows a table.
 
-    A megabyte, so once; and again when that cell is run again, as its old output is gone then.
+    A megabyte, so once; and again when that cell is run again, as its old output is gone then. In
+    Colab each output is a frame of its own, so there every cell needs it.
     """
     shell = get_ipython()
     if shell is None:
         return
     metadata = shell.get_parent().get("metadata", {}) if hasattr(shell, "get_parent") else {}
     cell = metadata.get("cellId")
-    if not _Library.provided or (cell is not None and cell == _Library.cell):
-        init_notebook_mode(all_interactive=False, connected=False)
+    if GOOGLE_COLAB or not _Library.provided or (cell is not None and cell == _Library.cell):
+        # Not `init_notebook_mode`: its script for dark themes uses the library before it is there,
+        # which the browser's console reports as an error; the colours here follow the page.
+        display(HTML(generate_init_offline_itables_html(options.dt_bundle)))
         _Library.cell, _Library.provided = cell, True
