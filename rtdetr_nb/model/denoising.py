@@ -73,12 +73,13 @@ def make_denoising_queries(
 
     labels = _noisy_labels(labels, is_real, class_embed.num_embeddings - 1, label_noise_ratio)
     noisy_boxes = _noisy_boxes(boxes, is_negative, box_noise_scale)
-    positive = (is_real & ~is_negative).nonzero()[:, 1]
     return DenoisingQueries(
         content=class_embed(labels),
         boxes_logit=inverse_sigmoid(noisy_boxes),
         attention_mask=_attention_mask(slot // 2, num_queries),
-        positive_index=positive.split([count * num_groups for count in counts]),
+        positive_index=tuple(
+            _positive_index(count, num_slots, num_groups, boxes.device) for count in counts
+        ),
         num_groups=num_groups,
     )
 
@@ -101,6 +102,15 @@ def _pad(
         # Parity: the padding query of a batch without boxes is a small box in the middle.
         boxes[:] = boxes.new_tensor([0.5, 0.5, 0.1, 0.1])
     return labels, boxes, is_real
+
+
+def _positive_index(count: int, num_slots: int, num_groups: int, device: torch.device) -> Tensor:
+    """Positions of the positives of an image with `count` boxes, group after group.
+
+    Counted instead of searched for: a search would make the host wait for the device.
+    """
+    group_start = torch.arange(num_groups, device=device) * (2 * num_slots)
+    return (group_start[:, None] + torch.arange(count, device=device)).flatten()
 
 
 def _noisy_labels(labels: Tensor, is_real: Tensor, num_classes: int, ratio: float) -> Tensor:

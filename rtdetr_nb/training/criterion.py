@@ -14,7 +14,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from rtdetr_nb.boxes import cxcywh_to_xyxy, iou_and_giou
 from rtdetr_nb.config import Config
-from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Targets
+from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Predictions, Targets
 
 
 class Criterion(nn.Module):
@@ -68,35 +68,40 @@ class Criterion(nn.Module):
         num_boxes = _mean_num_boxes(targets, outputs["pred_logits"].device)
         last = {key: outputs[key] for key in ("pred_logits", "pred_boxes")}
         aux = outputs.get("aux_outputs", [])
-        decoder = self._decoder_losses([last, *aux], targets, num_boxes)
-        losses = _named(decoder, ["", *(f"_aux_{i}" for i in range(len(aux)))])
+        decoder = Predictions(*_stack([last, *aux]), targets)
+        selection = outputs.get("enc_aux_outputs", [])
+        encoder = self._encoder_predictions(outputs, targets) if selection else None
+        # One matching for all: it makes the host wait for the device.
+        matched = self.matcher.match_all([self._to_match(decoder), *([encoder] if encoder else [])])
+        pairs = matched[0]
+        if self.share_matched_indices:
+            pairs = pairs.on_layers(len(decoder.logits))
+        found = self._losses(decoder.logits, decoder.boxes_cxcywh, targets, pairs, num_boxes)
+        losses = _named(found, ["", *(f"_aux_{i}" for i in range(len(aux)))])
         if "dn_aux_outputs" in outputs:
             noisy, meta = outputs["dn_aux_outputs"], outputs["dn_meta"]
-            matches = denoising_matches(meta, targets, num_layers=len(noisy))
+            known = denoising_matches(meta, targets, num_layers=len(noisy))
             scale = num_boxes * meta["dn_num_group"]
-            denoising = self._losses(*_stack(noisy), targets, matches, scale)
-            losses |= _named(denoising, [f"_dn_{i}" for i in range(len(noisy))])
-        if "enc_aux_outputs" in outputs:
-            selection = outputs["enc_aux_outputs"]
-            if outputs["enc_meta"]["class_agnostic"]:
-                # One score that knows no class: every box is of class 0, for the matching as for
-                # the loss. (The official code matches with the real labels, which fails.)
-                targets = [{**t, "labels": torch.zeros_like(t["labels"])} for t in targets]
-            logits, boxes = _stack(selection)
-            matches = self.matcher(logits, boxes, targets)
-            encoder = self._losses(logits, boxes, targets, matches, num_boxes)
-            losses |= _named(encoder, [f"_enc_{i}" for i in range(len(selection))])
+            found = self._losses(*_stack(noisy), targets, known, scale)
+            losses |= _named(found, [f"_dn_{i}" for i in range(len(noisy))])
+        if encoder:
+            logits, boxes, encoder_targets = encoder
+            found = self._losses(logits, boxes, encoder_targets, matched[1], num_boxes)
+            losses |= _named(found, [f"_enc_{i}" for i in range(len(selection))])
         return losses
 
-    def _decoder_losses(
-        self, layers: Sequence[Mapping[str, Tensor]], targets: Targets, num_boxes: float
-    ) -> dict[str, Tensor]:
-        logits, boxes = _stack(layers)
-        if self.share_matched_indices:
-            matches = self.matcher(logits[:1], boxes[:1], targets).on_layers(range(len(layers)))
-        else:
-            matches = self.matcher(logits, boxes, targets)
-        return self._losses(logits, boxes, targets, matches, num_boxes)
+    def _to_match(self, decoder: Predictions) -> Predictions:
+        """The layers that are matched: all, or the last alone, which is stacked first."""
+        if not self.share_matched_indices:
+            return decoder
+        return Predictions(decoder.logits[:1], decoder.boxes_cxcywh[:1], decoder.targets)
+
+    def _encoder_predictions(self, outputs: Mapping[str, Any], targets: Targets) -> Predictions:
+        if outputs["enc_meta"]["class_agnostic"]:
+            # One score that knows no class: every box is of class 0, for the matching as for the
+            # loss. (The official code matches with the real labels, which fails.)
+            targets = [{**t, "labels": torch.zeros_like(t["labels"])} for t in targets]
+        return Predictions(*_stack(outputs["enc_aux_outputs"]), targets)
 
     def _losses(
         self,
@@ -104,7 +109,7 @@ class Criterion(nn.Module):
         boxes_cxcywh: Tensor,
         targets: Targets,
         matches: Matches,
-        num_boxes: float,
+        num_boxes: float | Tensor,
     ) -> dict[str, Tensor]:
         """Weighted losses by name, each with one value for each of the L layers."""
         where = (matches.layer, matches.image, matches.query)
@@ -163,7 +168,7 @@ def denoising_matches(meta: Mapping[str, Any], targets: Targets, num_layers: int
         torch.cat(list(parts)) for parts in (images, meta["dn_positive_idx"], boxes)
     )
     once = Matches(torch.zeros_like(image), image, query, target)
-    return once.on_layers(range(num_layers))
+    return once.on_layers(num_layers)
 
 
 def build_criterion(config: Config) -> Criterion:
@@ -208,11 +213,14 @@ def _sum_by_layer(values: Tensor, layer: Tensor, num_layers: int) -> Tensor:
     return values.new_zeros(num_layers).index_add(0, layer, values)
 
 
-def _mean_num_boxes(targets: Targets, device: torch.device) -> float:
-    """Ground-truth boxes of a batch, averaged over the processes; at least 1."""
+def _mean_num_boxes(targets: Targets, device: torch.device) -> float | Tensor:
+    """Ground-truth boxes of a batch, averaged over the processes; at least 1.
+
+    Of several processes it stays on the device: asking for it would make the host wait.
+    """
     num_boxes = float(sum(len(target["labels"]) for target in targets))
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        total = torch.tensor([num_boxes], device=device)
+        total = torch.tensor(num_boxes, device=device)
         torch.distributed.all_reduce(total)
-        num_boxes = total.item() / torch.distributed.get_world_size()
+        return (total / torch.distributed.get_world_size()).clamp(min=1.0)
     return max(num_boxes, 1.0)

@@ -6,6 +6,7 @@ with the focal class cost of Deformable DETR (Zhu et al., ICLR 2021).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,17 +30,30 @@ class Matches:
     query: Tensor
     target: Tensor
 
-    def on_layers(self, layers: Sequence[int]) -> "Matches":
-        """The matches of layer 0, repeated for each of the given layers."""
-        only = self.layer == 0
-        repeats = len(layers)
-        layer = torch.tensor(layers, device=self.layer.device).repeat_interleave(int(only.sum()))
+    def on_layers(self, num_layers: int) -> "Matches":
+        """Matches of one layer, the same again for each of `num_layers`."""
+        pairs = len(self.query)  # known here: nothing has to be asked of the device
+        layer = torch.arange(num_layers, device=self.query.device)[:, None].expand(-1, pairs)
         return Matches(
-            layer,
-            self.image[only].repeat(repeats),
-            self.query[only].repeat(repeats),
-            self.target[only].repeat(repeats),
+            layer.flatten(),
+            self.image.repeat(num_layers),
+            self.query.repeat(num_layers),
+            self.target.repeat(num_layers),
         )
+
+
+class Predictions(NamedTuple):
+    """What is matched: L layers of predictions for one batch, and its ground truth.
+
+    Attributes:
+        logits: (L, B, Q, C).
+        boxes_cxcywh: (L, B, Q, 4).
+        targets: for each image `labels` (n,) and `boxes` (n, 4) cxcywh.
+    """
+
+    logits: Tensor
+    boxes_cxcywh: Tensor
+    targets: Targets
 
 
 @dataclass(frozen=True)
@@ -62,37 +76,46 @@ class HungarianMatcher:
     alpha: float = 0.25
     gamma: float = 2.0
 
-    @torch.no_grad()
     def __call__(self, logits: Tensor, boxes_cxcywh: Tensor, targets: Targets) -> Matches:
-        """Match all layers of a batch.
-
-        Costs of all layers go to the CPU in one transfer, images padded to the most boxes.
-
-        Args:
-            logits: (L, B, Q, C).
-            boxes_cxcywh: (L, B, Q, 4).
-            targets: for each image `labels` (n,) and `boxes` (n, 4) cxcywh.
+        """Match all layers of a batch; see `Predictions` for the arguments.
 
         Returns:
             For each layer and image min(Q, n) pairs.
         """
-        counts = [len(target["labels"]) for target in targets]
-        device = logits.device
-        if not any(counts):
-            empty = torch.zeros(0, dtype=torch.int64, device=device)
-            return Matches(empty, empty, empty, empty)
-        costs = self._costs(logits, boxes_cxcywh, targets, max(counts))
+        return self.match_all([Predictions(logits, boxes_cxcywh, targets)])[0]
+
+    @torch.no_grad()
+    def match_all(self, groups: Sequence[Predictions]) -> list[Matches]:
+        """Match several groups of layers, those of the decoder and of the encoder for example.
+
+        The host waits for the device once: the costs of all groups, images padded to the most
+        boxes, come in one transfer, and the pairs of all groups go back in another.
+
+        Returns:
+            For each group the pairs of each of its layers and images.
+        """
+        tables = self._cost_tables(groups)
+        pairs = [
+            _cheapest_pairs(table, [len(target["labels"]) for target in group.targets])
+            for table, group in zip(tables, groups, strict=True)
+        ]
+        device = groups[0].logits.device
+        found = torch.from_numpy(np.concatenate(pairs, axis=1)).to(device)
+        split = found.split([part.shape[1] for part in pairs], dim=1)
+        return [Matches(*part) for part in split]
+
+    def _cost_tables(self, groups: Sequence[Predictions]) -> list[np.ndarray]:
+        """Costs (L, B, Q, S) of each group, on the host."""
+        most = max(len(target["labels"]) for group in groups for target in group.targets)
+        if most == 0:
+            return [np.zeros((*group.logits.shape[:3], 0)) for group in groups]
+        costs = [self._costs(g.logits, g.boxes_cxcywh, g.targets, most) for g in groups]
+        joined = torch.cat([cost.flatten() for cost in costs])
         # A prediction that is not a number must not stop the matching: the loss reports it.
-        table = torch.nan_to_num(costs, nan=1e9, posinf=1e9, neginf=-1e9).cpu().numpy()
-        first_target = np.cumsum([0, *counts])
-        rows = []
-        for layer in range(len(table)):
-            for image, count in enumerate(counts):
-                query, target = linear_sum_assignment(table[layer, image, :, :count])
-                where = np.full_like(query, layer), np.full_like(query, image)
-                rows.append(np.stack([*where, query, target + first_target[image]]))
-        layer, image, query, target = torch.from_numpy(np.concatenate(rows, axis=1)).to(device)
-        return Matches(layer, image, query, target)
+        joined = torch.nan_to_num(joined, nan=1e9, posinf=1e9, neginf=-1e9).cpu().numpy()
+        ends = np.cumsum([cost.numel() for cost in costs])[:-1]
+        parts = np.split(joined, ends)
+        return [part.reshape(cost.shape) for part, cost in zip(parts, costs, strict=True)]
 
     def _costs(
         self, logits: Tensor, boxes_cxcywh: Tensor, targets: Targets, num_slots: int
@@ -118,6 +141,18 @@ class HungarianMatcher:
         positive = self.alpha * (1 - probability) ** self.gamma * -(probability + 1e-8).log()
         negative = (1 - self.alpha) * probability**self.gamma * -(1 - probability + 1e-8).log()
         return positive - negative
+
+
+def _cheapest_pairs(table: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Pairs (4, P), rows layer, image, query and target, of costs (L, B, Q, S)."""
+    first_target = np.cumsum([0, *counts])
+    rows = [np.zeros((4, 0), dtype=np.int64)]
+    for layer in range(len(table)):
+        for image, count in enumerate(counts):
+            query, target = linear_sum_assignment(table[layer, image, :, :count])
+            where = np.full_like(query, layer), np.full_like(query, image)
+            rows.append(np.stack([*where, query, target + first_target[image]]))
+    return np.concatenate(rows, axis=1)
 
 
 def _of_labels(scores: Tensor, labels: Tensor) -> Tensor:

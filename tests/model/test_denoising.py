@@ -97,13 +97,12 @@ def test_bugs_in_the_mask_are_noticed(bug: Mask, monkeypatch: pytest.MonkeyPatch
 
 
 def test_padding_taken_for_a_box_is_noticed(monkeypatch):
-    right = denoising._pad
+    right = denoising._positive_index
 
-    def padding_first(targets, num_slots, padding_label):
-        labels, boxes, is_real = right(targets, num_slots, padding_label)
-        return labels, boxes, is_real.flip(1)
+    def padding_first(count, num_slots, num_groups, device):
+        return right(count, num_slots, num_groups, device) + num_slots - count
 
-    monkeypatch.setattr(denoising, "_pad", padding_first)
+    monkeypatch.setattr(denoising, "_positive_index", padding_first)
     for case in CASES:
         if len(set(case["counts"])) > 1:
             assert differs(make(targets_with(case["counts"])), case) == {"positive_idx"}

@@ -223,13 +223,13 @@ def match_denoising_box_by_box(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def take_first_image_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = HungarianMatcher.__call__
+    right = HungarianMatcher.match_all
 
-    def matched(self: HungarianMatcher, *args: Any) -> Matches:
-        matches = right(self, *args)
-        return replace(matches, image=torch.zeros_like(matches.image))
+    def matched(self: HungarianMatcher, groups: Any) -> list[Matches]:
+        found = right(self, groups)
+        return [replace(matches, image=torch.zeros_like(matches.image)) for matches in found]
 
-    monkeypatch.setattr(HungarianMatcher, "__call__", matched)
+    monkeypatch.setattr(HungarianMatcher, "match_all", matched)
 
 
 @pytest.mark.parametrize(

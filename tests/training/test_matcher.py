@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
 
-from rtdetr_nb.training.matcher import HungarianMatcher, Matches
+from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Predictions
 
 MATCHER = HungarianMatcher(cost_class=2.0, cost_bbox=5.0, cost_giou=2.0)
 
@@ -166,13 +166,23 @@ def test_one_bad_query_is_not_chosen():
     assert {q for q, _ in pairs_of(MATCHER(logits, boxes, targets), 0, 0, 0)} == {0, 2, 3}
 
 
-def test_matches_of_the_first_layer_on_others():
-    matches = MATCHER(*draw(0, 2, 5, [2, 1]))
-    shared = matches.on_layers([3, 1])
-    assert shared.layer.tolist() == [3] * 3 + [1] * 3
+def test_matches_of_one_layer_on_others():
+    matches = MATCHER(*draw(0, 1, 5, [2, 1]))
+    shared = matches.on_layers(2)
+    assert shared.layer.tolist() == [0] * 3 + [1] * 3
     for image, start in ((0, 0), (1, 2)):
         expected = pairs_of(matches, 0, image, start)
-        assert pairs_of(shared, 3, image, start) == pairs_of(shared, 1, image, start) == expected
+        assert pairs_of(shared, 0, image, start) == pairs_of(shared, 1, image, start) == expected
+
+
+def test_groups_matched_together_are_matched_as_alone():
+    groups = [Predictions(*draw(0, 3, 5, [2, 1])), Predictions(*draw(1, 1, 7, [0, 4]))]
+    together = MATCHER.match_all(groups)
+    for group, matches in zip(groups, together, strict=True):
+        alone = MATCHER(*group)
+        for name in ("layer", "image", "query", "target"):
+            assert getattr(matches, name).tolist() == getattr(alone, name).tolist()
+    assert len(together[1].query) == 4
 
 
 def test_gradients_are_not_kept():
