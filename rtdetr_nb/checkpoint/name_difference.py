@@ -30,8 +30,9 @@ def name_difference(
     sides: tuple[list[Segment], list[Segment]] = ([], [])
     for tag, *spans in SequenceMatcher(None, *heads, autojunk=False).get_opcodes():
         for side, words, (start, end) in zip(sides, heads, (spans[0:2], spans[2:4]), strict=True):
-            if start < end:
-                side.append(Segment("".join(words[start:end]), tag != "equal"))
+            text = "".join(words[start:end])
+            if text:
+                side.append(Segment(text, tag != "equal"))
     shared = "".join(model[len(model) - tail :])
     if shared:
         for side in sides:

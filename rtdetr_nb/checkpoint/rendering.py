@@ -67,7 +67,7 @@ class Table:
     def _html_cell(self, column: str, cell: str) -> str:
         # A name is never broken into lines; a sentence may be, but keeps some width.
         long = len(cell) > _SENTENCE
-        wrap = (";min-width:18em" if long else "") if " " in cell else ";white-space:nowrap"
+        wrap = (";min-width:13em" if long else "") if " " in cell else ";white-space:nowrap"
         return f"<td style='{self._style(column)}{wrap}'>{_html_word(cell)}</td>"
 
     def _style(self, column: str) -> str:

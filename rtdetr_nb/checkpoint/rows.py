@@ -143,7 +143,7 @@ def _mismatched_note(
         return (
             f"another number of classes ({difference}): this head starts at random, which is normal"
         )
-    return f"{difference}. It is not loaded and keeps its initial value"
+    return difference
 
 
 def _bookkeeping_note(key: str, in_file: bool) -> str:

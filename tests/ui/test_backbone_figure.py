@@ -1,0 +1,46 @@
+"""The picture of the backbone: what it says, and that it leaves nothing behind."""
+
+import io
+
+import numpy as np
+from matplotlib import _pylab_helpers
+from PIL import Image
+
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.ui.backbone_figure import backbone_picture
+
+
+def pixels(picture) -> np.ndarray:
+    """(H, W, 4), 0 to 255."""
+    return np.asarray(Image.open(io.BytesIO(picture._repr_png_())).convert("RGBA"))
+
+
+def share_of(image: np.ndarray, color: str) -> float:
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return float((np.abs(image[..., :3].astype(int) - wanted).sum(-1) < 12).mean())
+
+
+def test_every_block_is_named_with_its_share(whole_diff: Diff, other_size_diff: Diff):
+    text = str(backbone_picture(whole_diff))
+    assert text.count("100% loads") == 5 + 1 + 2 + 4 + 2 and "blocks.2" in text
+    text = str(backbone_picture(other_size_diff))
+    assert "stem4          5 tensors  0% loads, 5 mismatched" in text
+    assert "0% loads, 70 missing" in text
+
+
+def test_boxes_are_filled_by_what_loads(whole_diff: Diff, other_size_diff: Diff):
+    green, red = "#1a7f37", "#b42318"
+    whole, other = pixels(backbone_picture(whole_diff)), pixels(backbone_picture(other_size_diff))
+    assert share_of(whole, green) > 0.15 and share_of(whole, red) < 0.01
+    assert share_of(other, red) > 0.05
+    picked = pixels(backbone_picture(whole_diff, whole_diff.select("stem")))
+    assert 0.03 < share_of(picked, green) < 0.6 * share_of(whole, green)
+
+
+def test_the_ground_is_transparent(whole_diff: Diff):
+    assert (pixels(backbone_picture(whole_diff))[..., 3] == 0).mean() > 0.4
+
+
+def test_no_window_and_no_global_figure(whole_diff: Diff):
+    backbone_picture(whole_diff)._repr_png_()
+    assert not _pylab_helpers.Gcf.figs

@@ -1,0 +1,156 @@
+"""The layer tree as an object: what a click does and what Python does are the same."""
+
+from pathlib import Path
+
+import pytest
+import traitlets
+
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.errors import SelectionError, TuningError
+from rtdetr_nb.ui.picker import LayerPicker, pick_layers
+
+
+def click(picker: LayerPicker, prefix: str) -> None:
+    """What the page sends when the box of a branch is ticked alone."""
+    picker.picked = [
+        index
+        for index, leaf in enumerate(picker.leaves)
+        if leaf["name"].startswith(prefix) and leaf["loadable"]
+    ]
+
+
+def send(picker: LayerPicker, **content: object) -> None:
+    """A message of the page, as the kernel hands it over."""
+    picker._handle_custom_msg(content, [])
+
+
+def test_everything_that_fits_is_ticked_at_first(whole_diff: Diff):
+    picker = pick_layers(whole_diff)
+    assert len(picker.leaves) == len(picker.picked) == 400
+    assert picker.selection == whole_diff.select()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "pattern"),
+    [
+        ("stem.", "stem.*"),
+        ("stages.2.blocks.1.", "stages.2.blocks.1.*"),
+        ("stages.0.blocks.0.layers.0.bn.bias", "stages.0.blocks.0.layers.0.bn.bias"),
+    ],
+)
+def test_a_click_is_the_same_as_a_line_of_code(whole_diff: Diff, prefix: str, pattern: str):
+    picker = pick_layers(whole_diff)
+    click(picker, prefix)
+    assert picker.selection == whole_diff.select(include=[pattern])
+    assert picker.code == f'diff.select(include=["{pattern}"])'
+    assert eval(picker.code, {"diff": whole_diff}) == picker.selection
+
+
+def test_setting_a_selection_ticks_it(whole_diff: Diff):
+    picker = pick_layers(whole_diff)
+    chosen = whole_diff.select(["stem", "stages.3"], ["*.bn.*"])
+    picker.selection = chosen
+    names = ["backbone." + picker.leaves[index]["name"] for index in picker.picked]
+    assert tuple(names) == chosen.keys
+    assert picker.selection is chosen
+
+
+def test_counts_and_the_official_log_follow(whole_diff: Diff):
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    assert "844 missed and 0 unmatched" in picker.official
+    before = picker.summary.backbone_share
+    picker.selection = whole_diff.select("stages.3")
+    assert picker.summary.tensors == 75
+    assert "794 missed" in picker.official
+    assert before < 0.01 < 0.4 < picker.summary.backbone_share < 0.8
+
+
+def test_a_convolution_without_its_norm_warns_at_once(whole_diff: Diff):
+    picker = pick_layers(whole_diff)
+    assert picker.warnings == []
+    click(picker, "stem.stem1.conv")
+    assert ["without all of their norm" in warning for warning in picker.warnings] == [True]
+
+
+def test_nothing_ticked_is_said_and_refused(whole_diff: Diff):
+    picker = pick_layers(whole_diff)
+    picker.clear()
+    assert "Nothing is picked" in picker.warnings[0] and picker.code == ""
+    with pytest.raises(SelectionError, match="Nothing is picked"):
+        _ = picker.selection
+    assert picker._repr_mimebundle_()[0]["text/plain"] == "Nothing is picked."
+
+
+def test_what_does_not_fit_is_listed_with_its_reason_and_cannot_be_ticked(partial_diff: Diff):
+    picker = pick_layers(partial_diff)
+    unfit = {leaf["name"]: leaf for leaf in picker.leaves if not leaf["loadable"]}
+    assert len(unfit) == 1 + 75
+    mismatched = unfit["stem.stem1.conv.weight"]
+    assert mismatched["status"] == "mismatched"
+    assert (mismatched["file_shape"], mismatched["model_shape"]) == ("32x4x3x3", "32x3x3x3")
+    assert "4 input channels in the file, 3 in the model" in mismatched["note"]
+    assert "initial value" in unfit["stages.3.downsample.conv.weight"]["note"]
+    index = next(i for i, leaf in enumerate(picker.leaves) if leaf is mismatched)
+    before = list(picker.picked)
+    for wrong in (index, -1, 10_000):
+        with pytest.raises(traitlets.TraitError, match="cannot be picked"):
+            picker.picked = [*before, wrong]
+    assert picker.picked == before
+
+
+def test_a_selection_of_another_comparison_is_refused(whole_diff: Diff, partial_diff: Diff):
+    with pytest.raises(SelectionError, match="another comparison"):
+        pick_layers(whole_diff).selection = partial_diff.select()
+
+
+def test_the_button_writes_and_says_so(whole_diff: Diff, tmp_path: Path):
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    target = tmp_path / "tuning.pth"
+    send(picker, do="write", path=str(target), replace=False)
+    assert not picker.failed and "25 selected tensors" in picker.message
+    assert set(open_checkpoint(target).tensors) == {f"model.{key}" for key in picker.selection}
+    assert picker.path == str(target)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("there.pth", "exists"), ("no_folder/a.pth", "no folder"), (".", "is a folder")],
+)
+def test_what_goes_wrong_is_a_sentence(whole_diff: Diff, tmp_path: Path, name: str, words: str):
+    (tmp_path / "there.pth").write_bytes(b"precious")
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=str(tmp_path / name), replace=False)
+    assert picker.failed and words in picker.message
+    assert (tmp_path / "there.pth").read_bytes() == b"precious"
+    with pytest.raises(TuningError, match=words):
+        picker.write(tmp_path / name)
+
+
+def test_replacing_has_to_be_asked_for(whole_diff: Diff, tmp_path: Path):
+    (tmp_path / "a.pth").write_bytes(b"old")
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=str(tmp_path / "a.pth"), replace=True)
+    assert not picker.failed and len(open_checkpoint(tmp_path / "a.pth").tensors) == 25
+
+
+def test_a_message_goes_away_when_the_pick_changes(whole_diff: Diff, tmp_path: Path):
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=str(tmp_path), replace=False)
+    assert picker.failed
+    click(picker, "stages.0.")
+    assert (picker.message, picker.failed) == ("", False)
+
+
+def test_a_page_without_widgets_gets_the_figures(whole_diff: Diff):
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    data, _ = picker._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "25 tensors" in data["text/html"] and "844 missed" in data["text/html"]
+    assert data["text/plain"] == str(picker.selection)
+
+
+def test_no_trait_hides_a_name_of_the_widget():
+    own = set(LayerPicker.class_own_traits()) - {"_esm", "_css", "_anywidget_id"}
+    inherited = {name for base in LayerPicker.__mro__[1:] for name in vars(base)}
+    assert own.isdisjoint(inherited - set(traitlets.HasTraits.class_traits()))
