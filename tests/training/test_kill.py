@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rtdetr_nb.training.run import attach_run
-from tests.training.small_runs import TrainServer, losses, narrow_config, steps
+from tests.training.small_runs import TrainServer, await_steps, losses, narrow_config, steps
 
 KILLS = 20
 
@@ -30,11 +30,8 @@ def test_twenty_kills_change_no_loss(
         words = ["train", "-c", file, "--output-dir", folder, *resume]
         child = train_server.start(*words, output=tmp_path / f"{kill}.log")
         if kill % 4:  # every fourth is killed while it starts, the others while they train
-            deadline = time.monotonic() + 60
-            while len(steps(folder)) == known:
-                assert time.monotonic() < deadline, child.text()
-                time.sleep(0.005)
-        time.sleep(moments.uniform(0, 0.6))
+            await_steps(folder, known + moments.randint(1, 4))
+        time.sleep(moments.uniform(0, 0.3))
         child.kill(signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
         if kill % 4:
@@ -43,7 +40,7 @@ def test_twenty_kills_change_no_loss(
             step = torch.load(last, weights_only=True)["rtdetr_nb"]["step"]
             assert step >= reached and step % 2 == 0
             reached = step
-    assert reached >= 10, "the run has hardly come forward"
+    assert reached >= 6, "the run has hardly come forward"
 
     end = max(losses(folder)) + 1
     runs = {"killed": ["-r", last], "whole": []}
