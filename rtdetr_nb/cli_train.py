@@ -248,14 +248,14 @@ def _test_only(config: "Config", options: argparse.Namespace, processes: "Proces
         )
     if not processes.is_first:
         return 0
+    weights = {"weights": str(options.tuning or options.resume)}
+    curves = {"precision_recall": result.precision_recall.record}
+    _write_evaluation({**weights, **result.figures, **curves}, _output_folder(config))
     for name, value in result.statistics.items():
         print(f"{name:<10} {_figure(value)}")
     print(f"{result.num_images} images")
     for name, value in result.per_class.items():
         print(f"AP {name:<20} {_figure(value)}")
-    weights = {"weights": str(options.tuning or options.resume)}
-    curves = {"precision_recall": result.precision_recall.record}
-    _write_evaluation({**weights, **result.figures, **curves}, _output_folder(config))
     return 0
 
 
