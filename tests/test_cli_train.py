@@ -13,6 +13,7 @@ import torch
 
 from rtdetr_nb.cli import main
 from rtdetr_nb.config import Config
+from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.history import events, is_step, read_records
 from rtdetr_nb.training.run import attach_run, start_run
 
@@ -169,7 +170,19 @@ def test_a_run_that_dies_says_why(small_config: Config, tmp_path: Path) -> None:
     again = start_run(small_config, output_dir=tmp_path / "killed")
     subprocess.run(["kill", "-9", str(again.description["pid"])], check=True)
     assert again.wait(timeout=60) == "died"
-    assert "ended without a word" in again.error
+    assert "ended without a word: it was killed by SIGKILL" in again.error
+
+
+def test_a_run_that_is_stopped_while_it_starts_ends_in_order(
+    small_config: Config, tmp_path: Path
+) -> None:
+    run = start_run(small_config, output_dir=tmp_path / "run")
+    assert run.status == "starting"
+    with pytest.raises(RunError, match="A run lives in .* starting"):
+        start_run(small_config, output_dir=tmp_path / "run")
+    run.stop()
+    assert run.wait(timeout=120) == "stopped", run.error
+    assert len(run.history) == 0 and run.checkpoint.exists()
 
 
 def test_module_and_script_are_the_same_program() -> None:
