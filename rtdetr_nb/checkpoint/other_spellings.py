@@ -110,7 +110,7 @@ def spell(names: Iterable[str], spelling: Spelling) -> dict[str, str]:
 
 
 def spelling_table(names: Iterable[str]) -> pandas.DataFrame:
-    """Return one line an official name, with the name that each library has for it.
+    """Return one line a tensor and library: the official name, the library, and its name.
 
     Args:
         names: names of the backbone, with or without `backbone.`.
@@ -118,9 +118,13 @@ def spelling_table(names: Iterable[str]) -> pandas.DataFrame:
     import pandas
 
     official = [name.removeprefix(BACKBONE) for name in names]
-    columns = {library: spell(official, spelling) for library, spelling in SPELLINGS.items()}
-    spelled = {library: [names[name] for name in official] for library, names in columns.items()}
-    return pandas.DataFrame({"official": [BACKBONE + name for name in official], **spelled})
+    spelled = {library: spell(official, spelling) for library, spelling in SPELLINGS.items()}
+    lines = [
+        (BACKBONE + name, library, theirs[name])
+        for name in official
+        for library, theirs in spelled.items()
+    ]
+    return pandas.DataFrame(lines, columns=["official", "library", "name there"])
 
 
 def write_as(selection: Selection, path: str | PathLike[str], library: str) -> Path:
