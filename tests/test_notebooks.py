@@ -11,8 +11,8 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 # Notebook -> lines that make its run short.
 PARAMETERS = {
-    "00_quickstart": "steps = 2\nimage_size = 128",
-    "04_short_finetune": "steps = 2\nimage_size = 128\nbatch_size = 2",
+    "00_quickstart": "steps = 2\nimage_size = probe_size = 128",
+    "04_short_finetune": "steps = 2\nimage_size = probe_size = 128\nbatch_size = 2",
 }
 
 # Notebook -> what is evaluated in its kernel at the end, and has to be true.
