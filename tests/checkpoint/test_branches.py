@@ -47,7 +47,9 @@ def test_whole_branches_become_one_pattern(backbone_diff, include, exclude):
     assert select_keys(backbone_diff, selection.keys).keys == selection.keys
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(seed=st.integers(0, 2**32), share=st.floats(0.01, 0.99))
 def test_any_pick_is_taken_again_exactly(backbone_diff, seed, share):
     import random
