@@ -86,7 +86,9 @@ def _overrides(options: argparse.Namespace) -> list[str]:
 
 
 def _train(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
+    """Lock the run folder in the first process, then train in all of them."""
     from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
+    from rtdetr_nb.training.run_log import logging_to
     from rtdetr_nb.training.stop_request import StopRequest
 
     path = _output_folder(config)
@@ -103,10 +105,10 @@ def _train(config: "Config", options: argparse.Namespace, processes: "Processes"
                     max_steps=options.max_steps,
                 )
         if folder is None:
-            with _logging_to(None):
+            with logging_to(None):
                 return _train_silently(config, _training_options(path, options, stop, processes))
         stop.also_asked = folder.stop_requested
-        with _logging_to(folder.path / LOG_FILE):
+        with logging_to(folder.path / LOG_FILE):
             if note:
                 logger.warning(note)
             return _train_and_write(
@@ -124,6 +126,7 @@ def _training_options(
     stop: "Callable[[], bool]",
     processes: "Processes",
 ) -> "TrainingOptions":
+    """The part of the command line that the training loop wants."""
     from rtdetr_nb.training.assembly import TrainingOptions
 
     return TrainingOptions(
@@ -146,6 +149,7 @@ def _train_silently(config: "Config", options: "TrainingOptions") -> int:
 
 
 def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunFolder") -> int:
+    """Train in the first process, whose records and status are the run's."""
     from rtdetr_nb.training.loop import train
     from rtdetr_nb.training.summary_writer import open_summary
 
@@ -209,6 +213,7 @@ class _Progress:
         self._open.close()
 
     def show(self, record: "Record") -> None:
+        """Show what a record means for somebody who waits."""
         kind = record.get("event")
         if kind == "start":
             self._total = record["total_steps"]
@@ -235,14 +240,16 @@ class _Progress:
 
 
 def _test_only(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
+    """Evaluate, and show and write the figures."""
     from rtdetr_nb.training.loop import evaluate_weights
     from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
+    from rtdetr_nb.training.run_log import logging_to
 
     with processes.failing_together():
         if not (options.tuning or options.resume):
             raise RunError("--test-only needs weights: give them with -t or -r.")
         folder = RunFolder(_output_folder(config)) if processes.is_first else None
-    with _logging_to(folder and folder.path / LOG_FILE):
+    with logging_to(folder and folder.path / LOG_FILE):
         result = evaluate_weights(
             config, tuning=options.tuning, resume=options.resume, processes=processes
         )
@@ -278,40 +285,3 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a positive number")
     return value
-
-
-class _LogFile(logging.FileHandler):
-    """A log file on a full disk must not end the run: the lines still go to standard error."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Leave the line out."""
-
-
-@contextlib.contextmanager
-def _logging_to(path: Path | None) -> Iterator[None]:
-    """Log lines go to the run's log file, and to standard error unless that is the same file.
-
-    Without a path, in a process other than the first, errors go to standard error, nothing else.
-    """
-    root = logging.getLogger("rtdetr_nb")
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if path is not None and not _is_same_file(path):
-        handlers.append(_LogFile(path, encoding="utf-8"))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        root.addHandler(handler)
-    root.setLevel(logging.ERROR if path is None else logging.INFO)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            root.removeHandler(handler)
-            handler.close()
-
-
-def _is_same_file(path: Path) -> bool:
-    """Whether standard error already goes to `path`, as in a run that a notebook started."""
-    try:
-        return os.path.samestat(os.fstat(sys.stderr.fileno()), path.stat())
-    except (OSError, ValueError):
-        return False

@@ -128,6 +128,7 @@ def _place(
 
 
 def _make_state(model: nn.Module, config: Config, precision: Precision, seed: int) -> TrainingState:
+    """What changes while training, at its beginning."""
     # The average copies the model, so it comes after the tuned weights.
     ema = ModelEMA(model, config.ema.decay, config.ema.warmups) if config.use_ema else None
     optimizer = build_optimizer(config, model)

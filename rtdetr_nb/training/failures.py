@@ -28,6 +28,7 @@ def named_failures(folder: Path) -> Iterator[None]:
 
 
 def _reason(error: RuntimeError) -> str | None:
+    """What has happened, in sentences; None for an error that is none of these."""
     text = str(error)
     first = text.splitlines()[0] if text else type(error).__name__
     if isinstance(error, torch.OutOfMemoryError):

@@ -100,6 +100,7 @@ class _Training:
             yield from self._end_epoch()
 
     def _start_record(self) -> Record:
+        """What the run is, before its first step."""
         model, precision = self.state.model, self.parts.precision
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         logger.info("number of trainable parameters: %d", trainable)
@@ -158,6 +159,7 @@ class _Training:
             began = time.perf_counter()
 
     def _step(self, batch: Batch) -> StepResult:
+        """One update with the objects of the run."""
         parts = self.parts
         return train_step(
             self.state,
@@ -170,6 +172,7 @@ class _Training:
         )
 
     def _to_device(self, images: torch.Tensor, targets: Any) -> Batch:
+        """The batch where the model is, in the memory format that it has."""
         device = self.parts.device
         images = images.to(device, non_blocking=True)
         if self.config.channels_last:
@@ -196,6 +199,7 @@ class _Training:
             yield self._save(f"checkpoint{finished:04}.pth")
 
     def _evaluate(self) -> Iterator[Record]:
+        """Evaluate the averaged weights, and keep them if they are the best so far."""
         state, parts = self.state, self.parts
         result = evaluate_state(
             state.evaluated_model,
