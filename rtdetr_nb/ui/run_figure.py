@@ -108,7 +108,7 @@ class RunFigure:
             if end > 0:
                 axes.set_xlim(0, end * 1.02)
         if any(len(run.steps) for run in runs):
-            self._rates.set_ylim(bottom=0)
+            self._rates.set_ylim(bottom=0, auto=True)  # and go on following the values
 
     def png(self) -> bytes:
         """The figure as it stands."""

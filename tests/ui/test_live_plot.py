@@ -103,6 +103,15 @@ def test_update_draws_only_what_is_new(tuned):
     assert plot.text.startswith("tuned: running, step 2 of 20")
 
 
+def test_axes_follow_values_that_grow(tuned):
+    tuned.step(1, lr=[1e-5])
+    plot = live_plot(tuned.run)
+    tuned.step(2, lr=[4e-4], loss=90.0)
+    plot.update()
+    assert plot.figure.axes[2].get_ylim()[1] >= 4e-4 and plot.figure.axes[2].get_ylim()[0] == 0
+    assert plot.figure.axes[0].get_ylim()[1] >= 90
+
+
 def test_the_plot_follows_the_run_and_leaves_a_picture(tuned, page):
     plot = live_plot(tuned.run)
     plot._ipython_display_()
