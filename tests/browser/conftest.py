@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
@@ -17,3 +18,11 @@ def browser() -> Iterator[Browser]:
         pytest.skip(message)
     with open_browser() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the pages go; `make pictures` keeps them."""
+    folder = Path(os.environ.get("RTDETR_NB_PICTURES") or tmp_path_factory.mktemp("pictures"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

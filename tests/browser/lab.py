@@ -17,7 +17,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 # The first start loads JupyterLab from a cold disk on a busy machine.
 TIMEOUT_MS = 120_000
@@ -41,6 +49,9 @@ def browser_path() -> str | None:
     """Debian's chromium, or another Chromium on the search path."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return next((path for name in names if (path := shutil.which(name))), None)
+
+
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @contextlib.contextmanager
@@ -157,6 +168,14 @@ class LabPage:
         """Wait until the notebook is shown and its kernel idle."""
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self.page.wait_for_function("() => window.jupyterapp !== undefined")
+        # A cell that is run before the session is connected is passed over without a word.
+        self.page.evaluate(
+            """async () => {
+                const session = window.jupyterapp.shell.currentWidget.sessionContext;
+                await session.ready;
+                await session.session.kernel.info;
+            }"""
+        )
         self.wait_until_idle()
 
     def wait_until_idle(self) -> None:
@@ -167,26 +186,51 @@ class LabPage:
         )
 
     def command(self, name: str) -> None:
-        """Run a command of JupyterLab."""
-        self.page.evaluate("name => window.jupyterapp.commands.execute(name)", name)
+        """Start a command of JupyterLab; does not wait for its end."""
+        self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
 
-    def run_all(self) -> None:
-        """Run all cells and wait for the last."""
-        self.command("notebook:run-all-cells")
-        self.wait_until_idle()
+    def run_cell(self, source: str, expect_error: bool = False) -> Locator:
+        """Run the code cell that contains `source`; returns its output area.
 
-    def run_cell(self, source: str) -> Locator:
-        """Run the code cell that contains `source`; returns its output area."""
+        Args:
+            source: a part of the cell's code.
+            expect_error: whether the cell has to fail; else it must not.
+        """
+        cell = self.cell(source)
+        cell.locator(".cm-content").click()
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+        expect(cell.locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"))
+        output = cell.locator(".jp-Cell-outputArea")
+        failed = cell.locator(
+            "[data-mime-type='application/vnd.jupyter.stderr'] pre, .jp-mod-error"
+        )
+        assert expect_error == (failed.count() > 0), output.inner_text()
+        return output
+
+    def start_cell(self, source: str) -> Locator:
+        """Start the code cell that contains `source` and return it, without waiting."""
         cell = self.cell(source)
         cell.locator(".cm-content").click()
         self.command("notebook:run-cell")
-        return cell.locator(".jp-Cell-outputArea")
+        expect(cell.locator(".jp-InputPrompt")).to_have_text("[*]:")
+        return cell
 
     def cell(self, source: str) -> Locator:
-        """The code cell that contains `source`."""
-        cell = self.page.locator(".jp-CodeCell", has_text=source).first
+        """The code cell whose code contains `source`."""
+        code = self.page.locator(".jp-InputArea-editor", has_text=source)
+        cell = self.page.locator(".jp-CodeCell", has=code).first
         cell.scroll_into_view_if_needed()
         return cell
+
+    def save(self) -> None:
+        """Save the notebook, outputs included."""
+        self.command("docmanager:save")
+        self.page.wait_for_selector(".lm-TabBar-tab.lm-mod-current:not(.jp-mod-dirty)")
+
+    def check(self) -> None:
+        """Fail if the page complained, or asked anything of another machine."""
+        assert not self.foreign_requests
+        assert not self.errors
 
     def restart_kernel(self) -> None:
         """Restart the kernel without being asked."""

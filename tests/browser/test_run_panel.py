@@ -1,0 +1,66 @@
+"""The run panel in JupyterLab: its Stop works while another cell blocks the kernel."""
+
+import json
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .lab import LabPage, serve_lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+ROOT = Path(__file__).parent.parent.parent
+PANEL = """import rtdetr_nb as rt
+panel = rt.run_panel(data={data!r}, output="panel_run", steps=400, image_size=128, batch_size=2)
+panel"""
+BLOCK = "import time; time.sleep(600)"
+
+
+def _description(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "run.json").read_text())
+
+
+def _wait_for_status(lab: LabPage, folder: Path, status: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while _description(folder)["status"] != status:
+        assert time.monotonic() < deadline, _description(folder)["status"]
+        lab.page.wait_for_timeout(200)
+
+
+def test_stop_works_while_a_cell_blocks_the_kernel(
+    browser: Browser, tmp_path: Path, pictures: Path
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    panel = PANEL.format(data=str(ROOT / "data" / "shapes"))
+    cells = [nbformat.v4.new_code_cell(source) for source in (panel, BLOCK)]
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, root / "panel.ipynb")
+    folder = root / "panel_run"
+    with serve_lab(root, tmp_path / "scratch") as server:
+        lab = LabPage.open(browser, server, "panel.ipynb")
+        output = lab.run_cell("panel = rt.run_panel(")
+        # What cannot be is a sentence, and starts nothing.
+        steps = output.get_by_label("Steps", exact=True)
+        steps.fill("0")
+        output.get_by_role("button", name="Start", exact=True).click()
+        expect(output).to_contain_text("is 0")
+        assert not folder.exists()
+        steps.fill("400")
+        steps.press("Enter")
+        output.get_by_role("button", name="Start", exact=True).click()
+        expect(output.locator("img").first).to_be_visible()
+        lab.start_cell(BLOCK)
+        output.get_by_role("button", name="Stop", exact=True).click()
+        _wait_for_status(lab, folder, "stopped", 120)
+        assert (folder / "last.pth").is_file()
+        assert not (folder / "stop").exists(), "the request is taken away when it is honoured"
+        expect(output).to_contain_text("stopped")
+        output.screenshot(path=pictures / "run_panel.png")
+        lab.command("notebook:interrupt-kernel")
+        lab.wait_until_idle()
+        lab.check()
