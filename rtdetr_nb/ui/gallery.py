@@ -58,7 +58,10 @@ class Gallery:
         self._wanted = sorted(steps)
         self._drawn: list[int] | None = None
         self._png = b""
-        self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
+        # Hidden as long as it is empty: browsers show a broken picture for that.
+        self._image = ipywidgets.Image(
+            format="png", layout={"max_width": "100%", "display": "none"}
+        )
         self._note = ipywidgets.HTML(_NOTHING_YET)
         self.widget = ipywidgets.VBox([self._note, self._image])
         self.update()
@@ -108,6 +111,7 @@ class Gallery:
         self._drawn = steps
         self._png = to_png(self.figure, dpi=90)
         self._image.value = self._png
+        self._image.layout.display = ""
         self._note.value = f"<b>Predictions</b> at {self._words()}"
         return True
 

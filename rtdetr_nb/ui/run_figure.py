@@ -97,7 +97,7 @@ class RunFigure:
             line.set_data(*thin(steps, np.asarray([rates[index] for rates in run.learning_rates])))
 
     def _scale(self, runs: Sequence[RunProgress]) -> None:
-        ends = [max([run.total_steps or 0, *run.steps[-1:]]) for run in runs]
+        ends = [_last_step(run) for run in runs]
         for axes, end in (
             (self._total, max(ends)),
             (self._parts, ends[0]),
@@ -137,3 +137,9 @@ def thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     starts = np.arange(0, len(steps), size)
     counts = np.diff(np.append(starts, len(steps)))
     return steps[starts], np.add.reduceat(values, starts) / counts
+
+
+def _last_step(run: RunProgress) -> int:
+    """Where the axis of a run ends: at its planned end, or where it did end."""
+    planned = 0 if run.is_over else run.total_steps or 0
+    return max([planned, *run.steps[-1:]])

@@ -10,7 +10,7 @@ from rtdetr_nb.presets import quick_run_config
 from rtdetr_nb.training.ensure import ensure_run, find_run
 from rtdetr_nb.training.run import Run, attach_run, start_run
 
-SMALLEST_IMAGE = 128
+SMALLEST_IMAGE = 96
 # What `HGNetv2.freeze_at` means, in words.
 FREEZING = {
     -1: "nothing",
@@ -72,7 +72,7 @@ class RunSettings:
             raise RunError(
                 f"The image size is {self.image_size}; expected a multiple of 32, at least "
                 f"{SMALLEST_IMAGE}: the coarsest map has a cell for every 32 pixels, and the maps "
-                "of smaller pictures have fewer cells than the model has queries (300)."
+                "of smaller pictures have fewer cells than the preset has queries (100)."
             )
         for name in ("learning_rate", "backbone_learning_rate"):
             value = getattr(self, name)

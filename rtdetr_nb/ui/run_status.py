@@ -66,7 +66,8 @@ class RunProgress:
         return bool(self.problem) or self.status not in ("starting", "running")
 
     def update(self) -> bool:
-        """Take in what the run has recorded since; whether that was anything."""
+        """Take in what has happened since, also if it is only the end; whether anything has."""
+        was_over = self.is_over
         # First the status: a run that is over then has no records that this reading misses.
         self.status = self.run.status
         if self.status == "starting":
@@ -80,7 +81,7 @@ class RunProgress:
             self._forget()
         for record in records:
             self._take(record)
-        return bool(records) or self._reader.restarted
+        return bool(records) or self._reader.restarted or self.is_over != was_over
 
     def _take(self, record: Record) -> None:
         self._last_time = record.get("time", self._last_time)

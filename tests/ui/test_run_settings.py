@@ -43,7 +43,7 @@ def settings(shapes_folder, tmp_path) -> RunSettings:
         ({"batch_size": -1}, "Batch size is -1"),
         ({"seed": -1}, "Seed is -1"),
         ({"image_size": 100}, "expected a multiple of 32"),
-        ({"image_size": 96}, "at least 128"),
+        ({"image_size": 64}, "at least 96"),
         ({"learning_rate": float("nan")}, "Learning rate is nan; expected a number between 0 and"),
         ({"backbone_learning_rate": 2.0}, "Backbone learning rate is 2.0"),
         ({"freeze_at": 5}, "freeze_at is 5; expected -1 to 4"),
