@@ -14,20 +14,13 @@ from rich.console import Console
 from tqdm import tqdm
 
 import rtdetr_nb as rt
-from rtdetr_nb.datasets.loader import build_dataset
 from rtdetr_nb.demo_story import Story
 from rtdetr_nb.errors import RunError, TrainingError
-from rtdetr_nb.training.history import RecordReader, is_step
-from rtdetr_nb.training.predictions import predict_pictures
-from rtdetr_nb.training.preview import choose_pictures
+from rtdetr_nb.training.history import RecordReader, events, is_step
+from rtdetr_nb.training.preview import PREDICTIONS
 from rtdetr_nb.training.run_folder import METRICS_FILE
-from rtdetr_nb.ui.figures import (
-    Boxes,
-    accuracy_figure,
-    loss_figure,
-    pictures_figure,
-    to_data_uri,
-)
+from rtdetr_nb.ui.figures import COLORS, accuracy_figure, loss_figure, to_data_uri
+from rtdetr_nb.ui.predictions_figure import predictions_figure
 from rtdetr_nb.ui.report import ReportTable, Section, write_report
 
 LABELS = {"tuned": "from the tuning file", "random": "from random weights"}
@@ -61,7 +54,8 @@ class DemoSettings:
             self.data,
             steps=self.steps,
             image_size=image_size or self.image_size,
-            overrides=[f"seed={self.seed}"],
+            # Predictions at the end alone are shown.
+            overrides=[f"seed={self.seed}", f"preview_freq={self.steps}"],
         )
 
     @property
@@ -89,7 +83,7 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
         "random": _train(story, config, "random", settings, None),
     }
     _compare_runs(story, runs)
-    _show_predictions(story, config, runs)
+    _show_predictions(story, runs)
     story.add(_next_steps(settings.tuning))
     conclusion = _conclusion(probe, runs)
     report = settings.output / "report.html"
@@ -117,7 +111,7 @@ def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
     parts = [
         [p.part, p.tensors, p.matched, p.mismatched, p.missing, f"{p.share:.0%}"]
         for p in diff.parts
-        if p.part != "unused"
+        if p.tensors
     ]
     rows = [
         [r.model_key or "", r.checkpoint_key or "", r.status, str(r.model_shape or "")]
@@ -246,25 +240,15 @@ def _statistic(run: rt.Run, name: str) -> float:
     return run.evaluations[-1]["statistics"][name] or 0.0
 
 
-def _show_predictions(story: Story, config: rt.Config, runs: dict[str, rt.Run]) -> None:
-    dataset = build_dataset(config, "val")
-    indices = choose_pictures(dataset)
-    rows: dict[str, list[Boxes]] = {}
-    images = []
-    for name, run in runs.items():
-        pictures = predict_pictures(config, run.checkpoint, dataset, indices)
-        best = [picture.best(len(picture.true_names)) for picture in pictures]
-        images = [picture.image for picture in best]
-        rows["ground truth"] = [Boxes(p.true_boxes_xyxy, p.true_names) for p in best]
-        rows[LABELS[name]] = [Boxes(p.boxes_xyxy, p.names, p.scores) for p in best]
-    figure = pictures_figure(images, rows)
-    story.add(
-        Section(
-            "Predictions on validation pictures",
-            texts=["Of each run the detections it is surest of, as many as there are objects."],
-            figure=to_data_uri(figure),
-        )
+def _show_predictions(story: Story, runs: dict[str, rt.Run]) -> None:
+    last = {LABELS[name]: events(run.records, PREDICTIONS)[-1] for name, run in runs.items()}
+    figure = predictions_figure(last, COLORS[: len(last)])
+    section = Section(
+        "Predictions on validation pictures",
+        texts=["Of each run the detections it is surest of, as many as there are objects."],
+        figure=to_data_uri(figure),
     )
+    story.add(section)
 
 
 def _conclusion(probe: rt.ProbeResult, runs: dict[str, rt.Run]) -> str:

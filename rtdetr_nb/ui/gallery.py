@@ -3,22 +3,20 @@
 import base64
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, UnidentifiedImageError
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.run import Run
-from rtdetr_nb.ui.figures import COLORS, Boxes, pictures_figure, to_png
+from rtdetr_nb.ui.figures import COLORS, to_png
+from rtdetr_nb.ui.predictions_figure import predictions_figure
 from rtdetr_nb.ui.run_status import RunProgress
 
 _MOST_ROWS = 4  # of steps, besides the ground truth
-_LONGEST_SIDE = 300  # pixels of a picture that is drawn
 _NOTHING_YET = "No predictions yet."
 
 
@@ -93,14 +91,8 @@ class Gallery:
         if not shown or not shown[-1]["pictures"]:
             raise RunError(f"{self._progress.run.folder} has no predictions. They come every "
                            "`preview_freq` steps; 0 is never.")  # fmt: skip
-        first = shown[0]["pictures"]
-        images, scales = zip(*(_read_picture(picture) for picture in first), strict=True)
-        rows = {"ground truth": [_truth(p, s) for p, s in zip(first, scales, strict=True)]}
-        for record in sorted(shown, key=lambda record: record["step"]):
-            rows[f"step {record['step']}"] = [
-                _detections(p, s) for p, s in zip(record["pictures"], scales, strict=True)
-            ]
-        return pictures_figure(images, rows, [COLORS[2], *[COLORS[0]] * (len(rows) - 1)])
+        rows = {f"step {record['step']}": record for record in sorted(shown, key=_step)}
+        return predictions_figure(rows, [COLORS[0]] * len(rows))
 
     def update(self) -> bool:
         """Read what the run has recorded since, and draw if there are new predictions."""
@@ -141,24 +133,5 @@ class Gallery:
         return f"Gallery({self._progress.run.folder}: predictions at {self._words()})"
 
 
-def _read_picture(picture: dict[str, Any]) -> tuple[np.ndarray, float]:
-    """(H, W, 3) uint8, and by how much it was made smaller; grey where the file is gone."""
-    width, height = picture["size"]
-    scale = min(1.0, _LONGEST_SIDE / max(width, height))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    try:
-        with Image.open(Path(picture["file"])) as image:
-            return np.asarray(image.convert("RGB").resize(size)), scale
-    except (OSError, UnidentifiedImageError):
-        return np.full((size[1], size[0], 3), 200, dtype=np.uint8), scale
-
-
-def _truth(picture: dict[str, Any], scale: float) -> Boxes:
-    boxes = np.asarray(picture["true_boxes"], dtype=float).reshape(-1, 4)
-    return Boxes(boxes * scale, picture["true_labels"])
-
-
-def _detections(picture: dict[str, Any], scale: float) -> Boxes:
-    count = len(picture["true_boxes"])
-    boxes = np.asarray(picture["boxes"], dtype=float).reshape(-1, 4)[:count]
-    return Boxes(boxes * scale, picture["labels"][:count], picture["scores"][:count])
+def _step(record: Record) -> int:
+    return record["step"]

@@ -1,0 +1,55 @@
+"""The picture of recorded predictions: true boxes, and below them what was detected."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, UnidentifiedImageError
+
+from rtdetr_nb.training.history import Record
+from rtdetr_nb.ui.figures import COLORS, Boxes, pictures_figure
+
+_LONGEST_SIDE = 300  # pixels of a picture that is drawn
+
+
+def predictions_figure(records: Mapping[str, Record], colors: Sequence[str]) -> Figure:
+    """The pictures once with the true boxes and once for each record.
+
+    Of each picture the surest detections are drawn, as many as it has objects.
+
+    Args:
+        records: label -> record of predictions, all of the same pictures; at least one.
+        colors: of the boxes, one for each record.
+    """
+    first = next(iter(records.values()))["pictures"]
+    images, scales = zip(*(_read_picture(picture) for picture in first), strict=True)
+    rows = {"ground truth": [_truth(p, s) for p, s in zip(first, scales, strict=True)]}
+    for label, record in records.items():
+        pictures = zip(record["pictures"], scales, strict=True)
+        rows[label] = [_detections(picture, scale) for picture, scale in pictures]
+    return pictures_figure(images, rows, [COLORS[2], *colors])
+
+
+def _read_picture(picture: dict[str, Any]) -> tuple[np.ndarray, float]:
+    """(H, W, 3) uint8, and by how much it was made smaller; grey where the file is gone."""
+    width, height = picture["size"]
+    scale = min(1.0, _LONGEST_SIDE / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    try:
+        with Image.open(Path(picture["file"])) as image:
+            return np.asarray(image.convert("RGB").resize(size)), scale
+    except (OSError, UnidentifiedImageError):
+        return np.full((size[1], size[0], 3), 200, dtype=np.uint8), scale
+
+
+def _truth(picture: dict[str, Any], scale: float) -> Boxes:
+    boxes = np.asarray(picture["true_boxes"], dtype=float).reshape(-1, 4)
+    return Boxes(boxes * scale, picture["true_labels"])
+
+
+def _detections(picture: dict[str, Any], scale: float) -> Boxes:
+    count = len(picture["true_boxes"])
+    boxes = np.asarray(picture["boxes"], dtype=float).reshape(-1, 4)[:count]
+    return Boxes(boxes * scale, picture["labels"][:count], picture["scores"][:count])
