@@ -8,12 +8,13 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   the whole job on the shipped data, about ten minutes; writes runs/demo/report.html"
+	@echo "make demo   the whole job on the shipped data, about five minutes; writes runs/demo/report.html"
 	@echo "make test   all tests"
 	@echo "make lab    JupyterLab on the first notebook"
 	@echo "make class  two notebooks as pages without code, for a class"
 	@echo "make lint   ruff, ruff format --check, pyright"
 	@echo "make bench  the speed figures of the README, as ratios measured in one run"
+	@echo "make pictures  the pictures of the README, after make demo"
 	@echo "make clean  remove what the demo and the tests have written"
 
 $(READY): pyproject.toml constraints.txt
@@ -41,6 +42,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+# After `make demo`: the pictures of the README, from the real pages.
+pictures: $(READY)
+	RTDETR_NB_PICTURES=docs RTDETR_NB_RUNS=runs/demo $(BIN)/python -m pytest tests/browser
 
 clean:
 	rm -rf runs .pytest_cache .ruff_cache .hypothesis

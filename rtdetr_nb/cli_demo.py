@@ -10,7 +10,7 @@ from rtdetr_nb.checkout import shipped
 def add_command(commands: Any) -> None:
     """Add `demo` to the sub-commands of a parser."""
     demo = commands.add_parser(
-        "demo", help="the whole job on the shipped data, about ten minutes on two cores"
+        "demo", help="the whole job on the shipped data, about five minutes on two cores"
     )
     demo.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="instead of the demo backbone"

@@ -94,6 +94,8 @@ class TableView:
             maxRows=0,
             maxColumns=0,
             order=[],
+            # Else columns are as wide as the longest cell of all pages, and the last ones are cut.
+            autoWidth=False,
             pageLength=_ROWS_PER_PAGE,
             lengthMenu=[_ROWS_PER_PAGE, 50, 200, 1000],
             classes="display compact",

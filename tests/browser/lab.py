@@ -143,9 +143,11 @@ class LabPage:
     foreign_requests: list[str] = field(default_factory=list)
 
     @classmethod
-    def open(cls, browser: Browser, server: LabServer, notebook: str) -> "LabPage":
+    def open(
+        cls, browser: Browser, server: LabServer, notebook: str, height: int = 1000
+    ) -> "LabPage":
         """Open a notebook (a path below the server's root) in a new window."""
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page = browser.new_page(viewport={"width": 1400, "height": height})
         page.set_default_timeout(TIMEOUT_MS)
         self = cls(page, server)
         page.on("console", self._hear)
