@@ -24,7 +24,7 @@ from rtdetr_nb.ui.predictions_figure import predictions_figure
 from rtdetr_nb.ui.report import ReportTable, Section, write_report
 
 LABELS = {"tuned": "from the tuning file", "random": "from random weights"}
-_LAST_STEPS = 10  # over which the final losses of two runs are compared
+_WRITTEN = (*LABELS, "tuning.pth", "report.html")
 _POLL_SECONDS = 0.5
 
 
@@ -35,7 +35,8 @@ class DemoSettings:
     Attributes:
         checkpoint: a file with a distilled backbone.
         data: a folder in the layout of `data/shapes`.
-        output: folder for the tuning file, the runs and the report; replaced if it is there.
+        output: folder for the tuning file, the runs and the report; those of an earlier demo are
+            replaced, and a folder with anything else in it is refused.
         steps: optimizer updates of each of the two runs.
         image_size: height and width of the pictures in training and evaluation.
         seed: of both runs, so that they see the same pictures in the same order.
@@ -70,9 +71,7 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     Raises:
         UserError: the checkpoint or the data cannot be used, or a run failed.
     """
-    if settings.output.exists():
-        shutil.rmtree(settings.output)
-    settings.output.mkdir(parents=True)
+    _clear(settings.output)
     config = settings.config()
     story = Story(console)
     diff = _compare(story, config, settings.checkpoint)
@@ -85,7 +84,7 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     _compare_runs(story, runs)
     _show_predictions(story, runs)
     story.add(_next_steps(settings.tuning))
-    conclusion = _conclusion(probe, runs)
+    conclusion = f"{_in_short(probe)} {rt.conclude(runs['tuned'], runs['random'])}"
     report = settings.output / "report.html"
     write_report(
         report,
@@ -97,6 +96,29 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     console.print(f"\n[bold]{conclusion}[/bold]")
     console.print(f"\nOpen [bold]{report}[/bold] in a browser. Took {story.elapsed}.")
     return report
+
+
+def _clear(output: Path) -> None:
+    """Make the folder, or remove from it what an earlier demo has written."""
+    if output.exists() and not output.is_dir():
+        raise RunError(f"{output} is a file. Give a folder with --output.")
+    output.mkdir(parents=True, exist_ok=True)
+    foreign = sorted(path.name for path in output.iterdir() if path.name not in _WRITTEN)
+    if foreign:
+        raise RunError(
+            f"The folder {output} holds what no demo has written ({', '.join(foreign[:3])}), so it "
+            "is not replaced. Give an empty or new folder with --output."
+        )
+    for name in LABELS:
+        run = rt.Run(output / name)
+        if run.description and not run.is_over:
+            raise RunError(f"A run lives in {run.folder}. Stop it, or give another --output.")
+    for name in _WRITTEN:
+        path = output / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
@@ -184,7 +206,7 @@ def _train(
         raise
     if run.status != "finished":
         raise TrainingError(f"The run in {run.folder} {run.status}. {run.error}")
-    story.say(f"AP on the validation pictures: {_statistic(run, 'AP'):.3f}")
+    story.say(f"AP on the validation pictures: {_statistic(run, 'AP')}")
     return run
 
 
@@ -204,25 +226,27 @@ def _follow(run: rt.Run, steps: int) -> None:
 
 def _compare_runs(story: Story, runs: dict[str, rt.Run]) -> None:
     histories = {LABELS[name]: run.history for name, run in runs.items()}
+    compared = rt.conclude(runs["tuned"], runs["random"])
+    losses = {"tuned": compared.tuned_losses[0], "random": compared.random_losses[0]}
     rows = [
         [
             LABELS[name],
             f"{run.history['loss'].iloc[0]:.2f}",
-            f"{final_loss(run):.2f}",
-            f"{_statistic(run, 'AP'):.3f}",
-            f"{_statistic(run, 'AP50'):.3f}",
+            f"{losses[name]:.2f}",
+            _statistic(run, "AP"),
+            _statistic(run, "AP50"),
         ]
         for name, run in runs.items()
     ]
-    columns = ["run", "loss at step 1", f"mean loss of the last {_LAST_STEPS} steps", "AP", "AP50"]
+    columns = ["run", "loss at step 1", "loss at the end", "AP", "AP50"]
     section = Section(
         "Two short fine-tunes",
         texts=[
             "Same pictures in the same order, same seed; only the backbone's weights differ. "
             "Encoder and decoder start at random in both. A curve this short shows whether the "
             "weights are of use to the detector at once; it says little about the accuracy "
-            "after a full training, and one pair of runs says nothing of the spread between "
-            "seeds.",
+            "after a full training. The loss at the end is the mean of the last steps.",
+            str(compared),
         ],
         table=ReportTable(columns, rows),
         figure=to_data_uri(loss_figure(histories)),
@@ -230,18 +254,16 @@ def _compare_runs(story: Story, runs: dict[str, rt.Run]) -> None:
     story.tell(section, said=[])
 
 
-def final_loss(run: rt.Run) -> float:
-    """Mean total loss over the last steps of a run."""
-    return float(run.history["loss"].iloc[-_LAST_STEPS:].mean())
-
-
-def _statistic(run: rt.Run, name: str) -> float:
-    """A COCO statistic of the last evaluation; 0 where the validation set has no such box."""
-    return run.evaluations[-1]["statistics"][name] or 0.0
+def _statistic(run: rt.Run, name: str) -> str:
+    """A COCO statistic of the last evaluation."""
+    value = run.evaluations[-1]["statistics"][name]
+    return "no boxes" if value is None else f"{value:.3f}"
 
 
 def _show_predictions(story: Story, runs: dict[str, rt.Run]) -> None:
     last = {LABELS[name]: events(run.records, PREDICTIONS)[-1] for name, run in runs.items()}
+    if not all(record["pictures"] for record in last.values()):
+        return  # no validation picture has an object
     figure = predictions_figure(last, COLORS[: len(last)])
     section = Section(
         "Predictions on validation pictures",
@@ -251,13 +273,10 @@ def _show_predictions(story: Story, runs: dict[str, rt.Run]) -> None:
     story.add(section)
 
 
-def _conclusion(probe: rt.ProbeResult, runs: dict[str, rt.Run]) -> str:
-    tuned, random = runs["tuned"], runs["random"]
+def _in_short(probe: rt.ProbeResult) -> str:
     return (
         f"The backbone's features name {probe.accuracy:.0%} of the objects in held-out pictures "
-        f"(random weights: {probe.random_mean:.0%}). After {len(tuned.history)} steps the loss is "
-        f"{final_loss(tuned):.1f} from the tuning file and {final_loss(random):.1f} from random "
-        f"weights, AP {_statistic(tuned, 'AP'):.3f} and {_statistic(random, 'AP'):.3f}."
+        f"(random weights: {probe.random_mean:.0%})."
     )
 
 

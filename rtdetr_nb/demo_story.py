@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtdetr_nb.ui.report import ReportTable, Section
+from rtdetr_nb.ui.run_status import duration
 
 
 class Story:
@@ -42,8 +43,7 @@ class Story:
     @property
     def elapsed(self) -> str:
         """Time since the story began, in words."""
-        minutes, seconds = divmod(round(time.monotonic() - self._began), 60)
-        return f"{minutes} min {seconds:02} s"
+        return duration(time.monotonic() - self._began)
 
     def _draw(self, table: ReportTable) -> None:
         drawn = Table(box=None, pad_edge=False, header_style="dim")

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import rtdetr_nb as rt
 from rtdetr_nb.demo import LABELS, DemoSettings, run_demo
+from rtdetr_nb.errors import RunError
 
 CHECKPOINT = Path(__file__).parent.parent / "data" / "demo_backbone_mmdet.pth"
 
@@ -16,7 +17,7 @@ CHECKPOINT = Path(__file__).parent.parent / "data" / "demo_backbone_mmdet.pth"
 @pytest.mark.slow
 def test_the_demo_does_the_whole_job(shapes_folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "demo"
-    settings = DemoSettings(CHECKPOINT, shapes_folder, output, steps=2, image_size=128)
+    settings = DemoSettings(CHECKPOINT, shapes_folder, output, steps=2, image_size=96)
     terminal = io.StringIO()
     report = run_demo(settings, Console(file=terminal, width=120))
 
@@ -30,3 +31,13 @@ def test_the_demo_does_the_whole_job(shapes_folder: Path, tmp_path: Path) -> Non
     assert len(re.findall(r'<img [^>]*src="data:image/png;base64,', page)) == 3
     assert not re.search(r'(src|href)="http', page), "the report must open offline"
     assert rt.open_checkpoint(output / "tuning.pth").candidates[0].variant == "L"
+
+
+def test_a_folder_with_anything_else_in_it_is_not_replaced(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.tex"
+    thesis.write_text("years of work")
+    (tmp_path / "tuning.pth").write_text("mine")
+    with pytest.raises(RunError, match=r"no demo has written \(thesis.tex\)"):
+        run_demo(DemoSettings(CHECKPOINT, tmp_path, tmp_path), Console(file=io.StringIO()))
+    assert thesis.read_text() == "years of work"
+    assert (tmp_path / "tuning.pth").read_text() == "mine"
