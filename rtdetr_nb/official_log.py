@@ -4,6 +4,9 @@ A line of the official log sums up: each figure in it is the median over the las
 parentheses the mean over the epoch. So a record made of such a line has medians for `loss` and its
 parts, and `loss_epoch_mean` for the mean. Learning rates are those of the first parameter group,
 printed to six digits: during the warm-up of a full training they may read 0.
+
+Several processes write into one log, so a line may be cut short or two may be one: such a line
+makes no record, and the first of its kind is told as a finding.
 """
 
 import ast
@@ -21,7 +24,7 @@ _RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?")
 _STEP = re.compile(r"^Epoch: \[(\d+)\]  \[ *(\d+)/(\d+)\]  (.*)$")
 _FIELD = re.compile(r"^(\w+): (\S+)(?: \((\S+)\))?$")
 _PARAMETERS = re.compile(r"^number of trainable parameters: (\d+)$")
-_LOAD = re.compile(r"^Load model\.state_dict, (\{.*\})$")
+_LOAD = re.compile(r"^Load model\.state_dict, (.*)$")
 _TUNING = re.compile(r"^tuning checkpoint from (.*)$")
 _SUMMARY = re.compile(
     r"^ *Average (?:Precision|Recall) +\((A[PR])\) @\[ *IoU=(\S+) *\| *area= *(\S+) *\| "
@@ -33,6 +36,9 @@ _TRACEBACK = "Traceback (most recent call last):"
 _NOT_DISTRIBUTED = "Not init distributed mode."
 # What torchrun says about its workers hides what they said themselves.
 _WRAPPERS = {"ChildFailedError"}
+# What a damaged number, and a damaged Python literal, raise.
+_DAMAGE = (ValueError, TypeError, SyntaxError, KeyError, RecursionError, MemoryError)
+_SHOWN_OF_LINE = 80  # characters
 
 
 @dataclass
@@ -58,10 +64,20 @@ class OfficialLogReader:
     _tuning_file: str | None = None
     _statistics: dict[str, float | None] = field(default_factory=dict)
     _in_traceback: bool = False
+    _told_of_damage: bool = False
 
     def read(self, line: str) -> list[Record]:
-        """The records that one line completes: mostly none or one."""
+        """The records that one line completes: mostly none or one. No line raises an error."""
         line = _RANK.sub("", line.rstrip("\r\n"))
+        try:
+            return self._records(line)
+        except _DAMAGE:
+            if _LOAD.match(line):
+                return [_unknown_load(line)]
+            told, self._told_of_damage = self._told_of_damage, True
+            return [] if told else [_damaged_line(line)]
+
+    def _records(self, line: str) -> list[Record]:
         if self._in_traceback or line == _TRACEBACK:
             self._read_traceback(line)
             return []
@@ -83,20 +99,13 @@ class OfficialLogReader:
 
     def _step_records(self, match: re.Match[str]) -> list[Record]:
         epoch, index, steps_per_epoch = (int(match[group]) for group in (1, 2, 3))
+        figures = _step_figures(match[4])
+        if index >= steps_per_epoch or "loss" not in figures:
+            raise ValueError("not a whole line")
         records = [] if self._started else [self._start_record(epoch, steps_per_epoch)]
         self._started = True
         self._epoch, self.step = epoch, epoch * steps_per_epoch + index + 1
-        record: Record = {"step": self.step, "epoch": epoch}
-        names = {"time": "seconds", "data": "data_seconds"}
-        for text in match[4].split("  "):
-            found = _FIELD.match(text)
-            if found is None or found[1] == "eta":
-                continue
-            name, value = names.get(found[1], found[1]), float(found[2])
-            record[name] = [value] if name == "lr" else value
-            if name == "loss":
-                record["loss_epoch_mean"] = float(found[3] or found[2])
-        return [*records, record]
+        return [*records, {"step": self.step, "epoch": epoch, **figures}]
 
     def _start_record(self, epoch: int, steps_per_epoch: int) -> Record:
         return {
@@ -123,16 +132,9 @@ class OfficialLogReader:
                  "statistics": statistics}]  # fmt: skip
 
     def _tuning_records(self, literal: str) -> list[Record]:
-        lists = ast.literal_eval(literal)
-        return [
-            {
-                "event": "tuning",
-                "step": self.step,
-                "file": self._tuning_file,
-                "missed": lists["missed"],
-                "unmatched": lists["unmatched"],
-            }
-        ]
+        content = ast.literal_eval(literal)
+        lists = {name: [str(key) for key in content[name]] for name in ("missed", "unmatched")}
+        return [{"event": "tuning", "step": self.step, "file": self._tuning_file, **lists}]
 
     def _read_traceback(self, line: str) -> None:
         """Its frames are indented; the first line that is not names the exception."""
@@ -181,27 +183,46 @@ def _epoch_records(path: Path, lines: Iterable[str], steps_per_epoch: int) -> li
     records: list[Record] = []
     for line in filter(str.strip, lines):
         try:
-            content = json.loads(line)
-            epoch, loss = int(content["epoch"]), float(content["train_loss"])
-        except (ValueError, KeyError, TypeError) as error:
+            records += _records_of_epoch(json.loads(line), steps_per_epoch)
+        except (*_DAMAGE, AttributeError) as error:
             raise RunError(
                 f"{path} is no log.txt of the official code: {line[:60]!r} is no JSON object with "
                 "`epoch` and `train_loss`."
             ) from error
-        step = (epoch + 1) * steps_per_epoch
-        parts = {
-            name.removeprefix("train_"): value
-            for name, value in content.items()
-            if name.startswith("train_loss_")
-        }
-        record = {"step": step, "epoch": epoch, "loss": loss, **parts}
-        records.append({**record, "lr": [content.get("train_lr", 0.0)]})
-        if figures := content.get("test_coco_eval_bbox"):
-            values = [value if value >= 0 else None for value in figures[: len(STATISTICS)]]
-            statistics = dict(zip(STATISTICS, values, strict=True))
-            records.append({"event": "evaluation", "step": step, "epoch": epoch + 1,
-                            "statistics": statistics})  # fmt: skip
     return records
+
+
+def _records_of_epoch(content: Mapping[str, Any], steps_per_epoch: int) -> list[Record]:
+    epoch, loss = int(content["epoch"]), float(content["train_loss"])
+    step = (epoch + 1) * steps_per_epoch
+    parts = {
+        name.removeprefix("train_"): value
+        for name, value in content.items()
+        if name.startswith("train_loss_")
+    }
+    rates = [float(content.get("train_lr", 0.0))]
+    records: list[Record] = [{"step": step, "epoch": epoch, "loss": loss, **parts, "lr": rates}]
+    if figures := content.get("test_coco_eval_bbox"):
+        values = [value if value >= 0 else None for value in figures[: len(STATISTICS)]]
+        statistics = dict(zip(STATISTICS, values, strict=True))
+        records.append({"event": "evaluation", "step": step, "epoch": epoch + 1,
+                        "statistics": statistics})  # fmt: skip
+    return records
+
+
+def _step_figures(text: str) -> Record:
+    """The figures of a step's line: `loss` and its parts, `lr`, `seconds`, `data_seconds`."""
+    figures: Record = {}
+    names = {"time": "seconds", "data": "data_seconds"}
+    for part in text.split("  "):
+        found = _FIELD.match(part)
+        if found is None or found[1] == "eta":
+            continue
+        name, value = names.get(found[1], found[1]), float(found[2])
+        figures[name] = [value] if name == "lr" else value
+        if name == "loss":
+            figures["loss_epoch_mean"] = float(found[3] or found[2])
+    return figures
 
 
 def _statistic(kind: str, iou: str, area: str, max_detections: str) -> str | None:
@@ -223,4 +244,24 @@ def _lonely_processes(processes: int) -> Record:
         "what": f"The {processes} processes do not know of each other.",
         "why": "Each of them trains a model of its own, on all pictures, into one folder.",
         "action": "Stop the run. The official code needs one GPU for each process, and NCCL.",
+    }
+
+
+def _damaged_line(line: str) -> Record:
+    return {
+        "event": "finding",
+        "level": "note",
+        "what": f"A line of the log cannot be read: {line[:_SHOWN_OF_LINE]!r}.",
+        "why": "Processes that write at once cut each other's lines. Such lines are left out.",
+    }
+
+
+def _unknown_load(line: str) -> Record:
+    return {
+        "event": "finding",
+        "level": "warning",
+        "what": f"What was loaded of the tuning file is not known: {line[:_SHOWN_OF_LINE]!r}.",
+        "where": "Load model.state_dict",
+        "why": "The official load line is cut or mixed with another one.",
+        "action": "Look at the line in train.log before you let the run go on.",
     }

@@ -25,6 +25,7 @@ from rtdetr_nb.training.run_folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunF
 
 # Time to end after SIGTERM: torchrun gives its workers 30 seconds.
 _PATIENCE_SECONDS = 40.0
+_SECONDS_BETWEEN_LOOKS = 1.0  # for the stop file
 _SHOWN_NAMES = 3
 _FIGURES = "medians of the last 20 steps, as the official log prints them"
 
@@ -95,11 +96,15 @@ class _Supervisor:
         threading.Thread(target=_sweep, args=(process,), daemon=True).start()
         if self._stopping:
             self._end_process()
+        ended = threading.Event()
+        threading.Thread(target=self._obey_stop_file, args=(ended,), daemon=True).start()
         try:
             self._follow(process)
         except BaseException:
             _signal_group(process, signal.SIGKILL)  # nobody would see what it does any more
             raise
+        finally:
+            ended.set()
         status = process.wait()
         if self._stopping:
             return self._end_stopped()
@@ -172,6 +177,14 @@ class _Supervisor:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def _obey_stop_file(self, ended: threading.Event) -> None:
+        """End the training when somebody makes the file `stop`, as any run does."""
+        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+            if self._folder.stop_requested():
+                self._stopping = True
+                self._end_process()
+                return
 
     def _end_process(self) -> None:
         if self._process is None:

@@ -1,0 +1,70 @@
+"""The supervisor itself, with a program of a few lines in the place of the official one."""
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from rtdetr_nb import official_supervisor
+from rtdetr_nb.config import load_config
+from rtdetr_nb.training.history import events, is_step
+from rtdetr_nb.training.run import Run
+from rtdetr_nb.training.run_folder import CONFIG_FILE, STOP_FILE
+
+STEP = "Epoch: [0]  [ {}/8]  eta: 0:00:04  lr: 0.000050  loss: {} (43.5)"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / CONFIG_FILE).write_text(load_config("rtdetrv2_hgnetv2_l").to_yaml())
+    return folder
+
+
+def supervise(folder: Path, program: str) -> int:
+    command = [sys.executable, "-c", program]
+    return official_supervisor.main([str(folder), "--checkout", str(folder.parent), "--", *command])
+
+
+def test_lines_that_cannot_be_read_do_not_end_the_training(folder: Path) -> None:
+    said = [
+        STEP.format(0, "42.5"),
+        "Load model.state_dict, {'missed': ['a'Epoch: [0]}",
+        STEP.format(1, "4Epoch:"),
+        STEP.format(2, "41.5"),
+    ]
+    text = "\n".join(said)
+    assert supervise(folder, f"print({text!r})") == 0
+    run = Run(folder)
+    assert run.status == "finished"
+    assert [(r["step"], r["loss"]) for r in run.records if is_step(r)] == [(1, 42.5), (3, 41.5)]
+    assert [r["level"] for r in events(run.records, "finding")] == ["warning", "note"]
+
+
+def test_the_stop_file_ends_the_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(official_supervisor, "_SECONDS_BETWEEN_LOOKS", 0.05)
+
+    def ask() -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if (folder / "metrics.jsonl").exists():
+                (folder / STOP_FILE).touch()
+                return
+            time.sleep(0.05)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    program = f"import time; print({STEP.format(0, '42.5')!r}, flush=True); time.sleep(30)"
+    began = time.monotonic()
+    assert supervise(folder, program) == 0
+    asking.join()
+    assert time.monotonic() - began < 20
+    run = Run(folder)
+    assert run.status == "stopped" and not (folder / STOP_FILE).exists()
+    (stop,) = events(run.records, "stop")
+    assert stop["step"] == 1
+    assert "no graceful stop" in json.dumps(run.description)
