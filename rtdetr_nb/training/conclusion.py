@@ -9,13 +9,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import comb
+from pathlib import Path
 from statistics import mean
+from typing import Any
 
+from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.training.history import events
 from rtdetr_nb.training.run import Run
+from rtdetr_nb.training.run_folder import CONFIG_FILE
 
 _LAST_STEPS = 10  # over which the loss is averaged
 _RARE = 1 / 20  # what chance does at most this often is claimed
+# Settings in which the runs may differ: the seed, and those that change nothing of the training.
+_FREE_SETTINGS = frozenset(
+    ("seed", "output_dir", "summary_dir", "print_freq", "preview_freq", "checkpoint_freq")
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,18 @@ def conclude(tuned: Run | Sequence[Run], random: Run | Sequence[Run]) -> Conclus
         random: the same from random weights.
 
     Raises:
-        RunError: a run has not finished, or they are not equally long.
+        RunError: a run has not finished, they are not equally long or not set up alike, one is
+            given twice, or two of a kind have one seed.
     """
     kinds = [[kind] if isinstance(kind, Run) else list(kind) for kind in (tuned, random)]
-    steps = _common_steps([run for kind in kinds for run in kind])
+    runs = [run for kind in kinds for run in kind]
+    if not all(kinds):
+        raise RunError("There is no run of one kind. Give at least one run of each.")
+    steps = _common_steps(runs)
+    _check_folders(runs)
+    for kind in kinds:
+        _check_seeds(kind)
+    _check_settings(runs)
     losses = [tuple(_last_loss(run) for run in kind) for kind in kinds]
     found = [[_average_precision(run) for run in kind] for kind in kinds]
     evaluated = all(value is not None for values in found for value in values)
@@ -113,6 +130,51 @@ def _common_steps(runs: Sequence[Run]) -> int:
             "length can be compared."
         )
     return lengths.pop()
+
+
+def _check_folders(runs: Sequence[Run]) -> None:
+    seen: set[str] = set()
+    for run in runs:
+        folder = str(run.folder.resolve())
+        if folder in seen:
+            raise RunError(f"The run in {run.folder} is given twice. Give each run once.")
+        seen.add(folder)
+
+
+def _check_seeds(runs: Sequence[Run]) -> None:
+    """Two runs with one seed are one run done twice; where the seed is unknown that stays open."""
+    folders: dict[int, Path] = {}
+    for run in runs:
+        starts = events(run.records, "start")
+        seed = starts[-1].get("seed") if starts else None
+        if seed is None:
+            continue
+        if seed in folders:
+            raise RunError(
+                f"The runs in {folders[seed]} and {run.folder} both have the seed {seed}, so they "
+                "say nothing of the spread between seeds. Give runs with different seeds."
+            )
+        folders[seed] = run.folder
+
+
+def _check_settings(runs: Sequence[Run]) -> None:
+    """Settings of all runs whose `config.yml` was kept have to be the same but for the seed."""
+    known = [run for run in runs if (run.folder / CONFIG_FILE).is_file()]
+    settings = [_settings(run) for run in known]
+    for run, own in zip(known[1:], settings[1:], strict=True):
+        keys = sorted(settings[0].keys() | own.keys())
+        different = [key for key in keys if settings[0].get(key) != own.get(key)]
+        if different:
+            raise RunError(
+                f"The runs in {known[0].folder} and {run.folder} differ in more than the tuning "
+                f"file and the seed: {', '.join(different)}. Only runs with the same settings can "
+                "be compared."
+            )
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    content = load_config(run.folder / CONFIG_FILE).yaml
+    return {key: value for key, value in content.items() if key not in _FREE_SETTINGS}
 
 
 def _last_loss(run: Run) -> float:

@@ -23,6 +23,8 @@ STATISTICS = (
     "AR_medium",
     "AR_large",
 )
+# JSON has no such numbers: a run writes them as these words.
+_NOT_FINITE = ("inf", "-inf", "nan")
 
 
 class RecordReader:
@@ -84,8 +86,9 @@ def events(records: list[Record], kind: str) -> list[Record]:
 def history_table(records: list[Record]) -> Any:
     """The training steps as a pandas DataFrame, one row a step, indexed by `step`.
 
-    Columns as in the records, with `lr` spread over `lr_0`, `lr_1`, ... A step that was trained
-    twice, because the run was resumed from before it, keeps its last record.
+    Columns as in the records, with `lr` spread over `lr_0`, `lr_1`, ...; infinite and undefined
+    values are numbers again. A step that was trained twice, because the run was resumed from before
+    it, keeps its last record.
     """
     import pandas as pd
 
@@ -93,8 +96,12 @@ def history_table(records: list[Record]) -> Any:
     for record in filter(is_step, records):
         row = {name: value for name, value in record.items() if name != "lr"}
         row |= {f"lr_{i}": rate for i, rate in enumerate(record.get("lr", []))}
-        rows.append(row)
+        rows.append({name: _number(value) for name, value in row.items()})
     if not rows:
         return pd.DataFrame(columns=["epoch", "loss"], index=pd.Index([], name="step"))
     table = pd.DataFrame(rows).set_index("step")
     return table[~table.index.duplicated(keep="last")].sort_index()
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and value in _NOT_FINITE else value

@@ -1,5 +1,6 @@
 import pytest
 
+from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.conclusion import conclude
 from rtdetr_nb.training.run import Run
@@ -10,8 +11,11 @@ from tests.ui.fake_run import FakeRun
 def make_run(tmp_path):
     count = iter(range(100))
 
-    def make(loss: float, average_precision: float | None = None, steps: int = 12) -> Run:
+    def make(
+        loss: float, average_precision: float | None = None, steps: int = 12, **start: object
+    ) -> Run:
         fake = FakeRun(tmp_path / str(next(count)), total_steps=steps)
+        fake.append({"event": "start", "step": 0, **start})
         for step in range(1, steps + 1):
             fake.step(step, loss=99.0 if step <= steps - 10 else loss)
         if average_precision is not None:
@@ -75,6 +79,36 @@ def test_what_cannot_be_compared_is_refused(make_run, tmp_path):
     going_on = FakeRun(tmp_path / "going_on").run
     with pytest.raises(RunError, match="going_on is running"):
         conclude(finished, going_on)
+
+
+def test_one_run_given_twice_is_no_second_seed(make_run):
+    tuned, random = make_run(28), make_run(38)
+    with pytest.raises(RunError, match="is given twice"):
+        conclude([tuned] * 3, [random] * 3)
+    with pytest.raises(RunError, match="is given twice"):
+        conclude(tuned, Run(tuned.folder / ".." / tuned.folder.name))
+    with pytest.raises(RunError, match="no run of one kind"):
+        conclude([], random)
+
+
+def test_two_runs_with_one_seed_are_no_two_seeds(make_run):
+    random = [make_run(38 + seed, seed=seed) for seed in range(3)]
+    with pytest.raises(RunError, match="both have the seed 7"):
+        conclude([make_run(28, seed=7), make_run(29, seed=3), make_run(27, seed=7)], random)
+    tuned = [make_run(28 + seed, seed=seed) for seed in range(3)]
+    assert conclude(tuned, random).claim == "better"
+
+
+def test_runs_have_to_be_set_up_alike_as_far_as_that_is_known(make_run):
+    tuned, random, unknown = make_run(28), make_run(38), make_run(39)
+    config = load_config("rtdetrv2_hgnetv2_l")
+    (tuned.folder / "config.yml").write_text(config.override(["seed=1", "print_freq=3"]).to_yaml())
+    (random.folder / "config.yml").write_text(config.override(["seed=2"]).to_yaml())
+    assert conclude(tuned, [random, unknown]).claim == "none"
+    other = config.override(["optimizer.lr=0.5", "clip_max_norm=3"])
+    (random.folder / "config.yml").write_text(other.to_yaml())
+    with pytest.raises(RunError, match="tuning file and the seed: clip_max_norm, optimizer"):
+        conclude(tuned, [random, unknown])
 
 
 def test_html_is_escaped_text(make_run):

@@ -64,6 +64,14 @@ def test_a_step_that_was_trained_twice_keeps_its_last_record() -> None:
     assert table["loss"].tolist() == [5.0, 3.0, 1.0]
 
 
+def test_numbers_that_json_has_not_are_numbers_again() -> None:
+    table = history_table([_step(1) | {"grad_norm": "inf"}, _step(2) | {"grad_norm": 0.5}])
+    assert table["grad_norm"].dtype == float
+    assert table["grad_norm"].tolist() == [float("inf"), 0.5]
+    table = history_table([_step(1) | {"loss": "nan", "lr": ["-inf"]}])
+    assert table["loss"].isna().all() and table["lr_0"].tolist() == [float("-inf")]
+
+
 def test_an_empty_table_still_has_its_columns() -> None:
     table = history_table([{"event": "start", "step": 0}])
     assert len(table) == 0 and "loss" in table.columns and table.index.name == "step"
