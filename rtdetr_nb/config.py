@@ -8,6 +8,7 @@ mix (in the official code the second inherits what the first had), and nothing i
 import copy
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -62,14 +63,31 @@ class Config(schema.Settings):
         Raises:
             ConfigError: an assignment has no `=`, or a key or value that is not known.
         """
-        merged = OmegaConf.create(copy.deepcopy(dict(self.yaml)))
+        merged = copy.deepcopy(dict(self.yaml))
         for override in overrides:
             _apply_override(merged, override)
-        return _typed(OmegaConf.to_container(merged), self.source)
+        return _typed(merged, self.source)
+
+    def with_values(self, values: Mapping[str, Any]) -> "Config":
+        """A new configuration with values put in as they are, by dotted key.
+
+        Unlike `override` it reads no YAML, which would cut a path off at ` #`, and take a folder
+        named `007` or `yes` for a number or a truth value.
+
+        Args:
+            values: for example `{"output_dir": "runs/a #1", "optimizer.params.0.lr": 1e-5}`.
+
+        Raises:
+            ConfigError: a key or value that is not known.
+        """
+        merged = copy.deepcopy(dict(self.yaml))
+        for key, value in values.items():
+            _assign(merged, key, copy.deepcopy(value))
+        return _typed(merged, self.source)
 
     def to_yaml(self) -> str:
         """The merged configuration as YAML that this and the official code read."""
-        return OmegaConf.to_yaml(OmegaConf.create(dict(self.yaml)))
+        return OmegaConf.to_yaml(OmegaConf.create(_escaped(dict(self.yaml))), resolve=True)
 
 
 def shipped_configs() -> list[str]:
@@ -143,7 +161,7 @@ def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return base
 
 
-def _apply_override(merged: Any, override: str) -> None:
+def _apply_override(merged: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(
@@ -152,11 +170,54 @@ def _apply_override(merged: Any, override: str) -> None:
         )
     try:
         parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value.strip()}"]))
-        OmegaConf.update(merged, key.strip(), parsed["value"], merge=True, force_add=True)
-    except (YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
+        _assign(merged, key.strip(), parsed["value"])
+    except (YAMLError, OmegaConfBaseException, ConfigError, ValueError, TypeError) as error:
         raise ConfigError(
             f"The override {override!r} cannot be applied: {_first_line(error)}"
         ) from error
+
+
+def _assign(merged: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value in place; a mapping is merged into the one that is there."""
+    # `params[0]` is another way to write `params.0`.
+    *path, last = re.sub(r"\[(\w+)\]", r".\1", key).split(".")
+    owner: Any = merged
+    for name in path:
+        inner = _get(owner, name, key)
+        if not isinstance(inner, dict | list):
+            inner = {}
+            _set(owner, name, inner)
+        owner = inner
+    present = _get(owner, last, key)
+    if isinstance(present, dict) and isinstance(value, dict):
+        _merge(present, value)
+    else:
+        _set(owner, last, value)
+
+
+def _get(owner: dict[str, Any] | list[Any], name: str, key: str) -> Any:
+    """The element of a mapping, None if it has none, or of a list."""
+    if isinstance(owner, dict):
+        return owner.get(name)
+    if not name.isdecimal() or int(name) >= len(owner):
+        raise ConfigError(
+            f"{key!r} asks for the element {name!r} of a list of {len(owner)}; expected a number "
+            "from 0, below that."
+        )
+    return owner[int(name)]
+
+
+def _set(owner: Any, name: str, value: Any) -> None:
+    owner[int(name) if isinstance(owner, list) else name] = value
+
+
+def _escaped(value: Any) -> Any:
+    """The same for OmegaConf, which takes `${...}` in a text for the value of another key."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    if isinstance(value, Mapping):
+        return {name: _escaped(inner) for name, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _typed(merged: Any, source: str) -> Config:
@@ -198,7 +259,7 @@ def _section(cls: type, content: Any, name: str | None, source: str) -> Any:
         raise ConfigError(f"{source}: {where} is {content!r}; expected a mapping of keys.")
     try:
         section: Any = OmegaConf.to_object(
-            OmegaConf.unsafe_merge(OmegaConf.structured(cls), content)
+            OmegaConf.unsafe_merge(OmegaConf.structured(cls), _escaped(content))
         )
     except OmegaConfBaseException as error:
         raise ConfigError(f"{source}: in {where}, {_explain(error, cls, content)}") from error

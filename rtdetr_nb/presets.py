@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rtdetr_nb.config import Config, load_config
 from rtdetr_nb.errors import DatasetError
@@ -40,7 +41,7 @@ def quick_run_config(
     folder = Path(data)
     size = _SMALLEST_MULTIPLE * max(1, round(image_size / _SMALLEST_MULTIPLE))
     warmup = max(1, round(steps * _WARMUP_SHARE))
-    settings = {
+    settings: dict[str, Any] = {
         "num_classes": count_labels(folder / "annotations" / "train.json"),
         "eval_spatial_size": [size, size],
         "lr_warmup_scheduler.warmup_duration": warmup,
@@ -54,8 +55,8 @@ def quick_run_config(
         settings[f"{split}_dataloader.dataset.img_folder"] = str(folder / "images" / split)
         annotations = folder / "annotations" / f"{split}.json"
         settings[f"{split}_dataloader.dataset.ann_file"] = str(annotations)
-    config = load_config("quick_run")
-    return config.override([*(f"{k}={v}" for k, v in settings.items()), *overrides])
+    config = load_config("quick_run").with_values(settings)
+    return config.override(overrides) if overrides else config
 
 
 def count_labels(annotations: Path) -> int:

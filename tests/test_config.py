@@ -248,6 +248,44 @@ def test_an_override_reaches_what_the_file_does_not_name(official):
     assert official.override(["RTDETRTransformerv2.dropout=0.25"]).decoder.dropout == 0.25
 
 
+AWKWARD = [
+    "a #b",
+    "a: b",
+    "007",
+    "1e3",
+    "yes",
+    "null",
+    "${x}",
+    "a\\${x} b",
+    "[1",
+    "~",
+    "a=b",
+    " a ",
+]
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_a_value_that_is_no_yaml_arrives_as_it_is(official, write, text):
+    names = ["output_dir", "train_dataloader.dataset.img_folder"]
+    config = official.with_values(dict.fromkeys(names, text))
+    assert config.output_dir == config.train_dataloader.dataset.img_folder == text
+    again = load_config(write("again.yml", config.to_yaml()))
+    assert again.output_dir == again.train_dataloader.dataset.img_folder == text
+    assert again.override(["epoches=3"]).output_dir == text
+    assert official.output_dir != text
+
+
+def test_values_reach_lists_and_unknown_keys_are_refused(official):
+    changed = official.with_values({"optimizer.params.0.lr": 1e-5, "ema": {"decay": 0.5}})
+    assert changed.optimizer.params[0].lr == 1e-5
+    assert (changed.ema.decay, changed.ema.warmups) == (0.5, official.ema.warmups)
+    assert official.override(["optimizer.params[0].lr=3"]).optimizer.params[0].lr == 3
+    with pytest.raises(ConfigError, match="Did you mean 'epoches'"):
+        official.with_values({"epochs": 3})
+    with pytest.raises(ConfigError, match="the element '7' of a list of 2"):
+        official.with_values({"optimizer.params.7.lr": 3})
+
+
 def test_yaml_goes_round(write):
     config = load_config(L, ["HGNetv2.freeze_at=2", "optimizer.lr=1e-5", "lr_warmup_scheduler=~"])
     again = load_config(write("again.yml", config.to_yaml()))

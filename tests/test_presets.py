@@ -39,6 +39,13 @@ def test_classes_and_files_come_from_the_data(folder: Path) -> None:
     assert config.clip_max_norm == 0.5
 
 
+def test_a_folder_of_any_name_is_found(tmp_path: Path) -> None:
+    folder = write_shapes_dataset(tmp_path / "my set #2: yes", num_train=2, num_val=2)
+    dataset = quick_run_config(folder).train_dataloader.dataset
+    assert dataset.img_folder == str(folder / "images" / "train")
+    assert dataset.ann_file == str(folder / "annotations" / "train.json")
+
+
 def test_another_layout_is_explained(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="Expected a folder with images/train"):
         quick_run_config(tmp_path)
