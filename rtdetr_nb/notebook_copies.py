@@ -17,28 +17,40 @@ INJECTED_TAG = "injected-parameters"
 
 
 def copy_notebooks(
-    notebooks: Iterable[Path], folder: Path, parameters: Mapping[str, object]
+    notebooks: Iterable[Path],
+    folder: Path,
+    parameters: Mapping[str, object],
+    *,
+    output: Path | None = None,
+    keep: bool = True,
 ) -> list[Path]:
     """Copy notebooks into `folder`, each with those of the parameters that it has.
-
-    A copy that is there already is updated in its injected cell only: what a user wrote stays.
 
     Args:
         notebooks: `.ipynb` files.
         folder: made if needed.
-        parameters: name -> value; values are written by `repr`.
+        parameters: name -> value; values are written by `repr`. Each has to be one of at least one
+            notebook.
+        output: below it each notebook gets a folder of its own, named after it, as its parameter
+            `output`: two notebooks never write the same files.
+        keep: a copy that is there already is updated in its injected cell only, so that what a
+            user wrote stays; else it is replaced.
 
     Returns:
         The copies, in the order of `notebooks`.
 
     Raises:
-        UserError: a notebook cannot be read, or a copy cannot be written.
+        UserError: a notebook cannot be read, no notebook has a parameter of that name, or a copy
+            cannot be written.
     """
+    sources = list(notebooks)
+    _check_names(sources, parameters)
     copies = []
-    for source in notebooks:
+    for source in sources:
         copy = folder / source.name
-        content = _read(copy if copy.exists() else source)
-        _inject(content, parameters)
+        content = _read(copy if keep and copy.exists() else source)
+        own = {} if output is None else {"output": str(output / source.stem)}
+        _inject(content, {**parameters, **own})
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +62,22 @@ def copy_notebooks(
             ) from error
         copies.append(copy)
     return copies
+
+
+def _check_names(sources: Iterable[Path], parameters: Mapping[str, object]) -> None:
+    """Refuse a parameter that would change nothing."""
+    defaults = [_defaults(_read(source)["cells"]) for source in sources]
+    for name in parameters:
+        if not any(_assigns(text, name) for text in defaults):
+            raise UserError(
+                f"No notebook has a parameter {name!r}. The parameters of a notebook are what its "
+                f"cell tagged {PARAMETERS_TAG!r} assigns."
+            )
+
+
+def _defaults(cells: Iterable[Mapping[str, Any]]) -> str:
+    """The source of the cell with the defaults; empty without one."""
+    return next((_source(cell) for cell in cells if PARAMETERS_TAG in _tags(cell)), "")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,8 +11,8 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 # Notebook -> lines that make its run short.
 PARAMETERS = {
-    "00_quickstart": "steps = 2\nimage_size = probe_size = 128",
-    "04_short_finetune": "steps = 2\nimage_size = probe_size = 128\nbatch_size = 2",
+    "00_quickstart": "steps = 2\nimage_size = 96\nprobe_size = 128",
+    "04_short_finetune": "steps = 2\nimage_size = 96\nprobe_size = 128\nbatch_size = 2",
 }
 
 # Notebook -> what is evaluated in its kernel at the end, and has to be true.
@@ -66,7 +66,9 @@ CHECKS = {
         "warm_up.reveal().right == '3 %'",
     ),
     "06_full_training": (
-        "config.backbone.freeze_at == -1",
+        "full.backbone.freeze_at == -1",
+        "len(rt.predict_official(tuning, full).match.loaded) == 400",
+        "str(commands).count(f'-t {tuning}') == 1",
         "str(commands).count('torchrun --nproc_per_node=4') == 3",
         "run.status == 'finished' and len(run.history) == 2",
     ),
@@ -83,6 +85,9 @@ def test_notebook_is_stripped_and_thin(path: Path) -> None:
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.get("tags", [])
+    given = dict(re.findall(r"^(\w+) = (.*)$", code[0].source, re.MULTILINE))
+    assert {"checkpoint", "config", "output"} <= set(given)
+    assert f"../runs/{path.stem[3:]}" in given["output"], "each notebook has a folder of its own"
     for cell in code:
         assert not cell.outputs and cell.execution_count is None
         assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)
