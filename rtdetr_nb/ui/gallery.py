@@ -15,6 +15,7 @@ from rtdetr_nb.training.run import Run
 from rtdetr_nb.ui.figures import COLORS, to_png
 from rtdetr_nb.ui.predictions_figure import predictions_figure
 from rtdetr_nb.ui.run_status import RunProgress
+from rtdetr_nb.ui.widget_tree import close_widgets
 
 _MOST_ROWS = 4  # of steps, besides the ground truth
 _NOTHING_YET = "No predictions yet."
@@ -43,6 +44,9 @@ def show_predictions(run: Run, steps: Sequence[int] = ()) -> "Gallery":
 class Gallery:
     """See `show_predictions`.
 
+    A run that was resumed with other data has predictions on other pictures too: shown are those on
+    the pictures that it predicted last.
+
     Args:
         run: that records predictions.
         steps: to show; empty is the first, the last and some between.
@@ -54,7 +58,7 @@ class Gallery:
     def __init__(self, run: Run, steps: Sequence[int] = ()) -> None:
         self._progress = RunProgress(run, run.folder.name, parts=())
         self._wanted = sorted(steps)
-        self._drawn: list[int] | None = None
+        self._drawn: list[Record] = []
         self._png = b""
         # Hidden as long as it is empty: browsers show a broken picture for that.
         self._image = ipywidgets.Image(
@@ -66,8 +70,13 @@ class Gallery:
 
     @property
     def records(self) -> list[Record]:
-        """The predictions so far, one record a step, in order."""
-        return list({record["step"]: record for record in self._progress.predictions}.values())
+        """The predictions on the pictures that were predicted last, one record a step, in order.
+
+        Empty where the validation data have no annotated picture: there is nothing to draw.
+        """
+        predicted = [record for record in self._progress.predictions if record["pictures"]]
+        same = [record for record in predicted if _image_ids(record) == _image_ids(predicted[-1])]
+        return list({record["step"]: record for record in same}.values())
 
     @property
     def steps(self) -> list[int]:
@@ -87,25 +96,35 @@ class Gallery:
         Raises:
             RunError: there are no predictions.
         """
-        shown = [record for record in self.records if record["step"] in self.steps]
-        if not shown or not shown[-1]["pictures"]:
+        shown = self._shown()
+        if not shown:
             raise RunError(f"{self._progress.run.folder} has no predictions. They come every "
-                           "`preview_freq` steps; 0 is never.")  # fmt: skip
-        rows = {f"step {record['step']}": record for record in sorted(shown, key=_step)}
+                           "`preview_freq` steps, on annotated validation pictures; 0 is "
+                           "never.")  # fmt: skip
+        rows = {f"step {record['step']}": record for record in shown}
         return predictions_figure(rows, [COLORS[0]] * len(rows))
 
     def update(self) -> bool:
         """Read what the run has recorded since, and draw if there are new predictions."""
         self._progress.update()
-        steps = self.steps
-        if steps == self._drawn or not steps:
+        shown = self._shown()
+        if not shown or shown == self._drawn:
             return False
-        self._drawn = steps
+        self._drawn = shown
         self._png = to_png(self.figure, dpi=90)
         self._image.value = self._png
         self._image.layout.display = ""
         self._note.value = f"<b>Predictions</b> at {self._words()}"
         return True
+
+    def close(self) -> None:
+        """Take the widget from the page."""
+        close_widgets(self.widget)
+
+    def _shown(self) -> list[Record]:
+        """The records of `steps`, in their order."""
+        steps = self.steps
+        return sorted((record for record in self.records if record["step"] in steps), key=_step)
 
     def _words(self) -> str:
         steps = ", ".join(map(str, self.steps))
@@ -135,3 +154,7 @@ class Gallery:
 
 def _step(record: Record) -> int:
     return record["step"]
+
+
+def _image_ids(record: Record) -> list[Any]:
+    return [picture["image_id"] for picture in record["pictures"]]

@@ -22,12 +22,16 @@ from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.run import Run
 from rtdetr_nb.ui.run_figure import RunFigure, run_colors
 from rtdetr_nb.ui.run_status import MAIN_PARTS, RunProgress, error_html
+from rtdetr_nb.ui.widget_tree import close_widgets
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 # Of the machine's processor time; with the training on the same processors this is what it loses.
 _SHARE_FOR_DRAWING = 0.015
 
-_watched: "WeakValueDictionary[tuple[str, ...], LivePlot]" = WeakValueDictionary()
+# The plots that are kept up to date, by whether another widget follows them and by their folders: a
+# plot in a cell of its own takes the place of another such one, never that of a panel's plot.
+_watched: "WeakValueDictionary[tuple[bool, tuple[str, ...]], LivePlot]" = WeakValueDictionary()
+_REPLACED = "<i>A newer plot of the same runs goes on; this one stands still.</i>"
 
 
 def live_plot(
@@ -61,7 +65,8 @@ class LivePlot:
         runs: at least one.
         labels: one for each run, or none.
         parts: losses of the first run that are shown beside the total.
-        on_update: called with the plot after each look, from the thread that looked.
+        on_update: called with the plot after each look, from the thread that looked; by this a
+            panel follows its plot.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class LivePlot:
         runs: Sequence[Run],
         labels: Sequence[str] = (),
         parts: Sequence[str] = MAIN_PARTS,
-        on_update: Callable[["LivePlot"], None] = lambda _: None,
+        on_update: Callable[["LivePlot"], None] | None = None,
     ) -> None:
         if labels and len(labels) != len(runs):
             raise RunError(
@@ -140,10 +145,12 @@ class LivePlot:
         """Keep the plot up to date from a thread, until all runs have ended or `stop`."""
         if self.is_watching:
             return
-        key = tuple(str(run.folder.resolve()) for run in self.runs)
+        folders = tuple(str(run.folder.resolve()) for run in self.runs)
+        key = (self._on_update is not None, folders)
         earlier = _watched.get(key)
-        if earlier is not None and earlier is not self:
+        if earlier is not None and earlier is not self and earlier.is_watching:
             earlier.stop()
+            earlier._status.value += _REPLACED
         _watched[key] = self
         self._stopping.clear()
         self._thread = threading.Thread(target=self._watch, name="live plot", daemon=True)
@@ -169,8 +176,7 @@ class LivePlot:
     def close(self) -> None:
         """End the thread and take the widget from the page; a published picture stays."""
         self.stop()
-        for widget in (self.widget, self._image, self._status):
-            widget.close()
+        close_widgets(self.widget)
 
     def _watch(self) -> None:
         pause = 0.0
@@ -178,7 +184,8 @@ class LivePlot:
             while not self._stopping.wait(pause):
                 began = time.thread_time()
                 drawn = self.update()
-                self._on_update(self)
+                if self._on_update is not None:
+                    self._on_update(self)
                 pause = pause_after(time.thread_time() - began if drawn else 0.0)
                 if self.is_over:
                     break

@@ -20,6 +20,7 @@ from rtdetr_nb.ui.live_plot import LivePlot
 from rtdetr_nb.ui.run_settings import FREEZING, SMALLEST_IMAGE, RunSettings
 from rtdetr_nb.ui.run_status import error_html
 from rtdetr_nb.ui.stop_button import StopButton
+from rtdetr_nb.ui.widget_tree import close_widgets
 
 _BLOCKED = "While another cell runs, Start and Resume wait for it; the plot goes on and Stop works."
 _BLOCKED_STOP = (
@@ -72,6 +73,7 @@ class RunPanel:
         self.labels = list(labels)
         self.run: Run | None = None
         self.plot: LivePlot | None = None
+        self._gallery: Gallery | None = None
         self.message = ""
         self._hidden = settings  # for what has no control
         self.controls = _make_controls(settings)
@@ -161,11 +163,12 @@ class RunPanel:
         """End what watches the run and take the panel from the page; the run goes on."""
         if self.plot is not None:
             self.plot.close()
-        self.widget.close()
+        close_widgets(self.widget)
 
     def _follow(self, run: Run) -> Run:
+        earlier = [view for view in (self.plot, self._gallery) if view is not None]
         if self.plot is not None:
-            self.plot.close()
+            self.plot.stop()
         self.run = run
         self.stop_button.follow(run)
         stop_file = escape(str(run.folder / "stop"))
@@ -173,9 +176,10 @@ class RunPanel:
         self._hint.value = f'<span style="opacity:.75">{hint}</span>'
         self._tell("")
         self.plot = LivePlot([run, *self.compare], self.labels, on_update=self._update)
-        gallery = Gallery(run)
-        self._gallery = gallery
-        self._shown.children = [self.plot.widget, gallery.widget]
+        self._gallery = Gallery(run)
+        self._shown.children = [self.plot.widget, self._gallery.widget]
+        for view in earlier:
+            view.close()
         if self.plot.is_over:
             self._update(self.plot)
         else:
@@ -184,7 +188,7 @@ class RunPanel:
 
     def _update(self, plot: LivePlot) -> None:
         """Called by the plot's thread after each look, and at the end."""
-        if self.run is None:
+        if self.run is None or self._gallery is None:
             return
         over = self.run.is_over
         self._gallery.update()
@@ -225,7 +229,7 @@ class RunPanel:
 
     def _kept_bundle(self) -> dict[str, str]:
         """What a saved notebook keeps: folded, as the widget shows the same while it lives."""
-        if self.plot is None:
+        if self.plot is None or self._gallery is None:
             return {"text/html": "", "text/plain": "No run yet."}
         pictures = self.plot.static_html + self._gallery.static_html()
         html = (

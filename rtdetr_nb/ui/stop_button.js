@@ -2,6 +2,8 @@
 // request does not go through the kernel: it is a file beside the run, written by the server's
 // contents service. Where there is none (or it refuses), a message to the kernel does it.
 
+const SECONDS_UNTIL_ASKED_AGAIN = 10;
+
 function serverSettings() {
   const element = document.getElementById("jupyter-config-data");
   try {
@@ -41,23 +43,36 @@ function render({ model, el }) {
   note.className = "rtdetr-stop-note";
   note.setAttribute("role", "status");
 
+  let waiting;
+
   const show = () => {
+    clearTimeout(waiting);
     button.disabled = !model.get("enabled");
-    note.textContent = model.get("enabled") ? model.get("note") : "";
+    note.textContent = "";
+  };
+  // A step may be long, and a request may be lost: whoever asked can ask again.
+  const offerAgain = () => {
+    show();
+    if (!button.disabled) note.textContent = "It has not stopped yet; you can ask again.";
   };
   button.addEventListener("click", async () => {
     const run = model.get("run_token");
     button.disabled = true;
     note.textContent = "Asking the run to stop after this step…";
+    clearTimeout(waiting);
+    waiting = setTimeout(offerAgain, 1000 * SECONDS_UNTIL_ASKED_AGAIN);
     const written = await writeStopFile(model.get("stop_path"));
     // A message waits where the kernel is blocked; with the token it cannot stop a later run.
     if (!written) model.send({ kind: "stop", run_token: run });
   });
-  model.on("change:enabled", show);
-  model.on("change:note", show);
-  model.on("change:run_token", show);
+  const watched = ["change:enabled", "change:run_token"];
+  for (const change of watched) model.on(change, show);
   el.append(button, note);
   show();
+  return () => {
+    clearTimeout(waiting);
+    for (const change of watched) model.off(change, show);
+  };
 }
 
 export default { render };

@@ -29,7 +29,6 @@ class StopButton(anywidget.AnyWidget):
     _css = _SOURCE / "stop_button.css"
 
     enabled = traitlets.Bool(False).tag(sync=True)
-    note = traitlets.Unicode("").tag(sync=True)
     stop_path = traitlets.Unicode("").tag(sync=True)
     run_token = traitlets.Unicode("").tag(sync=True)
 

@@ -14,9 +14,9 @@ def fake(tmp_path) -> FakeRun:
     return FakeRun(tmp_path / "tuned")
 
 
-def predict(fake: FakeRun, step: int, file: str = "nowhere.jpg") -> None:
+def predict(fake: FakeRun, step: int, file: str = "nowhere.jpg", image_id: int = 7) -> None:
     picture = {
-        "image_id": 7,
+        "image_id": image_id,
         "file": file,
         "size": [600, 300],
         "true_boxes": [[60, 30, 120, 90], [0, 0, 20, 20]],
@@ -77,6 +77,28 @@ def test_update_draws_only_what_is_new(fake):
     predict(fake, 10)
     assert gallery.update() and gallery.png != first
     assert "steps 0, 10" in gallery._note.value
+
+
+def test_data_without_annotated_pictures_leave_the_gallery_empty(fake):
+    for step in (0, 10):
+        fake.append({"event": "predictions", "step": step, "pictures": []})
+    gallery = Gallery(fake.run)
+    assert not gallery.update() and gallery.steps == []
+    assert "No predictions yet." in gallery.static_html()
+    with pytest.raises(RunError, match="on annotated validation pictures"):
+        _ = gallery.figure
+
+
+def test_after_a_resume_with_other_data_only_its_pictures_are_shown(fake):
+    predict(fake, 0, image_id=7)
+    predict(fake, 10, image_id=7)
+    gallery = Gallery(fake.run)
+    before = gallery.png
+    predict(fake, 10, image_id=3)
+    assert gallery.update() and gallery.steps == [10] and gallery.png != before
+    predict(fake, 20, image_id=3)
+    assert gallery.update() and gallery.steps == [10, 20]
+    assert len(gallery.figure.axes) == 6
 
 
 def test_the_static_form_needs_no_kernel(fake):

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from ipywidgets.widgets.widget import _instances
 from matplotlib import _pylab_helpers
 from matplotlib.figure import Figure
 
@@ -23,6 +24,11 @@ def wait_until(condition, seconds: float = 20) -> None:
 
 def plot_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "live plot"]
+
+
+def open_widgets() -> int:
+    """How many widgets the kernel holds, layouts and styles among them."""
+    return len(_instances)
 
 
 class Page:
@@ -202,11 +208,26 @@ def test_the_same_runs_shown_again_replace_the_thread(tuned, page):
     second.close()
 
 
+def test_a_plot_in_a_cell_does_not_end_that_of_a_panel(tuned, page):
+    looks: list[module.LivePlot] = []
+    followed = module.LivePlot([tuned.run], on_update=looks.append)
+    followed.start()
+    alone, newer = live_plot(tuned.run), live_plot(tuned.run)
+    alone._ipython_display_()
+    newer._ipython_display_()
+    assert followed.is_watching and not alone.is_watching
+    assert "stands still" in alone._status.value
+    seen = len(looks)
+    wait_until(lambda: len(looks) > seen)
+    followed.close()
+    newer.close()
+
+
 def test_nothing_is_left_behind(tuned, page):
-    def count() -> tuple[int, int, int]:
+    def count() -> tuple[int, ...]:
         gc.collect()
         figures = sum(isinstance(thing, Figure) for thing in gc.get_objects())
-        return figures, len(plot_threads()), len(_pylab_helpers.Gcf.figs)
+        return figures, len(plot_threads()), len(_pylab_helpers.Gcf.figs), open_widgets()
 
     before = count()
     for _ in range(4):

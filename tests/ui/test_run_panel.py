@@ -9,7 +9,7 @@ from rtdetr_nb.ui import run_panel as module
 from rtdetr_nb.ui.run_panel import run_panel
 from rtdetr_nb.ui.run_settings import RunSettings
 from tests.ui.fake_run import FakeRun
-from tests.ui.test_live_plot import Page, plot_threads, wait_until
+from tests.ui.test_live_plot import Page, open_widgets, plot_threads, wait_until
 
 
 @pytest.fixture
@@ -142,6 +142,28 @@ def test_starts_and_closes_leave_no_thread(panel, fake):
     for _ in range(3):
         panel.start()
         assert len(plot_threads()) == 1
+
+
+def test_starts_and_closes_leave_no_widget(fake, page):
+    before = open_widgets()
+    panel = run_panel(output=str(fake.folder), steps=20)
+    panel.start()
+    after_one = open_widgets()
+    for _ in range(3):
+        panel.start()
+    assert open_widgets() == after_one
+    panel.close()
+    assert open_widgets() == before
+
+
+def test_a_plot_of_the_same_run_in_another_cell_leaves_the_panel_alive(panel, fake, monkeypatch):
+    monkeypatch.setattr(live_plot, "display", Page().display)
+    panel.start()
+    other = live_plot.live_plot(panel.run)
+    other._ipython_display_()
+    fake.step(1)
+    wait_until(lambda: "step 1 of 20" in panel.plot._status.value)
+    other.close()
 
 
 def test_the_hint_says_what_a_blocked_kernel_means(panel, fake, monkeypatch):
