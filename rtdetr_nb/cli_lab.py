@@ -1,6 +1,7 @@
 """`rtdetr-nb lab`: the notebooks in JupyterLab; `rtdetr-nb class`: two of them as pages."""
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,19 @@ from rtdetr_nb.checkout import CHECKOUT, shipped
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.notebook_copies import copy_notebooks
 
+CLASS_FOLDER = CHECKOUT / "runs" / "class"
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
+_VISITOR_MODULE = "rtdetr_nb.training.visitor_folder"
+_VOILA_OPTIONS = (
+    # Cells show as they come: the first one of notebook 00 does not wait for its training.
+    "--progressive_rendering=True",
+    # Asks no other machine for icons, as Voila's own pages do.
+    "--template=class",
+    "--classic-tree",
+    # A page that is closed ends its kernel; where the browser could not say so, this does.
+    "--MappingKernelManager.cull_idle_timeout=600",
+    "--MappingKernelManager.cull_interval=60",
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -25,11 +38,21 @@ def add_commands(commands: Any) -> None:
     lab.add_argument("--checkpoint", type=Path, metavar="FILE", help="your distilled file")
     lab.add_argument("-c", "--config", help="a YAML file, or the name of a shipped configuration")
     lab.add_argument("--data", type=Path, metavar="DIR", help="your data, laid out as data/shapes")
-    lab.add_argument("--output", type=Path, metavar="DIR", help="where the notebooks write")
+    lab.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="each notebook writes to a folder of its own there",
+    )
     lab.add_argument("jupyter", nargs="*", metavar="ARGUMENT", help="for jupyter, after --")
     lab.set_defaults(run=run_lab)
     room = commands.add_parser(
-        "class", help="serve notebooks 00 and 05 as pages without code, by Voila"
+        "class",
+        help="serve notebooks 00 and 05 as pages without code, by Voila",
+        description="Serve notebooks 00 and 05 as pages without code, by Voila. Every visitor has "
+        "a kernel and a folder of his own; with the kernel end his training and his files. The "
+        "pages ask nothing of other machines. Arguments after -- go to voila: --no-browser, "
+        "--port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
     )
     room.add_argument("voila", nargs="*", metavar="ARGUMENT", help="for voila, after --")
     room.set_defaults(run=run_class)
@@ -39,10 +62,12 @@ def run_lab(options: argparse.Namespace) -> int:
     """Open JupyterLab; returns when the server ends."""
     jupyter = _program("jupyter", "notebook")
     notebooks = sorted(shipped("notebooks").resolve().glob("*.ipynb"))
-    parameters = _parameters(options)
-    if parameters:
+    given = _given(options)
+    if given or options.output is not None:
         name = options.checkpoint.stem if options.checkpoint else "notebooks"
-        notebooks = copy_notebooks(notebooks, CHECKOUT / "runs" / "lab" / name, parameters)
+        folder = CHECKOUT / "runs" / "lab" / name
+        output = folder / "output" if options.output is None else options.output.resolve()
+        notebooks = copy_notebooks(notebooks, folder, {**_defaults(), **given}, output=output)
     first = notebooks[0].relative_to(CHECKOUT)
     return subprocess.call([jupyter, "lab", str(first), *options.jupyter], cwd=CHECKOUT)
 
@@ -50,34 +75,49 @@ def run_lab(options: argparse.Namespace) -> int:
 def run_class(options: argparse.Namespace) -> int:
     """Serve pages for a class; returns when the server ends."""
     voila = _program("voila", "class")
-    folder = CHECKOUT / "runs" / "class"
-    sources = [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS]
-    # Every visitor has a kernel of his own and must not meet the files of another.
-    parameters = {
-        "checkpoint": str(shipped("data/demo_backbone_mmdet.pth").resolve()),
-        "data": str(shipped("data/shapes").resolve()),
-        "output": _FolderOfItsOwn(),
-    }
-    copy_notebooks(sources, folder, parameters)
-    return subprocess.call([voila, str(folder), *options.voila], cwd=CHECKOUT)
+    copy_notebooks(
+        [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],
+        CLASS_FOLDER,
+        {**_defaults(), "output": _FolderOfItsOwn()},
+        keep=False,
+    )
+    templates = str(Path(__file__).parent / "class_page")
+    path = os.pathsep.join(filter(None, (templates, os.environ.get("JUPYTER_PATH"))))
+    return subprocess.call(
+        [voila, str(CLASS_FOLDER), *_VOILA_OPTIONS, *options.voila],
+        cwd=CHECKOUT,
+        env={**os.environ, "JUPYTER_PATH": path},
+    )
 
 
 class _FolderOfItsOwn:
-    """Written into a notebook as the call that makes a new folder."""
+    """Written into a notebook as the call that makes a folder for the one who looks at it.
+
+    Every visitor has a kernel of his own and must not meet the files of another.
+    """
 
     def __repr__(self) -> str:
-        return "__import__('tempfile').mkdtemp(prefix='rtdetr_nb_')"
+        from rtdetr_nb.ui.picker import WRITE_BELOW
+
+        module = f"__import__('importlib').import_module({_VISITOR_MODULE!r})"
+        return f"{module}.visitor_folder({WRITE_BELOW!r})"
 
 
-def _parameters(options: argparse.Namespace) -> dict[str, object]:
+def _defaults() -> dict[str, object]:
+    """What is shipped, by paths that hold wherever a copy of a notebook lies."""
+    return {
+        "checkpoint": str(shipped("data/demo_backbone_mmdet.pth").resolve()),
+        "data": str(shipped("data/shapes").resolve()),
+    }
+
+
+def _given(options: argparse.Namespace) -> dict[str, object]:
     """The parameters that were given, with paths that hold wherever the notebook runs."""
     given: dict[str, object] = {}
     for name in ("checkpoint", "data"):
         path = getattr(options, name)
         if path is not None and not path.exists():
             raise UserError(f"There is no {path}. Give --{name} a path that exists.")
-    for name in ("checkpoint", "data", "output"):
-        path = getattr(options, name)
         if path is not None:
             given[name] = str(path.resolve())
     if options.config is not None:

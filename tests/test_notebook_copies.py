@@ -1,3 +1,5 @@
+"""Copies of the notebooks: their parameters, and what becomes of earlier copies."""
+
 import ast
 import json
 from pathlib import Path
@@ -28,7 +30,7 @@ def _run_parameters(path: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_copy_has_the_parameters_filled_in(notebook: Path, tmp_path: Path) -> None:
-    (copy,) = copy_notebooks([notebook], tmp_path, {"checkpoint": "/a 'b'.pth", "unknown": 1})
+    (copy,) = copy_notebooks([notebook], tmp_path, {"checkpoint": "/a 'b'.pth"})
     nbformat.validate(nbformat.read(copy, as_version=4))
     values = _run_parameters(copy)
     assert values.pop("checkpoint") == "/a 'b'.pth"
@@ -47,6 +49,31 @@ def test_a_second_copy_keeps_what_the_user_wrote(tmp_path: Path) -> None:
     assert cells[-1].source == "my own line"
     assert sum(INJECTED_TAG in cell.metadata.get("tags", []) for cell in cells) == 1
     assert _run_parameters(copy)["checkpoint"] == "second.pth"
+
+
+def test_a_copy_can_be_made_afresh(tmp_path: Path) -> None:
+    (copy,) = copy_notebooks(NOTEBOOKS[:1], tmp_path, {})
+    copy.write_text("{")
+    copy_notebooks(NOTEBOOKS[:1], tmp_path, {}, keep=False)
+    assert _run_parameters(copy) == _run_parameters(NOTEBOOKS[0])
+
+
+def test_each_notebook_writes_to_a_folder_of_its_own(tmp_path: Path) -> None:
+    copies = copy_notebooks(NOTEBOOKS, tmp_path, {}, output=tmp_path / "here")
+    outputs = [_run_parameters(copy)["output"] for copy in copies]
+    assert outputs == [str(tmp_path / "here" / path.stem) for path in NOTEBOOKS]
+    assert len({_run_parameters(path)["output"] for path in NOTEBOOKS}) == len(NOTEBOOKS)
+
+
+def test_a_parameter_that_only_some_notebooks_have_changes_those(tmp_path: Path) -> None:
+    for copy in copy_notebooks(NOTEBOOKS, tmp_path, {"data": "/mine"}):
+        assert _run_parameters(copy).get("data", "/mine") == "/mine"
+
+
+def test_a_parameter_that_no_notebook_has_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No notebook has a parameter 'chekpoint'"):
+        copy_notebooks(NOTEBOOKS, tmp_path, {"chekpoint": "a.pth"})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_copy_is_not_replaced(tmp_path: Path) -> None:

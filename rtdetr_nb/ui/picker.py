@@ -6,6 +6,7 @@ can be set from Python, and `picker.code` is the line that makes it without a cl
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from rtdetr_nb.model_keys import KeyInfo
 
 _HERE = Path(__file__).parent
 _HEADS = ("encoder", "decoder")
+# Names the folder that a click may write to; anywhere if it is not set. A page for a class sets it,
+# as its visitors are not the user who serves it.
+WRITE_BELOW = "RTDETR_NB_WRITE_BELOW"
 
 
 class LayerPicker(anywidget.AnyWidget):
@@ -137,7 +141,7 @@ class LayerPicker(anywidget.AnyWidget):
         if content.get("do") != "write":
             return
         try:
-            report = self.write(str(content["path"]), overwrite=bool(content["replace"]))
+            report = self.write(_allowed(str(content["path"])), overwrite=bool(content["replace"]))
         except UserError as error:
             self.message, self.failed = printable(str(error)), True
         else:
@@ -164,6 +168,24 @@ def pick_layers(
         path: where its "Write tuning file" writes, until another path is typed in.
     """
     return LayerPicker(diff, selection, path)
+
+
+def _allowed(path: str) -> str:
+    """The path that a click may write; below `WRITE_BELOW`, where relative paths begin then.
+
+    Raises:
+        UserError: it lies elsewhere.
+    """
+    folder = os.environ.get(WRITE_BELOW)
+    if folder is None:
+        return path
+    target = Path(folder, path).resolve()
+    if not target.is_relative_to(Path(folder).resolve()):
+        raise UserError(
+            "This page writes only to a folder of its own. Give a name without a folder, for "
+            "example tuning.pth."
+        )
+    return str(target)
 
 
 def _is_listed(row: Row, diff: Diff) -> bool:

@@ -8,7 +8,7 @@ import traitlets
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.errors import SelectionError, TuningError
-from rtdetr_nb.ui.picker import LayerPicker, pick_layers
+from rtdetr_nb.ui.picker import WRITE_BELOW, LayerPicker, pick_layers
 
 
 def click(picker: LayerPicker, prefix: str) -> None:
@@ -132,6 +132,33 @@ def test_replacing_has_to_be_asked_for(whole_diff: Diff, tmp_path: Path):
     picker = pick_layers(whole_diff, whole_diff.select("stem"))
     send(picker, do="write", path=str(tmp_path / "a.pth"), replace=True)
     assert not picker.failed and len(open_checkpoint(tmp_path / "a.pth").tensors) == 25
+
+
+@pytest.mark.parametrize("name", ["tuning.pth", "deep/tuning.pth", "{folder}/tuning.pth"])
+def test_on_a_page_for_a_class_a_click_writes_to_the_visitors_folder(
+    whole_diff: Diff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    (tmp_path / "deep").mkdir()
+    monkeypatch.setenv(WRITE_BELOW, str(tmp_path))
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=name.format(folder=tmp_path), replace=False)
+    assert not picker.failed, picker.message
+    assert [path.name for path in tmp_path.rglob("*.pth")] == ["tuning.pth"]
+
+
+@pytest.mark.parametrize("name", ["../other.pth", "{folder}-more/other.pth", "link/other.pth"])
+def test_and_nowhere_else(
+    whole_diff: Diff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    folder, elsewhere = tmp_path / "own", tmp_path / "own-more"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (folder / "link").symlink_to(elsewhere)
+    monkeypatch.setenv(WRITE_BELOW, str(folder))
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=name.format(folder=folder), replace=True)
+    assert picker.failed and "only to a folder of its own" in picker.message
+    assert not list(tmp_path.rglob("*.pth"))
 
 
 def test_a_message_goes_away_when_the_pick_changes(whole_diff: Diff, tmp_path: Path):

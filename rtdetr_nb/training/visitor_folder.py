@@ -1,0 +1,63 @@
+"""A folder for one visitor of a class, which does not outlast him.
+
+A keeper, a small process of its own, waits at a pipe from the visitor's kernel. The pipe closes
+when the kernel ends, in whatever way; then the keeper ends the runs that were started in the
+folder, and removes it.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+_SECONDS_TO_DIE = 10.0
+# Their pipes stay open for as long as this process lives.
+_keepers: list["subprocess.Popen[bytes]"] = []
+
+
+def visitor_folder(variable: str) -> str:
+    """Make a folder that is removed, and whose runs are ended, when this process ends.
+
+    Args:
+        variable: environment variable of this process to set to the folder.
+
+    Returns:
+        The absolute path of the folder.
+    """
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="rtdetr_nb_class_"))
+    # A session of its own: what ends the kernel and its group does not end the keeper.
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", __name__, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    _keepers.append(keeper)
+    os.environ[variable] = folder
+    return folder
+
+
+def clear_folder(folder: Path) -> None:
+    """End the runs in a folder, and in those directly below it, and remove it.
+
+    The runs are not asked to save: what they would write goes too.
+    """
+    from rtdetr_nb.errors import RunError
+    from rtdetr_nb.training.ensure import find_runs
+
+    with contextlib.suppress(RunError):  # there are none, or one does not die
+        for run in find_runs(folder):
+            if not run.is_over:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(int(run.description["pid"]), signal.SIGKILL)
+                run.wait(_SECONDS_TO_DIE)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.stdin.buffer.read()  # until the other end is closed
+    clear_folder(Path(sys.argv[1]))
