@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from rtdetr_nb.config import load_config
 
     try:
-        config = load_config(options.config, _overrides(options))
+        config = load_config(options.config, options.update).with_values(_flags(options))
     except UserError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             raise
@@ -74,15 +74,12 @@ def run(options: argparse.Namespace) -> int:
             return error.exit_code
 
 
-def _overrides(options: argparse.Namespace) -> list[str]:
-    """Flags win over -u, which wins over the file: as in the official code."""
-    overrides = list(options.update)
-    for name in ("device", "seed", "output_dir", "summary_dir"):
-        if getattr(options, name) is not None:
-            overrides.append(f"{name}={getattr(options, name)}")
-    if options.use_amp:
-        overrides.append("use_amp=True")
-    return overrides
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    """What flags say in the configuration's terms. They win over -u, as in the official code."""
+    names = ("device", "seed", "output_dir", "summary_dir")
+    flags = {name: getattr(options, name) for name in names}
+    given = {name: value for name, value in flags.items() if value is not None}
+    return given | ({"use_amp": True} if options.use_amp else {})
 
 
 def _train(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
@@ -98,7 +95,7 @@ def _train(config: "Config", options: argparse.Namespace, processes: "Processes"
         with processes.failing_together():
             if processes.is_first:
                 folder = RunFolder(path)
-                note = folder.begin(
+                note = folder.claim(
                     resumed=options.resume is not None,
                     tuning=options.tuning and str(options.tuning),
                     resume=options.resume and str(options.resume),
@@ -181,13 +178,20 @@ def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) 
     status = "finished"
     with _Progress(print_freq) as progress:
         for record in training:
+            if record.get("event") == "start":
+                _begin(folder, record)
             folder.append(record)
             progress.show(record)
-            if record.get("event") == "start":
-                folder.update(**{k: v for k, v in record.items() if k != "event"})
             if record.get("event") == "stop":
                 status = "stopped"
     return status
+
+
+def _begin(folder: "RunFolder", start: "Record") -> None:
+    """Everything the run was told could be used: only now does it replace an earlier run."""
+    kept = folder.begin_records(**{k: v for k, v in start.items() if k != "event"})
+    if kept:
+        logger.info("what an earlier run has left is kept in %s", kept)
 
 
 class _Progress:
@@ -268,12 +272,20 @@ def _test_only(config: "Config", options: argparse.Namespace, processes: "Proces
 
 def _write_evaluation(evaluation: "Record", folder: Path) -> None:
     """The figures as `evaluation.json`, and their curves as a picture beside it."""
+    from rtdetr_nb.training.run_folder import CURVES_FILE, EVALUATION_FILE
     from rtdetr_nb.ui.figures import to_png
     from rtdetr_nb.ui.precision_recall_figure import precision_recall_figure
 
-    (folder / "evaluation.json").write_text(json.dumps(evaluation, indent=1) + "\n")
-    (folder / "precision_recall.png").write_bytes(to_png(precision_recall_figure(evaluation)))
-    print(f"written {folder / 'evaluation.json'} and {folder / 'precision_recall.png'}")
+    figures, curves = folder / EVALUATION_FILE, folder / CURVES_FILE
+    try:
+        figures.write_text(json.dumps(evaluation, indent=1) + "\n", encoding="utf-8")
+        curves.write_bytes(to_png(precision_recall_figure(evaluation)))
+    except OSError as error:
+        raise RunError(
+            f"The evaluation cannot be written to {folder} ({error.strerror}). Make room, or give "
+            "another folder with --output-dir."
+        ) from error
+    print(f"written {figures} and {curves}")
 
 
 def _figure(value: float | None) -> str:

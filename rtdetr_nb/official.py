@@ -9,17 +9,22 @@ the end of the last epoch is lost.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rtdetr_nb.checkpoint.findings import Finding, Verdict
 from rtdetr_nb.config import Config, load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.official_command import OfficialCheckout, open_official
+from rtdetr_nb.official_command import (
+    OfficialCheckout,
+    OfficialCommand,
+    OfficialOptions,
+    open_official,
+)
 from rtdetr_nb.official_log import read_official_log
 from rtdetr_nb.training.history import events
-from rtdetr_nb.training.run import Run, launch, preparing
-from rtdetr_nb.training.run_folder import CONFIG_FILE, RUN_FILE, STOP_FILE, RunFolder
+from rtdetr_nb.training.run import Run, launch_in
+from rtdetr_nb.training.run_folder import CONFIG_FILE, RUN_FILE, RunFolder
 
 __all__ = ["import_official_log", "official_verdict", "open_official", "start_official_run"]
 
@@ -71,39 +76,49 @@ def start_official_run(
         checkout = open_official(checkout)
     folder = Path(output_dir).expanduser().absolute()
     flags = {"device": device, "seed": seed, "use_amp": use_amp or None}
-    settings = [f"{name}={value}" for name, value in flags.items() if value is not None]
-    run = Run(RunFolder(folder).path)
-    with preparing(run):
-        for name in (RUN_FILE, STOP_FILE):
-            (folder / name).unlink(missing_ok=True)
-        if isinstance(config, Config):
-            effective = _with_absolute_data(config.override([*overrides, *settings]), Path.cwd())
-            source, said = folder / CONFIG_FILE, ()
-        else:
-            source, said = checkout.find_config(config), overrides
-            loaded = load_config(source, [*overrides, *settings])
-            effective = _with_absolute_data(loaded, checkout.folder)
-        (folder / CONFIG_FILE).write_text(effective.to_yaml(), encoding="utf-8")
-        command = checkout.command(
-            source,
-            tuning=tuning,
-            resume=resume,
-            output_dir=folder,
-            device=effective.device,
-            seed=effective.seed,
-            use_amp=use_amp,
-            test_only=test_only,
-            processes=processes,
-            master_port=master_port,
-            overrides=said,
-            python=python,
-        )
-        facts = {"-t": tuning, "-r": resume, "--processes": processes}
-        options = [word for flag, value in facts.items() if value for word in (flag, str(value))]
-        supervisor = [sys.executable, "-m", "rtdetr_nb.official_supervisor", str(folder)]
-        supervisor += ["--checkout", str(checkout.folder), *options, "--", *command.words]
-        launch(supervisor, folder)
-    return run
+    settings = {name: value for name, value in flags.items() if value is not None}
+    source, effective = _effective(checkout, config, overrides, settings)
+    options = OfficialOptions(
+        tuning=tuning,
+        resume=resume,
+        output_dir=folder,
+        device=effective.device,
+        seed=effective.seed,
+        use_amp=use_amp,
+        test_only=test_only,
+        processes=processes,
+        master_port=master_port,
+        # Those of a `Config` are in the file that is written for it.
+        overrides=overrides if source else (),
+        python=python,
+    )
+    command = checkout.command_with(source or folder / CONFIG_FILE, options)
+    return launch_in(folder, effective, _supervisor(checkout, folder, options, command))
+
+
+def _effective(
+    checkout: OfficialCheckout,
+    config: Config | str | os.PathLike[str],
+    overrides: Sequence[str],
+    settings: Mapping[str, object],
+) -> tuple[Path | None, Config]:
+    """The file that the official code reads, if there is one, and what it amounts to."""
+    if isinstance(config, Config):
+        own = config.override(overrides).with_values(settings)
+        return None, _with_absolute_data(own, Path.cwd())
+    source = checkout.find_config(config)
+    loaded = load_config(source, overrides).with_values(settings)
+    return source, _with_absolute_data(loaded, checkout.folder)
+
+
+def _supervisor(
+    checkout: OfficialCheckout, folder: Path, options: OfficialOptions, command: OfficialCommand
+) -> list[str]:
+    """The command of the process that starts the official one."""
+    facts = {"-t": options.tuning, "-r": options.resume, "--processes": options.processes}
+    words = [word for flag, value in facts.items() if value for word in (flag, str(value))]
+    start = [sys.executable, "-m", "rtdetr_nb.official_supervisor", str(folder)]
+    return [*start, "--checkout", str(checkout.folder), *words, "--", *command.words]
 
 
 def official_verdict(run: Run) -> Verdict:
@@ -149,12 +164,12 @@ def import_official_log(
 
 def _with_absolute_data(config: Config, base: Path) -> Config:
     """The same configuration for a process that starts elsewhere."""
-    overrides = []
+    paths = {}
     for loader in ("train_dataloader", "val_dataloader"):
         dataset = config.yaml.get(loader, {}).get("dataset", {})
-        overrides += [
-            f"{loader}.dataset.{name}={base / Path(dataset[name]).expanduser()}"
+        paths |= {
+            f"{loader}.dataset.{name}": str(base / Path(dataset[name]).expanduser())
             for name in ("img_folder", "ann_file")
             if name in dataset
-        ]
-    return config.override(overrides)
+        }
+    return config.with_values(paths)

@@ -42,6 +42,64 @@ class OfficialCommand:
 
 
 @dataclass(frozen=True)
+class OfficialOptions:
+    """What the official `tools/train.py` is told beside its configuration.
+
+    Attributes: as the arguments of `OfficialCheckout.command`.
+    """
+
+    tuning: str | os.PathLike[str] | None = None
+    resume: str | os.PathLike[str] | None = None
+    output_dir: str | os.PathLike[str] | None = None
+    summary_dir: str | os.PathLike[str] | None = None
+    device: str | None = None
+    seed: int | None = None
+    use_amp: bool = False
+    test_only: bool = False
+    processes: int = 1
+    master_port: int | None = None
+    overrides: Sequence[str] = ()
+    python: str | None = None
+
+    def check(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            RunError: says what does.
+        """
+        if self.tuning and self.resume:
+            raise RunError("Give a tuning file or a checkpoint to resume from, not both.")
+        if self.test_only and not (self.tuning or self.resume):
+            raise RunError("To evaluate, give weights: a tuning file or a checkpoint.")
+        if self.processes < 1:
+            raise RunError(f"The number of processes is {self.processes}; expected at least 1.")
+
+    def words(self, config: Path) -> tuple[str, ...]:
+        """Program and arguments, in which all paths are absolute; see `check`.
+
+        Raises:
+            RunError: a file is missing, or an override cannot be said to the official code.
+        """
+        words = [*_program(self.processes, self.master_port, self.python), "tools/train.py"]
+        words += ["-c", str(config)]
+        weights = (("-t", self.tuning, "tuning file"), ("-r", self.resume, "checkpoint"))
+        for flag, path, kind in weights:
+            words += [flag, str(_existing(path, kind))] if path else []
+        folders = (("--output-dir", self.output_dir), ("--summary-dir", self.summary_dir))
+        for flag, value in folders:
+            words += [flag, str(_absolute(value))] if value else []
+        words += ["-d", self.device] if self.device else []
+        words += [f"--seed={self.seed}"] if self.seed is not None else []
+        words += ["--use-amp"] if self.use_amp else []
+        words += ["--test-only"] if self.test_only else []
+        assignments = [official_override(override) for override in self.overrides]
+        if not any(a.split("=")[0] == _NO_DOWNLOAD for a in assignments):
+            assignments.insert(0, f"{_NO_DOWNLOAD}=False")
+        # One -u for all: of several the official code reads the last.
+        return (*words, "-u", *assignments)
+
+
+@dataclass(frozen=True)
 class OfficialCheckout:
     """The folder `rtdetrv2_pytorch` of a checkout; see `open_official`."""
 
@@ -102,29 +160,34 @@ class OfficialCheckout:
             RunError: a file is missing, or the options contradict each other or cannot be said to
                 the official code.
         """
-        if tuning and resume:
-            raise RunError("Give a tuning file or a checkpoint to resume from, not both.")
-        if test_only and not (tuning or resume):
-            raise RunError("To evaluate, give weights: a tuning file or a checkpoint.")
-        if processes < 1:
-            raise RunError(f"The number of processes is {processes}; expected at least 1.")
-        words = [*_program(processes, master_port, python), "tools/train.py"]
-        words += ["-c", str(self.find_config(config))]
-        for flag, path, kind in (("-t", tuning, "tuning file"), ("-r", resume, "checkpoint")):
-            if path:
-                words += [flag, str(_existing(path, kind))]
-        for flag, value in (("--output-dir", output_dir), ("--summary-dir", summary_dir)):
-            if value:
-                words += [flag, str(_absolute(value))]
-        words += ["-d", device] if device else []
-        words += [f"--seed={seed}"] if seed is not None else []
-        words += ["--use-amp"] if use_amp else []
-        words += ["--test-only"] if test_only else []
-        assignments = [official_override(override) for override in overrides]
-        if not any(a.split("=")[0] == _NO_DOWNLOAD for a in assignments):
-            assignments.insert(0, f"{_NO_DOWNLOAD}=False")
-        # One -u for all: of several the official code reads the last.
-        return OfficialCommand((*words, "-u", *assignments), self.folder)
+        options = OfficialOptions(
+            tuning=tuning,
+            resume=resume,
+            output_dir=output_dir,
+            summary_dir=summary_dir,
+            device=device,
+            seed=seed,
+            use_amp=use_amp,
+            test_only=test_only,
+            processes=processes,
+            master_port=master_port,
+            overrides=overrides,
+            python=python,
+        )
+        return self.command_with(self.find_config(config), options)
+
+    def command_with(self, config: Path, options: OfficialOptions) -> OfficialCommand:
+        """The same command for a configuration file that may still have to be written.
+
+        Args:
+            config: an absolute path.
+            options: everything else.
+
+        Raises:
+            RunError: as `command`.
+        """
+        options.check()
+        return OfficialCommand(options.words(config), self.folder)
 
     def find_config(self, config: str | os.PathLike[str]) -> Path:
         """The absolute path of one of `configs`, of its bare name, or of any YAML file.

@@ -1,5 +1,6 @@
 """`rtdetr-nb train` as users call it."""
 
+import argparse
 import json
 import math
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 import torch
 
 from rtdetr_nb.cli import main
-from rtdetr_nb.config import Config
+from rtdetr_nb.cli_train import _flags, _write_evaluation, add_command
+from rtdetr_nb.config import Config, load_config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.history import events, is_step, read_records
 from rtdetr_nb.training.run import attach_run, start_run
@@ -111,6 +113,20 @@ def test_test_only_prints_the_figures_of_the_run(
     assert "4 images" in printed
     assert train(config_file, tmp_path / "test", "--test-only") == 2
     assert "--test-only needs weights" in capsys.readouterr().err
+
+
+def test_an_evaluation_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "evaluation.json").mkdir()
+    with pytest.raises(RunError, match="The evaluation cannot be written to"):
+        _write_evaluation({"statistics": {}}, tmp_path)
+
+
+def test_a_flag_is_no_yaml() -> None:
+    words = ["-c", "quick_run", "--output-dir", "007", "--summary-dir", "a #b", "--use-amp"]
+    parser = argparse.ArgumentParser()
+    add_command(parser.add_subparsers())
+    config = load_config("quick_run").with_values(_flags(parser.parse_args(["train", *words])))
+    assert (config.output_dir, config.summary_dir, config.use_amp) == ("007", "a #b", True)
 
 
 @pytest.mark.parametrize(

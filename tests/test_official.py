@@ -340,6 +340,43 @@ def test_own_configurations_of_the_checkout_find_their_data_there(
         start_official_run(checkout, config, output_dir=tmp_path, overrides=["epochs=1"])
 
 
+def test_what_cannot_be_started_leaves_the_run_that_is_there(
+    checkout: OfficialCheckout, tmp_path: Path
+) -> None:
+    run = run_stand_in(checkout, tmp_path / "run", None)
+    assert run.wait(timeout=60) == "finished", run.error
+    before = {path: path.read_bytes() for path in run.folder.iterdir()}
+    config = load_config("rtdetrv2_hgnetv2_l", ["epoches=7"])
+    for wrong in (
+        {"config": "nowhere.yml"},
+        {"config": config, "tuning": "nowhere.pth"},
+        {"config": config, "test_only": True},
+        {"config": config, "overrides": ["epochs=1"]},
+    ):
+        with pytest.raises((RunError, ConfigError)):
+            start_official_run(checkout, output_dir=run.folder, **wrong)  # type: ignore[arg-type]
+        assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
+    again = run_stand_in(checkout, run.folder, None, config)
+    assert again.wait(timeout=60) == "finished", again.error
+    (kept,) = (run.folder / "previous").iterdir()
+    for name in ("run.json", "config.yml", "metrics.jsonl"):
+        assert (kept / name).read_bytes() == before[run.folder / name]
+    assert len(again.history) == 3 and load_config(run.folder / "config.yml").epoches == 7
+
+
+def test_data_paths_of_any_name_reach_the_official_code(
+    checkout: OfficialCheckout, tmp_path: Path
+) -> None:
+    data = {"train_dataloader.dataset.img_folder": "my set #2"}
+    config = load_config("rtdetrv2_hgnetv2_l").with_values(data)
+    folder = tmp_path / "a #b"
+    run = run_stand_in(checkout, folder, None, config)
+    assert run.wait(timeout=60) == "finished", run.error
+    content = yaml.safe_load((folder / "config.yml").read_text())
+    assert content["train_dataloader"]["dataset"]["img_folder"] == str(Path.cwd() / "my set #2")
+    assert str(folder) in run.description["official_command"]
+
+
 def test_what_the_program_fails_of_is_the_error(
     checkout: OfficialCheckout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

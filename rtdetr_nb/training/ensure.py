@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import zipfile
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 from rtdetr_nb.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.history import Record
+from rtdetr_nb.training.previous_run import read_json
 from rtdetr_nb.training.run import Run, start_run
+from rtdetr_nb.training.run_folder import REQUEST_FILE
 
-_REQUEST_FILE = "request.json"  # what `ensure_run` was asked for when it started the run
+logger = logging.getLogger(__name__)
 
 
 def ensure_run(
@@ -25,7 +28,7 @@ def ensure_run(
 
     After a restart of the kernel the same line finds the run again instead of starting a second
     one. A run with another configuration, length or tuning file (by its content), or one that was
-    stopped or failed, is replaced.
+    stopped or failed, is replaced: what it has left is kept in a folder below `previous/`.
 
     Args:
         config: what to train.
@@ -39,8 +42,7 @@ def ensure_run(
     run = find_run(config, output_dir=output_dir, tuning=tuning, max_steps=max_steps)
     if run is None:
         run = start_run(config, output_dir=output_dir, tuning=tuning, max_steps=max_steps)
-        text = json.dumps(_request(config, tuning, max_steps) | _process(run))
-        (run.folder / _REQUEST_FILE).write_text(text, encoding="utf-8")
+        _write_request(run, _request(config, tuning, max_steps))
     return run
 
 
@@ -55,10 +57,7 @@ def find_run(
     run = Run(Path(output_dir))
     if not run.description or run.status not in ("starting", "running", "finished"):
         return None
-    try:
-        found = json.loads((run.folder / _REQUEST_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    found = read_json(run.folder / REQUEST_FILE)
     # Another run may have been started in the folder since; it left the request as it was.
     return run if found == _request(config, tuning, max_steps) | _process(run) else None
 
@@ -85,6 +84,21 @@ def _request(
         "tuning": content_mark(Path(tuning)) if tuning else None,
         "max_steps": max_steps,
     }
+
+
+def _write_request(run: Run, request: Record) -> None:
+    """A run that has been started goes on, even if a full disk lets this file not be written."""
+    text = json.dumps(request | _process(run))
+    try:
+        (run.folder / REQUEST_FILE).write_text(text, encoding="utf-8")
+    except OSError as error:
+        logger.warning(
+            "%s cannot be written (%s): the same line will not find this run again. Use "
+            "attach_run(%r).",
+            run.folder / REQUEST_FILE,
+            error.strerror,
+            str(run.folder),
+        )
 
 
 def _process(run: Run) -> Record:

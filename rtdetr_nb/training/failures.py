@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from rtdetr_nb.errors import TrainingError
-from rtdetr_nb.training.run_folder import LAST_FILE
+from rtdetr_nb.training.run_folder import how_to_go_on
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def named_failures(folder: Path) -> Iterator[None]:
         reason = _reason(error)
         if reason is None:
             raise
-        raise TrainingError(f"{reason} {_how_to_go_on(folder)}") from error
+        raise TrainingError(f"{reason} {how_to_go_on(folder)}") from error
 
 
 def _reason(error: RuntimeError) -> str | None:
@@ -42,10 +42,3 @@ def _reason(error: RuntimeError) -> str | None:
             f"in that one's own last lines. ({first[:200]})"
         )
     return None
-
-
-def _how_to_go_on(folder: Path) -> str:
-    last = folder / LAST_FILE
-    if not last.exists():
-        return "No checkpoint had been written."
-    return f"The last checkpoint is whole: go on with -r {last}."

@@ -20,6 +20,7 @@ from typing import Any
 from rtdetr_nb.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.history import Record, events, history_table, read_records
+from rtdetr_nb.training.previous_run import PreviousRun, read_json
 from rtdetr_nb.training.run_folder import (
     CONFIG_FILE,
     LAST_FILE,
@@ -47,11 +48,8 @@ class Run:
 
     @property
     def description(self) -> Record:
-        """The content of `run.json`; empty before the run has written it."""
-        try:
-            return json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
+        """The content of `run.json`; empty where there is none (yet)."""
+        return read_json(self.folder / RUN_FILE)
 
     @property
     def status(self) -> str:
@@ -69,7 +67,9 @@ class Run:
 
     @property
     def records(self) -> list[Record]:
-        """All records so far."""
+        """All records so far; those of an earlier run in the folder are none of this one."""
+        if PreviousRun(self.folder).is_in_place and not self.description.get("resume"):
+            return []
         return read_records(self.folder / METRICS_FILE)
 
     @property
@@ -100,26 +100,33 @@ class Run:
         """The last lines of `train.log`; the line that lists every missed name is cut short."""
         try:
             text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        except OSError:
             return ""
         return "\n".join(_cut(line) for line in text.splitlines()[-lines:])
 
     def stop(self) -> None:
-        """Ask the run to finish its step, save and end; returns at once."""
+        """Ask the run to finish its step, save and end; returns at once.
+
+        Raises:
+            RunError: the folder of a run on another machine cannot be written.
+        """
         if self.is_over:
             return
         description = self.description
-        if self.status == "starting":
-            # A signal would kill it now; the file is seen as soon as it can stop in order.
-            (self.folder / STOP_FILE).touch()
+        is_here = description.get("host") == socket.gethostname()
+        if self.status == "running" and is_here:
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(int(description["pid"]), signal.SIGTERM)
             return
-        if description.get("host") != socket.gethostname():
+        # A signal does not reach another machine, and would kill a run that only starts; the file
+        # is seen as soon as it can stop in order.
+        try:
+            (self.folder / STOP_FILE).touch()
+        except OSError as error:
             raise RunError(
-                f"The run in {self.folder} is on {description.get('host')}, so it cannot be "
-                "stopped from here. Stop it there."
-            )
-        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-            os.kill(int(description["pid"]), signal.SIGTERM)
+                f"{self.folder / STOP_FILE}, which asks the run on {description.get('host')} to "
+                f"stop, cannot be made ({error.strerror}). Stop it there."
+            ) from error
 
     def wait(self, timeout: float | None = None) -> str:
         """Wait for the end and return the status.
@@ -173,8 +180,7 @@ def start_run(
         if path and not Path(path).is_file():
             raise RunError(f"There is no {name} {os.fspath(path)}.")
     config = config.override(overrides) if overrides else config
-    folder = RunFolder(Path(output_dir)).path
-    run = Run(folder)
+    folder = Path(output_dir)
     flags = {
         "-c": folder / CONFIG_FILE,
         "--output-dir": folder,
@@ -183,11 +189,24 @@ def start_run(
         "--max-steps": max_steps,
     }
     arguments = [word for flag, value in flags.items() if value for word in (flag, str(value))]
+    return launch_in(folder, config, [sys.executable, "-m", "rtdetr_nb", "train", *arguments])
+
+
+def launch_in(folder: Path, config: Config, command: Iterable[str]) -> Run:
+    """Write the configuration of a run to its folder and start its process.
+
+    What describes an earlier run in the folder steps aside; its records stay until the new run has
+    begun.
+
+    Raises:
+        RunError: a run lives in the folder, or it cannot be written.
+    """
+    run_folder = RunFolder(folder)
+    run = Run(folder)
     with preparing(run):
-        for name in (RUN_FILE, STOP_FILE):
-            (folder / name).unlink(missing_ok=True)
+        run_folder.set_description_aside(CONFIG_FILE)
         (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
-        launch([sys.executable, "-m", "rtdetr_nb", "train", *arguments], folder)
+        launch(command, folder)
     return run
 
 
@@ -196,7 +215,7 @@ def preparing(run: Run) -> Iterator[None]:
     """Keep other runs out of the folder until this one stands described in it.
 
     Raises:
-        RunError: a run lives there.
+        RunError: a run lives there, or what is done inside cannot write a file.
     """
     lock = RunLock(run.folder)
     lock.acquire()
@@ -206,6 +225,11 @@ def preparing(run: Run) -> Iterator[None]:
                 f"A run lives in {run.folder} ({run!r}). Stop it, or give another output_dir."
             )
         yield
+    except OSError as error:
+        raise RunError(
+            f"A run cannot be started in {run.folder}: {error.strerror} "
+            f"({error.filename or 'no file'}). Make room, or give another output_dir."
+        ) from error
     finally:
         lock.release()
 
@@ -240,16 +264,32 @@ def launch(command: Iterable[str], folder: Path) -> None:
             start_new_session=True,
         )
     _started_here[process.pid] = process
-    started = process_start_time(process.pid)
+    _describe_started(process.pid, folder)
+
+
+def _describe_started(pid: int, folder: Path) -> None:
+    """Write `run.json`, whole or not at all, unless the process has described itself already."""
     description = {
         "status": "starting",
-        "pid": process.pid,
-        "process_started": started,
+        "pid": pid,
+        "process_started": process_start_time(pid),
         "host": socket.gethostname(),
     }
-    # The process may have described itself already; its word counts.
-    with contextlib.suppress(FileExistsError), open(folder / RUN_FILE, "x", encoding="utf-8") as f:
-        json.dump(description, f)
+    text = json.dumps(description)
+    temporary = folder / f".{RUN_FILE}.{pid}.partial"
+    # Where the file is there already, the word of the process counts.
+    with contextlib.suppress(FileExistsError):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            os.link(temporary, folder / RUN_FILE)
+        except FileExistsError:
+            raise
+        except OSError:
+            # No hard links on this file system, or the process has swept the folder meanwhile.
+            with open(folder / RUN_FILE, "x", encoding="utf-8") as file:
+                file.write(text)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _cut(line: str) -> str:
@@ -262,7 +302,8 @@ def _is_alive(description: Record) -> bool:
         return True  # started a moment ago
     if description.get("host") != socket.gethostname():
         return True  # nothing can be known from here
-    return process_start_time(int(description["pid"])) == description.get("process_started")
+    started = process_start_time(int(description.get("pid", 0)))
+    return started is not None and started == description.get("process_started")
 
 
 def _fate(description: Record) -> str:

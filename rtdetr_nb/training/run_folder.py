@@ -17,6 +17,7 @@ from typing import Any
 from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.training.history import Record
+from rtdetr_nb.training.previous_run import PreviousRun, read_json
 from rtdetr_nb.training.run_lock import RunLock
 
 RUN_FILE = "run.json"
@@ -27,12 +28,27 @@ LAST_FILE = "last.pth"
 BEST_FILE = "best.pth"
 # Made by anyone who wants the run to stop and cannot send a signal; removed when it is honoured.
 STOP_FILE = "stop"
+REQUEST_FILE = "request.json"  # what `ensure_run` was asked for when it started the run
+EVALUATION_FILE = "evaluation.json"
+CURVES_FILE = "precision_recall.png"
+# The log is not among them: it goes on from run to run, and processes may hold it open.
+_OF_ONE_RUN = (
+    METRICS_FILE,
+    LAST_FILE,
+    BEST_FILE,
+    "checkpoint[0-9]*.pth",
+    EVALUATION_FILE,
+    CURVES_FILE,
+    "log.txt",  # of the official code
+)
 
 
 class RunFolder:
     """Writes `run.json` (what the run is and how it stands) and `metrics.jsonl` (its records).
 
-    From `begin` until the status is no longer "running" no other process can begin a run there.
+    A run claims the folder first and begins its records once it is sure to train; what an earlier
+    run has left is then moved to a folder of its own below `previous/`, never removed. Until it is
+    over no other process can claim the folder.
 
     Raises:
         RunError: the folder cannot be written.
@@ -51,28 +67,43 @@ class RunFolder:
                 "with --output-dir."
             ) from error
         self._lock = RunLock(path)
+        self._previous = PreviousRun(path)
         self._description: Record = {}
+        self._resumed = False
+        self._has_begun = False
 
     def begin(self, resumed: bool, **facts: Any) -> str:
-        """Lock the folder and describe the run; one that is not resumed starts new metrics.
+        """Claim the folder and begin the records at once; see `claim`."""
+        note = self.claim(resumed, **facts)
+        self.begin_records()
+        return note
+
+    def claim(self, resumed: bool, **facts: Any) -> str:
+        """Lock the folder and describe the run as one that starts; its records do not begin yet.
+
+        Args:
+            resumed: the run goes on with the one whose records are in the folder.
+            facts: for `run.json`.
 
         Returns:
             A sentence about a dead run whose lock was taken over, for the log; else empty.
 
         Raises:
             RunError: another run lives there.
+            TrainingError: the folder cannot be written.
         """
         self._lock.acquire()
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         self._lock.describe(started=started)
-        self._forget_old_stop_request()
+        earlier = read_json(self.path / RUN_FILE)
+        # Whoever starts a run in a process of its own has done so, and asks that one to stop.
+        if earlier and not _is_of_this_process(earlier):
+            self.set_description_aside()
         for path in self.path.glob(".*.partial"):  # what a run was killed while it wrote
             path.unlink(missing_ok=True)
-        if not resumed:
-            (self.path / METRICS_FILE).unlink(missing_ok=True)
-        self._drop_partial_record()
+        self._resumed = resumed
         self._description = {
-            "status": "running",
+            "status": "starting",
             "started": started,
             "pid": os.getpid(),
             "process_started": process_start_time(os.getpid()),
@@ -85,8 +116,46 @@ class RunFolder:
         self._write_description()
         return self._lock.takeover_note
 
+    def set_description_aside(self, *also: str) -> None:
+        """Make room for the description of a new run, and drop a request to stop the last one.
+
+        Args:
+            also: further files that the new run will write before it begins.
+
+        Raises:
+            TrainingError: the folder cannot be written.
+        """
+        try:
+            self._previous.step_aside((RUN_FILE, REQUEST_FILE, *also))
+            (self.path / STOP_FILE).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._cannot_write(RUN_FILE, error) from error
+
+    def begin_records(self, **facts: Any) -> Path | None:
+        """Make room for the records of the claimed run, which from now on is "running".
+
+        Args:
+            facts: for `run.json`.
+
+        Returns:
+            Where what an earlier run has left is now; None if there was nothing, or this run goes
+            on with it.
+
+        Raises:
+            TrainingError: the folder cannot be written.
+        """
+        try:
+            kept = None if self._resumed else self._previous.keep(_OF_ONE_RUN)
+            self._previous.forget()
+            self._drop_partial_record()
+        except OSError as error:
+            raise self._cannot_write(METRICS_FILE, error) from error
+        self._has_begun = True
+        self.update(status="running", **facts)
+        return kept
+
     def update(self, **facts: Any) -> None:
-        """Change or add facts in `run.json`; a status other than "running" unlocks the folder.
+        """Change or add facts in `run.json`; a status that ends the run unlocks the folder.
 
         Raises:
             TrainingError: it cannot be written.
@@ -95,7 +164,7 @@ class RunFolder:
         try:
             self._write_description()
         finally:
-            if self._description.get("status") != "running":
+            if self._description.get("status") not in ("starting", "running"):
                 self._lock.release()
 
     def fail(self, message: str, kind: str, sentence: str | None = None) -> None:
@@ -106,8 +175,11 @@ class RunFolder:
             kind: its class.
             sentence: for `run.json`, if not the message.
         """
-        with contextlib.suppress(TrainingError):
-            self.append({"event": "error", "message": message, "type": kind})
+        if not self._description:
+            return  # the folder is another run's
+        if self._has_begun:
+            with contextlib.suppress(TrainingError):
+                self.append({"event": "error", "message": message, "type": kind})
         with contextlib.suppress(TrainingError):
             self.update(status="failed", error=sentence or message)
 
@@ -133,15 +205,6 @@ class RunFolder:
         path.unlink(missing_ok=True)
         return True
 
-    def _forget_old_stop_request(self) -> None:
-        """Remove a request to a run before this one; one to this one, while it starts, stays."""
-        try:
-            pid = json.loads((self.path / RUN_FILE).read_text(encoding="utf-8"))["pid"]
-        except (OSError, ValueError, KeyError):
-            return  # whoever starts a run removes this file, and an old request, first
-        if pid != os.getpid():
-            (self.path / STOP_FILE).unlink(missing_ok=True)
-
     def _drop_partial_record(self) -> None:
         """Cut off what a run that was killed while it wrote has left of its last line."""
         path = self.path / METRICS_FILE
@@ -163,9 +226,24 @@ class RunFolder:
 
     def _cannot_write(self, name: str, error: OSError) -> TrainingError:
         return TrainingError(
-            f"{name} cannot be written to {self.path} ({error.strerror}). The last checkpoint is "
-            f"kept. Make room, then go on with -r {self.path / LAST_FILE}."
+            f"{name} cannot be written to {self.path} ({error.strerror}). Make room. "
+            f"{how_to_go_on(self.path)}"
         )
+
+
+def how_to_go_on(folder: Path) -> str:
+    """A sentence on the last checkpoint of the run in a folder."""
+    if PreviousRun(folder).is_in_place or not (folder / LAST_FILE).exists():
+        return "The run has written no checkpoint yet."
+    return f"The last checkpoint is whole: go on with -r {folder / LAST_FILE}."
+
+
+def _is_of_this_process(description: Record) -> bool:
+    started = process_start_time(os.getpid())
+    return (description.get("pid"), description.get("process_started", started)) == (
+        os.getpid(),
+        started,
+    )
 
 
 def process_start_time(pid: int) -> str | None:

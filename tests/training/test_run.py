@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.run import attach_run, start_run
+from rtdetr_nb.training.run import Run, _describe_started, attach_run, start_run
 from rtdetr_nb.training.run_folder import RunFolder
 from rtdetr_nb.training.run_lock import RunLock
 from tests.training.small_runs import Child, TrainServer, await_steps, losses, narrow_config, steps
@@ -76,6 +77,52 @@ def test_two_who_want_the_lock_at_once_do_not_both_get_it(
     assert [record["step"] for record in steps(folder)] == list(range(1, 13))
 
 
+def test_a_file_asks_a_run_on_another_machine_to_stop(tmp_path: Path) -> None:
+    description = {"status": "running", "pid": 1, "process_started": "1", "host": "elsewhere"}
+    (tmp_path / "run.json").write_text(json.dumps(description))
+    attach_run(tmp_path).stop()
+    assert (tmp_path / "stop").exists()
+
+
+@pytest.mark.parametrize("content", ["", '{"status": "run', "[]", "\xff"])
+def test_a_description_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content, encoding="latin-1")
+    assert Run(tmp_path).description == {} and Run(tmp_path).status == "starting"
+    with pytest.raises(RunError, match="There is no run in"):
+        attach_run(tmp_path)
+    with pytest.raises(RunError, match="There is no run in"):
+        attach_run(tmp_path / "run.json")
+    nameless = {"status": "running", "host": socket.gethostname()}
+    (tmp_path / "run.json").write_text(json.dumps(nameless))
+    assert attach_run(tmp_path).status == "died"
+
+
+def test_what_cannot_be_written_at_the_start_is_a_sentence(
+    narrow_file: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    (folder / "train.log").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"cannot be started in .*train\.log"):
+        start_run(load_config(narrow_file), output_dir=folder)
+    assert not Run(folder).description
+
+
+def test_the_first_description_never_replaces_the_one_of_the_process(tmp_path: Path) -> None:
+    _describe_started(os.getpid(), tmp_path)
+    first = Run(tmp_path).description
+    assert first["status"] == "starting" and first["pid"] == os.getpid()
+    (tmp_path / "run.json").write_text('{"status": "failed"}')
+    _describe_started(os.getpid(), tmp_path)
+    assert Run(tmp_path).status == "failed"
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_run_refused_by_another_leaves_its_description_alone(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"status": "running"}')
+    RunFolder(tmp_path).fail("refused", "RunError")
+    assert Run(tmp_path).description == {"status": "running"}
+
+
 def test_a_lock_of_which_only_half_was_written_is_no_riddle(tmp_path: Path) -> None:
     (tmp_path / "run.lock").write_text('{"pid": 1')
     lock = RunLock(tmp_path)
@@ -109,6 +156,61 @@ def test_a_request_to_a_run_that_starts_is_kept(tmp_path: Path) -> None:
     folder.begin(resumed=False)
     assert folder.stop_requested() and not folder.stop_requested()
     folder.update(status="stopped")
+
+
+def test_a_new_run_keeps_what_the_one_before_has_left(runs: Runs) -> None:
+    runs.finish("--max-steps", 4)
+    before, saved = losses(runs.folder), runs.last.read_bytes()
+    (runs.folder / "evaluation.json").touch()
+    # From its own weights, in its own folder: they are read before they step aside.
+    text = runs.finish("-t", runs.last, "--max-steps", 1)
+    assert list(losses(runs.folder)) == [1]
+    (kept,) = (runs.folder / "previous").iterdir()
+    assert f"what an earlier run has left is kept in {kept}" in text
+    assert losses(kept) == before and (kept / "last.pth").read_bytes() == saved
+    assert attach_run(kept).status == "finished" and (kept / "evaluation.json").exists()
+    runs.finish("-r", runs.last, "--max-steps", 2)
+    assert list(losses(runs.folder)) == [1, 2]
+    assert list((runs.folder / "previous").iterdir()) == [kept]
+
+
+@pytest.mark.parametrize(
+    "flags", [("-t", "nowhere.pth"), ("-u", "train_dataloader.dataset.ann_file=nowhere.json")]
+)
+def test_a_run_that_cannot_begin_touches_nothing_of_the_one_before(
+    runs: Runs, flags: tuple[str, ...]
+) -> None:
+    runs.finish("--max-steps", 2)
+    records = (runs.folder / "metrics.jsonl").read_bytes()
+    for _ in range(2):  # the second failure stands in the place of the first
+        assert "nowhere" in runs.finish("--max-steps", 1, *flags, status=2)
+        failed = attach_run(runs.folder)
+        assert failed.status == "failed" and "nowhere" in failed.error and failed.records == []
+        assert (runs.folder / "metrics.jsonl").read_bytes() == records
+        assert runs.saved_step() == 2
+    runs.finish("--max-steps", 1)
+    (kept,) = (runs.folder / "previous").iterdir()
+    assert attach_run(kept).status == "finished"
+    assert (kept / "metrics.jsonl").read_bytes() == records
+
+
+def test_a_run_that_could_not_be_resumed_can_be(runs: Runs) -> None:
+    runs.finish("--max-steps", 2)
+    whole = runs.last.read_bytes()
+    runs.last.write_bytes(whole[:100])
+    runs.finish("-r", runs.last, "--max-steps", 4, status=2)
+    assert list(attach_run(runs.folder).history.index) == [1, 2]  # still those of this run
+    runs.last.write_bytes(whole)
+    runs.finish("-r", runs.last, "--max-steps", 4)
+    assert list(losses(runs.folder)) == [1, 2, 3, 4]
+    assert not list((runs.folder / "previous").iterdir())
+
+
+@pytest.mark.parametrize("name", ["a #b", "a: b"])
+def test_the_folder_of_a_run_may_have_any_name(runs: Runs, name: str) -> None:
+    runs.folder = runs.folder.with_name(name)
+    runs.finish("-t", "nowhere.pth", status=2)
+    assert "nowhere.pth" in attach_run(runs.folder).error
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
