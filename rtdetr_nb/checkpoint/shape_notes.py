@@ -51,7 +51,7 @@ def _whose_shape(model_key: str, file_shape: tuple[int, ...]) -> str:
     words = model_key.removeprefix(_BACKBONE).split(".")
     variants = variants_with_shape(model_key, file_shape)
     if len(variants) == 1:
-        place = "the stem" if words[0] == "stem" else f"stage {words[1]}"
+        place = "the stem" if words[0] == "stem" else f"stages.{words[1]}"
         return f"this is {place} of an HGNetv2-{variants[0]}"
     if variants:
         return f"as in HGNetv2-{' and -'.join(variants)}"

@@ -11,13 +11,13 @@ from rtdetr_nb.training.ensure import ensure_run, find_run
 from rtdetr_nb.training.run import Run, attach_run, start_run
 
 SMALLEST_IMAGE = 96
-# What `HGNetv2.freeze_at` means, in words.
+# What `HGNetv2.freeze_at` means, in the names that the state dict has.
 FREEZING = {
     -1: "nothing",
     0: "the stem",
-    1: "stem and stage 1",
-    2: "stem, stages 1 and 2",
-    3: "stem, stages 1 to 3",
+    1: "stem and stages.0",
+    2: "stem, stages.0 and stages.1",
+    3: "stem, stages.0 to stages.2",
     4: "the whole backbone",
 }
 

@@ -19,6 +19,13 @@ STEM4 = "backbone.stem.stem4.conv.weight"
             "64 output channels in the file, 48 in the model: this is the stem of an HGNetv2-X",
         ),
         (
+            "backbone.stages.0.blocks.0.layers.0.conv.weight",
+            (64, 64, 3, 3),
+            (48, 48, 3, 3),
+            "48 output channels in the file, 64 in the model; 48 input channels in the file, 64 in "
+            "the model: this is stages.0 of an HGNetv2-L",
+        ),
+        (
             "backbone.stem.stem1.conv.weight",
             (32, 3, 3, 3),
             (32, 4, 3, 3),

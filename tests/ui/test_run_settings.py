@@ -9,7 +9,7 @@ from rtdetr_nb.training import ensure
 from rtdetr_nb.training.ensure import content_mark, ensure_run, find_run, find_runs
 from rtdetr_nb.training.run import Run
 from rtdetr_nb.ui import run_settings as module
-from rtdetr_nb.ui.run_settings import RunSettings
+from rtdetr_nb.ui.run_settings import FREEZING, RunSettings
 from tests.ui.fake_run import FakeRun
 
 
@@ -96,6 +96,13 @@ def test_warnings_are_for_what_stays_random():
     assert RunSettings().warnings() == []
     found = RunSettings(freeze_norm=True, freeze_at=0).warnings()
     assert "mean 0 and variance 1" in found[0] and "the stem stays random" in found[1]
+
+
+@pytest.mark.parametrize("freeze_at", [1, 2, 3])
+def test_frozen_stages_are_named_as_in_the_state_dict(freeze_at):
+    """`freeze_at: 1` freezes the stem and the first stage, whose tensors begin with stages.0."""
+    words = FREEZING[freeze_at]
+    assert words.startswith("stem") and words.endswith(f"stages.{freeze_at - 1}")
 
 
 def test_the_line_of_code_makes_the_same_settings(settings):
