@@ -16,9 +16,9 @@ from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.html_parts import AMBER, GREEN, GREY, RED
 from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.ui.figures import GREY as LINE_GREY
 from rtdetr_nb.ui.figures import new_figure, to_png
 
-_MID_GREY = "#7f7f7f"
 _WIDTH, _HEIGHT, _GAP, _PITCH = 2.3, 0.5, 0.1, 2.75  # of boxes and columns, in units of the axes
 
 
@@ -78,7 +78,7 @@ def _draw(blocks: Sequence[BlockCoverage], title: str, picks: bool) -> Figure:
     ax.set_xlim(-0.1, width - (_PITCH - _WIDTH) + 0.1)
     ax.set_ylim(-height, 0.2)
     ax.set_aspect("equal")
-    ax.set_title(title, color=_MID_GREY, fontsize=10, loc="left")
+    ax.set_title(title, color=LINE_GREY, fontsize=10, loc="left", parse_math=False)
     for index, (part, own) in enumerate(columns.items()):
         left = index * _PITCH
         _draw_column(ax, left, part, own)
@@ -87,14 +87,14 @@ def _draw(blocks: Sequence[BlockCoverage], title: str, picks: bool) -> Figure:
                 "",
                 (left - 0.04, -0.32),
                 (left - (_PITCH - _WIDTH) + 0.04, -0.32),
-                arrowprops={"arrowstyle": "->", "color": _MID_GREY},
+                arrowprops={"arrowstyle": "->", "color": LINE_GREY},
             )
     _draw_legend(ax, -height + 0.2, picks)
     return figure
 
 
 def _draw_column(ax: Axes, left: float, part: str, blocks: Iterable[BlockCoverage]) -> None:
-    ax.text(left, -0.32, part.replace("stages.", "stage "), color=_MID_GREY, fontsize=10,
+    ax.text(left, -0.32, part, color=LINE_GREY, fontsize=10,
             weight="bold", va="center",
             bbox={"facecolor": "none", "edgecolor": "none", "pad": 1})  # fmt: skip
     for row, block in enumerate(blocks, start=1):
@@ -121,4 +121,4 @@ def _draw_legend(ax: Axes, bottom: float, picks: bool) -> None:
     for index, (color, word) in enumerate(entries):
         left = index * 1.6
         ax.add_patch(Rectangle((left, bottom), 0.2, 0.2, facecolor=color, edgecolor="none"))
-        ax.text(left + 0.28, bottom + 0.1, word, color=_MID_GREY, fontsize=8, va="center")
+        ax.text(left + 0.28, bottom + 0.1, word, color=LINE_GREY, fontsize=8, va="center")

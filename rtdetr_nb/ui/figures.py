@@ -1,7 +1,8 @@
 """Figures as matplotlib objects, drawn without pyplot: nothing global, nothing left open.
 
 Grounds are transparent and lines mid-grey or coloured, so that a figure reads on a light page as on
-a dark one.
+a dark one. Names of files, runs and classes are drawn as they are: matplotlib takes what stands
+between two dollar signs for a formula, and fails on most of it.
 """
 
 import base64
@@ -14,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.patches import Rectangle
 
 # Told apart in both themes and by readers who see red and green alike (Okabe and Ito, 2008).
@@ -57,6 +59,20 @@ def make_neutral(ax: Axes) -> None:
         spine.set_visible(side in ("left", "bottom"))
 
 
+def add_legend(ax: Axes, **options: Any) -> Legend:
+    """A legend without a frame, whose labels may be any text.
+
+    Args:
+        ax: whose lines and bars have the labels.
+        options: of `Axes.legend`.
+    """
+    legend = ax.legend(frameon=False, labelcolor=GREY, **options)
+    legend.get_title().set_color(GREY)
+    for text in (legend.get_title(), *legend.get_texts()):
+        text.set_parse_math(False)
+    return legend
+
+
 def loss_figure(histories: Mapping[str, Any]) -> Figure:
     """Total loss over the steps of several runs, raw and smoothed.
 
@@ -72,9 +88,9 @@ def loss_figure(histories: Mapping[str, Any]) -> Figure:
     ax.set_xlabel("step (optimizer update)")
     ax.set_ylabel("total loss")
     if histories:
-        legend = ax.legend(frameon=False, labelcolor=GREY)
-        legend.set_title(f"thick: mean over {_SMOOTHING_SPAN} steps", {"size": "small"})
-        legend.get_title().set_color(GREY)
+        legend = add_legend(ax)
+        legend.set_title(f"thick: mean over {_SMOOTHING_SPAN} steps")
+        legend.get_title().set_fontsize("small")
     return figure
 
 
@@ -112,11 +128,10 @@ def accuracy_figure(
     ax.bar(position + 0.2, means, 0.38, color=COLORS[1], label="random")
     ax.errorbar(position + 0.2, means, spread, fmt="none", ecolor=GREY, capsize=2, linewidth=1)
     ax.axhline(chance, color=GREY, linewidth=1, linestyle=":", label="most frequent class")
-    ax.set_xticks(position, names, rotation=35, ha="right")
+    ax.set_xticks(position, names, rotation=35, ha="right", parse_math=False)
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("accuracy on held-out pictures")
-    ax.legend(frameon=False, labelcolor=GREY, ncols=3, loc="upper center",
-              bbox_to_anchor=(0.5, 1.16))  # fmt: skip
+    add_legend(ax, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16))
     return figure
 
 
@@ -156,7 +171,7 @@ def pictures_figure(
             ax.set_xticks([])
             ax.set_yticks([])
             _draw_boxes(ax, boxes[column], color)
-        axes[row, 0].set_ylabel(label)
+        axes[row, 0].set_ylabel(label, parse_math=False)
     return figure
 
 
@@ -179,4 +194,5 @@ def _draw_boxes(ax: Axes, boxes: Boxes, color: str) -> None:
         if boxes.scores is not None:
             text += f" {boxes.scores[index]:.2f}"
         ax.text(x1, y1, text, fontsize=6, color="white", va="bottom", clip_on=True,
+                parse_math=False,
                 bbox={"facecolor": color, "edgecolor": "none", "pad": 1})  # fmt: skip

@@ -7,9 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rtdetr_nb.ui.figures import COLORS, new_figure
+from rtdetr_nb.ui.figures import COLORS, GREY, add_legend, new_figure
 
-_GREY = "#7f7f7f"
 _NAMED_CLASSES = len(COLORS)
 
 
@@ -44,19 +43,18 @@ def _draw_classes(ax: Axes, recall: np.ndarray, curves: Mapping[str, Sequence[fl
         rest = best_first[half:-half]
         for index, name in enumerate(rest):
             label = f"{len(rest)} others" if index == len(rest) // 2 else None
-            ax.plot(recall, curves[name], color=_GREY, alpha=0.5, linewidth=1, label=label)
+            ax.plot(recall, curves[name], color=GREY, alpha=0.5, linewidth=1, label=label)
     for name, color in zip(named, COLORS, strict=False):
         label = f"{name}   AP50 {np.mean(curves[name]):.3f}"
         ax.plot(recall, curves[name], color=color, linewidth=1.5, label=label)
 
 
 def _finish(ax: Axes, title: str) -> None:
-    ax.set_title(title, color=_GREY, fontsize="medium")
+    ax.set_title(title, color=GREY, fontsize="medium")
     ax.set_xlabel("recall")
     ax.set_ylabel("precision")
     ax.set_xlim(0, 1.01)
     ax.set_ylim(0, 1.05)
     if ax.lines:
         # Below the axes: curves may be anywhere in them.
-        ax.legend(frameon=False, labelcolor=_GREY, fontsize="small", ncols=2, loc="upper center",
-                  bbox_to_anchor=(0.5, -0.18))  # fmt: skip
+        add_legend(ax, fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.18))

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from rtdetr_nb.ui.figures import COLORS, GREY, make_neutral, smooth, transparent_figure
+from rtdetr_nb.ui.figures import COLORS, add_legend, make_neutral, smooth, transparent_figure
 from rtdetr_nb.ui.run_status import LOSS, RunProgress
 
 _DOTS_PER_INCH = 110
@@ -51,16 +51,15 @@ class RunFigure:
             for i, name in enumerate(parts)
         }  # fmt: skip
         self._rate_lines: list[Line2D] = []
-        self._legend = self._total.legend(frameon=False, labelcolor=GREY, loc="upper right")
-        self._legend.get_title().set_color(GREY)
+        self._legend = add_legend(self._total, loc="upper right")
         self._legend.get_title().set_fontsize("small")
         if parts:
-            self._parts.legend(
-                frameon=False, labelcolor=GREY, fontsize="small", ncols=len(parts),
-                loc="lower right", bbox_to_anchor=(1.02, 0.96), columnspacing=1.0,
+            add_legend(
+                self._parts, fontsize="small", ncols=len(parts), loc="lower right",
+                bbox_to_anchor=(1.02, 0.96), columnspacing=1.0,
                 title=labels[0] if len(labels) > 1 else None,
                 title_fontproperties={"size": "small"},
-            ).get_title().set_color(GREY)  # fmt: skip
+            )  # fmt: skip
 
     def _axes(self, place: object, label: str) -> Axes:
         axes = self.figure.add_subplot(place)  # type: ignore[arg-type]  # a SubplotSpec
@@ -91,7 +90,7 @@ class RunFigure:
             self._rate_lines += self._rates.plot([], [], color=COLORS[0], linewidth=1.5,
                                                  linestyle=_STYLES[index % len(_STYLES)],
                                                  label=f"group {index}")  # fmt: skip
-            self._rates.legend(frameon=False, labelcolor=GREY, fontsize="x-small")
+            add_legend(self._rates, fontsize="x-small")
         steps = np.asarray(run.steps)
         for index, line in enumerate(self._rate_lines[:groups]):
             line.set_data(*thin(steps, np.asarray([rates[index] for rates in run.learning_rates])))

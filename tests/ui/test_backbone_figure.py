@@ -7,7 +7,7 @@ from matplotlib import _pylab_helpers
 from PIL import Image
 
 from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.ui.backbone_figure import backbone_picture
+from rtdetr_nb.ui.backbone_figure import BackbonePicture, backbone_picture
 
 
 def pixels(picture) -> np.ndarray:
@@ -35,6 +35,17 @@ def test_boxes_are_filled_by_what_loads(whole_diff: Diff, other_size_diff: Diff)
     assert share_of(other, red) > 0.05
     picked = pixels(backbone_picture(whole_diff, whole_diff.select("stem")))
     assert 0.03 < share_of(picked, green) < 0.6 * share_of(whole, green)
+
+
+def test_stages_are_named_as_in_the_state_dict(whole_diff: Diff):
+    (axes,) = backbone_picture(whole_diff).figure.axes
+    texts = [text.get_text() for text in axes.texts]
+    assert {"stem", "stages.0", "stages.3"} <= set(texts)
+
+
+def test_the_name_of_the_file_is_no_formula(whole_diff: Diff):
+    blocks = backbone_picture(whole_diff).blocks
+    assert BackbonePicture(blocks, r"what fits of $\frac$.pth")._repr_png_().startswith(b"\x89PNG")
 
 
 def test_the_ground_is_transparent(whole_diff: Diff):

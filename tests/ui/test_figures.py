@@ -1,6 +1,22 @@
+import numpy as np
+import pandas
+import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from rtdetr_nb.ui.figures import accuracy_figure, new_figure, to_data_uri
+from rtdetr_nb.ui.figures import (
+    Boxes,
+    accuracy_figure,
+    loss_figure,
+    new_figure,
+    pictures_figure,
+    to_data_uri,
+    to_png,
+)
+from rtdetr_nb.ui.precision_recall_figure import precision_recall_figure
+from rtdetr_nb.ui.run_figure import RunFigure
+
+FORMULA = r"$\frac$ and $x^$"  # of which matplotlib's reader of formulas makes an error
 
 
 def test_seeds_that_agree_have_no_whiskers():
@@ -17,3 +33,25 @@ def test_a_notebook_shows_a_figure_as_a_picture():
     assert png.startswith(b"\x89PNG")
     assert isinstance(figure.canvas, FigureCanvasAgg)
     assert to_data_uri(figure).startswith("data:image/png;base64,iVBOR")
+
+
+def figures_with(name: str) -> dict[str, Figure]:
+    """Each kind of figure, with that name wherever a file, a run or a class is named."""
+    history = pandas.DataFrame({"loss": [2.0, 1.0]}, index=[1, 2])
+    curves = {"recall": [0.0, 1.0], "by_iou": {"0.50": [1.0, 0.0]}, "by_class": {name: [1.0, 0.0]}}
+    boxes = [Boxes(np.array([[1, 1, 5, 5]]), [name], [0.5])]
+    return {
+        "loss": loss_figure({name: history}),
+        "accuracy": accuracy_figure({name: 0.5}, {name: [0.1, 0.2]}, chance=0.1),
+        "pictures": pictures_figure([np.zeros((8, 8, 3), np.uint8)], {name: boxes}),
+        "curves": precision_recall_figure({"precision_recall": curves}),
+        "run": RunFigure([name, "other"], ["loss_vfl"]).figure,
+    }
+
+
+@pytest.mark.parametrize("kind", ["loss", "accuracy", "pictures", "curves", "run"])
+def test_names_are_no_formulas(kind):
+    figure = figures_with(FORMULA)[kind]
+    assert to_png(figure).startswith(b"\x89PNG")
+    # Formulas draw nothing of their dollar signs.
+    assert to_png(figure) != to_png(figures_with(FORMULA.replace("$", ""))[kind])
