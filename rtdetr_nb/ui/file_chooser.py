@@ -108,6 +108,14 @@ class CheckpointChooser(widgets.VBox):
         )
         return opened
 
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """The widget, and beside it what a page without widgets can show."""
+        path = self.path or "no file"
+        html = f"<p>Checkpoint: <code>{shown(path)}</code></p><p>{self.status}</p>"
+        opened = "" if self._checkpoint is None else f"\n{self._checkpoint!r}"
+        data = super()._repr_mimebundle_(**options) or {}
+        return {**data, "text/html": html, "text/plain": f"Checkpoint: {path}{opened}"}
+
     def _try_to_open(self) -> None:
         try:
             self.open_file()

@@ -72,7 +72,7 @@ class Guess(widgets.VBox):
                 loaded tensors, or the name of the exception, as its outcome; any other value is its
                 own.
         """
-        self._choices, self._ask = dict(choices), ask
+        self._question, self._choices, self._ask = question, dict(choices), ask
         self._radio = widgets.RadioButtons(
             options=list(choices), value=None, layout={"width": "max-content"}
         )
@@ -98,6 +98,20 @@ class Guess(widgets.VBox):
         outcome = _outcome(evidence)
         right = next((w for w, value in self._choices.items() if value == outcome), None)
         return Answer(self._radio.value, right, evidence)
+
+    @property
+    def text(self) -> str:
+        """The question and its choices, one a line."""
+        chosen = self._radio.value
+        marks = [f"  {'(x)' if words == chosen else '( )'} {words}" for words in self._choices]
+        return "\n".join([self._question, *marks])
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """The widget, and beside it what a page without widgets can show."""
+        choices = "".join(f"<li>{shown(words)}</li>" for words in self._choices)
+        html = f"<p><b>{shown(self._question)}</b></p><ul>{choices}</ul>{self._answer.value}"
+        data = super()._repr_mimebundle_(**options) or {}
+        return {**data, "text/html": html, "text/plain": self.text}
 
     def _show_answer(self) -> None:
         try:

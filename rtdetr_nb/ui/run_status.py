@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import textwrap
 import time
 from bisect import bisect_left
 from html import escape
@@ -18,7 +17,6 @@ _STEPS_FOR_MEAN = 9  # as the plot smooths
 _STEPS_FOR_PACE = 20
 _QUIET_STEPS = 10  # a run without a word for as long as so many steps is called quiet
 _LEAST_QUIET_SECONDS = 30
-_LONGEST_LOG_LINE = 200  # characters
 
 
 class RunProgress:
@@ -172,9 +170,7 @@ class RunProgress:
         if self.problem:
             return self.problem, ""
         sentence, _, log = self.run.error.partition("\n")
-        # A line that lists what a tuning file missed is 20,000 characters long.
-        lines = [textwrap.shorten(line, _LONGEST_LOG_LINE) for line in log.splitlines()]
-        return sentence, "\n".join(lines)
+        return sentence, log
 
     def text(self) -> str:
         """The status for a terminal."""

@@ -20,6 +20,7 @@ from itables.javascript import (
     generate_init_offline_itables_html,
     to_html_datatable,
 )
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, shown
@@ -133,13 +134,22 @@ def table_view(source: Source, status: str | Collection[str] | None = None) -> T
         return _diff_view(source, _statuses(status))
     if isinstance(source, Checkpoint):
         return _checkpoint_view(source)
-    numeric = frozenset(source.select_dtypes("number").columns)
+    return _frame_view(source)
+
+
+def _frame_view(source: pandas.DataFrame) -> TableView:
+    """Any table: names of columns are text of a file as much as the cells are."""
+    names = [shown(str(name)) for name in source.columns]
+    columns = [column for _, column in source.items()]
+    is_number = [is_numeric_dtype(column) and not is_bool_dtype(column) for column in columns]
     cells = pandas.DataFrame(
         {
-            column: source[column] if column in numeric else source[column].map(_plain_cell)
-            for column in source.columns
+            place: column if is_number[place] else column.map(_plain_cell)
+            for place, column in enumerate(columns)  # by place: two columns may have one name
         }
     )
+    cells.columns = names
+    numeric = frozenset(name for name, number in zip(names, is_number, strict=True) if number)
     return TableView(cells, "", source.to_string(index=False), numeric)
 
 

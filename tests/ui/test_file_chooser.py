@@ -78,3 +78,16 @@ def test_an_empty_folder_is_no_error_and_a_missing_one_is(tmp_path: Path):
     assert chooser.files == () and chooser.path == ""
     with pytest.raises(CheckpointError, match="no folder"):
         choose_checkpoint(tmp_path / "absent")
+
+
+def test_without_its_kernel_the_path_and_the_status_remain(folder: Path):
+    chooser = choose_checkpoint(folder, folder / "old.pth")
+    before = chooser._repr_mimebundle_()
+    assert before["text/plain"] == f"Checkpoint: {folder / 'old.pth'}"
+    chooser.open_file()
+    bundle = chooser._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "old.pth" in bundle["text/html"] and "HGNetv2-L" in bundle["text/html"]
+    assert bundle["text/plain"].endswith(repr(chooser.checkpoint))
+    chooser.path = "<b>.pth"
+    assert "&lt;b&gt;.pth" in chooser._repr_mimebundle_()["text/html"]

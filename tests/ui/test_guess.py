@@ -56,3 +56,13 @@ def test_a_mistake_in_an_experiment_is_a_sentence():
 def test_an_unknown_choice_is_refused():
     with pytest.raises(UserError, match="no choice 'three'"):
         guess("?", {"one": 1}, lambda: 1).choose("three")
+
+
+def test_without_its_kernel_the_question_and_the_choices_remain():
+    question = guess("How <many>?", {"one": 1, "two & more": 2}, lambda: 2)
+    question.choose("one")
+    bundle = question._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/plain"] == "How <many>?\n  (x) one\n  ( ) two & more"
+    assert "How &lt;many&gt;?" in bundle["text/html"]
+    assert "<li>two &amp; more</li>" in bundle["text/html"]

@@ -118,11 +118,14 @@ def test_an_error_is_a_sentence_with_the_end_of_the_log(fake):
     assert 'role="alert"' in html and "#0072b2" in html
 
 
-def test_a_long_line_of_the_log_is_cut(fake):
-    fake.fail("It failed.", "missed " + "backbone.stem " * 3000)
+def test_a_long_line_of_the_log_is_cut_and_others_keep_their_indentation(fake):
+    long = "missed " + "backbone.stem " * 3000
+    fake.fail("It failed.", f'  File "train.py", line 3\n    loss.backward()\n{long}')
     progress = RunProgress(fake.run, "tuned")
     progress.update()
-    assert len(progress.error()[1]) <= 200 and progress.error()[1].endswith("[...]")
+    frame, code, cut = progress.error()[1].splitlines()
+    assert frame == '  File "train.py", line 3' and code == "    loss.backward()"
+    assert len(cut) < 400 and cut.endswith("more characters)")
 
 
 def test_unreadable_records_are_a_sentence(fake):

@@ -67,6 +67,19 @@ def test_a_frame_keeps_its_numbers():
     assert view.numeric == {"count"}
 
 
+def test_names_of_columns_are_text_too():
+    hostile = "<img src=x onerror=alert(1)>"
+    frame = pandas.DataFrame({hostile: [1.5], 7: ["a"], "right": [True]})
+    view = table_view(frame)
+    assert "<img" not in view.interactive_html()
+    assert list(view.frame.columns) == ["&lt;img src=x onerror=alert(1)&gt;", "7", "right"]
+    assert view.numeric == {"&lt;img src=x onerror=alert(1)&gt;"}
+    assert view.frame["7"][0] == "a" and hostile in view.text
+    twice = table_view(pandas.DataFrame([[1, 2]], columns=["a", "a"]))
+    assert twice.frame.values.tolist() == [[1, 2]]
+    assert len(table_view(pandas.DataFrame()).frame.columns) == 0
+
+
 def test_outside_of_a_notebook_it_prints(whole_diff: Diff, capsys: pytest.CaptureFixture[str]):
     show_table(whole_diff)
     assert "matched" in capsys.readouterr().out
