@@ -93,30 +93,25 @@ def training_commands(
     """
     if num_gpus < 1:
         raise RunError(f"The number of GPUs is {num_gpus}; expected at least 1.")
-    start = "" if num_gpus == 1 else f"torchrun --nproc_per_node={num_gpus} -m "
-    program = "rtdetr-nb" if num_gpus == 1 else "rtdetr_nb"
-    head = [*shlex.split(start), program, "train", "-c", os.fspath(config)]
-    tail = ["--output-dir", os.fspath(output_dir)]
-    tail += ["-u", *overrides] if overrides else []
-    training = [*(["--use-amp"] if use_amp else []), f"--seed={seed}"]
+    program = "rtdetr-nb"
+    if num_gpus > 1:
+        program = f"torchrun --nproc_per_node={num_gpus} -m rtdetr_nb"
+    train = [*program.split(), "train", "-c", os.fspath(config)]
+    where = ["--output-dir", os.fspath(output_dir), *(["-u", *overrides] if overrides else [])]
+    how = [*(["--use-amp"] if use_amp else []), f"--seed={seed}", *where]
     first = ["-t", os.fspath(tuning)] if tuning else []
     last, best = (os.fspath(Path(output_dir) / name) for name in (LAST_FILE, BEST_FILE))
     gpus = f"{num_gpus} GPU{'s' if num_gpus > 1 else ''}"
     lines = {
-        f"Train on {gpus}": shlex.join([*head, *first, *training, *tail]),
-        "Go on after a stop": shlex.join([*head, "-r", last, *training, *tail]),
-        "Evaluate the best weights": shlex.join([*head, "-r", best, "--test-only", *tail]),
+        f"Train on {gpus}": shlex.join([*train, *first, *how]),
+        "Go on after a stop": shlex.join([*train, "-r", last, *how]),
+        "Evaluate the best weights": shlex.join([*train, "-r", best, "--test-only", *where]),
     }
     if official:
         command = open_official(official).command(
-            _official_name(config),
-            tuning=tuning,
-            output_dir=output_dir,
-            seed=seed,
-            use_amp=use_amp,
-            processes=num_gpus,
-            overrides=overrides,
-        )
+            _official_name(config), tuning=tuning, output_dir=output_dir, seed=seed,
+            use_amp=use_amp, processes=num_gpus, overrides=overrides,
+        )  # fmt: skip
         lines[f"The same in the official repository, on {gpus}"] = str(command)
     return TrainingCommands(lines)
 
