@@ -75,6 +75,8 @@ class PreviousRun:
         """Remove what describes the earlier run: the new one goes on with its records."""
         if self.is_in_place:
             shutil.rmtree(self._pending)
+            if not any(self._pending.parent.iterdir()):
+                self._pending.parent.rmdir()
 
     def _move(self, file: Path) -> None:
         self._pending.mkdir(parents=True, exist_ok=True)
