@@ -51,6 +51,17 @@ class PreviousRun:
             elif file.exists():
                 self._move(file)
 
+    def step_back(self) -> None:
+        """Undo the first step: the new run could not be started.
+
+        Raises:
+            OSError: a file cannot be moved.
+        """
+        if self.is_in_place:
+            for file in list(self._pending.iterdir()):
+                file.replace(self._folder / file.name)
+            self.forget()
+
     def keep(self, patterns: Iterable[str]) -> Path | None:
         """Move the records and checkpoints too, the second step.
 

@@ -205,8 +205,12 @@ def launch_in(folder: Path, config: Config, command: Iterable[str]) -> Run:
     run = Run(folder)
     with preparing(run):
         run_folder.set_description_aside(CONFIG_FILE)
-        (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
-        launch(command, folder)
+        try:
+            (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
+            launch(command, folder)
+        except OSError:
+            run_folder.put_description_back()
+            raise
     return run
 
 

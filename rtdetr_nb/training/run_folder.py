@@ -131,6 +131,11 @@ class RunFolder:
         except OSError as error:
             raise self._cannot_write(RUN_FILE, error) from error
 
+    def put_description_back(self) -> None:
+        """Undo `set_description_aside` as far as that can be done: the new run did not start."""
+        with contextlib.suppress(OSError):
+            self._previous.step_back()
+
     def begin_records(self, **facts: Any) -> Path | None:
         """Make room for the records of the claimed run, which from now on is "running".
 

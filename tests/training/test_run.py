@@ -105,6 +105,13 @@ def test_what_cannot_be_written_at_the_start_is_a_sentence(
     with pytest.raises(RunError, match=r"cannot be started in .*train\.log"):
         start_run(load_config(narrow_file), output_dir=folder)
     assert not Run(folder).description
+    before = {"run.json": '{"status": "finished"}', "config.yml": "epoches: 1\n"}
+    for name, text in before.items():
+        (folder / name).write_text(text)
+    with pytest.raises(RunError, match="cannot be started"):
+        start_run(load_config(narrow_file), output_dir=folder)
+    assert {name: (folder / name).read_text() for name in before} == before
+    assert not (folder / "previous").exists()
 
 
 def test_the_first_description_never_replaces_the_one_of_the_process(tmp_path: Path) -> None:
