@@ -56,6 +56,7 @@ def address(tmp_path: Path, visitors: Path) -> Iterator[str]:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
+            _wait_until(lambda: not _folders(visitors))
 
 
 def _answers(address: str) -> bool:
@@ -144,5 +145,4 @@ def test_the_page_of_notebook_00(
     page.screenshot(path=pictures / "class_quickstart.png", full_page=True)
 
     assert len(_folders(visitors)) == 1
-    visit.close()  # in the middle of its cells
-    _wait_until(lambda: not _folders(visitors))
+    visit.close()  # in the middle of its cells: the kernel ends with the server, or when idle
