@@ -38,7 +38,7 @@ def run() -> list[Result]:
 
 
 def _measure(lab: LabPage) -> list[Result]:
-    rows = lab.run_cell(CELLS["open"].splitlines()[0]).inner_text().strip()
+    rows = lab.run_cell(CELLS["open"].splitlines()[0]).inner_text().split()[-1]
     results = [
         (
             f"{name} of {rows} rows (seconds)",
