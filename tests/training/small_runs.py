@@ -24,24 +24,14 @@ from rtdetr_nb import architecture
 from rtdetr_nb.config import Config
 from rtdetr_nb.presets import quick_run_config
 from rtdetr_nb.training.history import Record, is_step, read_records
+from tests.conftest import SMALL_HEADS
 
 NARROW = architecture.BackboneSpec(
     (3, 8, 8), architecture._stages((8, 8, 16, 1), (16, 8, 32, 1), (32, 8, 32, 1), (32, 8, 32, 1))
 )
 NARROW_CONFIG = [
     "HybridEncoder.in_channels=[32,32,32]",
-    "HybridEncoder.hidden_dim=32",
-    "HybridEncoder.nhead=4",
-    "HybridEncoder.dim_feedforward=32",
-    "HybridEncoder.depth_mult=0.34",
-    "RTDETRTransformerv2.hidden_dim=32",
-    "RTDETRTransformerv2.feat_channels=[32,32,32]",
-    "RTDETRTransformerv2.nhead=4",
-    "RTDETRTransformerv2.dim_feedforward=32",
-    "RTDETRTransformerv2.num_layers=2",
-    "RTDETRTransformerv2.num_queries=20",
-    "RTDETRTransformerv2.num_denoising=4",
-    "RTDETRPostProcessor.num_top_queries=20",
+    *SMALL_HEADS,
     "seed=3",
     "device=cpu",
     "preview_freq=0",
