@@ -40,10 +40,10 @@ def badge(word: str) -> str:
     )
 
 
-def marked(segments: Iterable[Segment]) -> str:
-    """Return a name with the changed pieces marked."""
+def marked(segments: Iterable[Segment], tag: str = f"<mark style='{_MARK}'>") -> str:
+    """Return a name with the changed pieces marked; `tag` opens the mark."""
     return "".join(
-        f"<mark style='{_MARK}'>{shown(piece.text)}</mark>" if piece.changed else shown(piece.text)
+        f"{tag}{shown(piece.text)}</mark>" if piece.changed else shown(piece.text)
         for piece in segments
     )
 

@@ -23,8 +23,8 @@ from itables.javascript import (
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, shown
-from rtdetr_nb.checkpoint.name_difference import Segment, name_difference
+from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, marked, shown
+from rtdetr_nb.checkpoint.name_difference import name_difference
 from rtdetr_nb.checkpoint.read import Checkpoint
 from rtdetr_nb.checkpoint.rendering import (
     checkpoint_html,
@@ -164,7 +164,8 @@ def _diff_cells(row: Row) -> tuple[str | int, ...]:
     model, found = row.model_key, row.checkpoint_key
     if model and found:
         # One below the other: both whole in a narrow window, and easily compared.
-        names = map(_marked, name_difference(model, found))
+        # The style of the marks stands once, in `_STYLE`.
+        names = (marked(name, tag="<mark>") for name in name_difference(model, found))
     else:
         names = (shown(model or ""), shown(found or ""))
     note = f"<div class=n>{shown(row.note)}</div>" if row.note else ""
@@ -192,14 +193,6 @@ def _checkpoint_view(checkpoint: Checkpoint) -> TableView:
 
 def _name(html: str) -> str:
     return f"<span class=k>{html}</span>" if html else ""
-
-
-def _marked(segments: Iterable[Segment]) -> str:
-    """Return a name with the changed pieces marked, without styles of their own."""
-    return "".join(
-        f"<mark>{shown(piece.text)}</mark>" if piece.changed else shown(piece.text)
-        for piece in segments
-    )
 
 
 def _plain_cell(value: object) -> str:
