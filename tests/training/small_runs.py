@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -187,10 +187,20 @@ def _serve() -> None:
     from rtdetr_nb.training import loop  # noqa: F401 - what the children would import
 
     torch.set_num_threads(1)
+    children = set()
     for line in sys.stdin:
         request = json.loads(line)
-        answer = _wait(**request) if "wait" in request else _fork(**request)
+        if "wait" in request:
+            answer = _wait(**request)
+            if answer is not None:
+                children.discard(request["wait"])
+        else:
+            answer = _fork(**request)
+            children.add(answer)
         print(json.dumps(answer), flush=True)
+    for pid in children:  # those of a test that failed would train for ever
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _wait(wait: int, timeout: float) -> int | None:

@@ -67,14 +67,19 @@ def test_a_second_run_is_refused_while_the_first_lives(runs: Runs) -> None:
     assert "taken over" not in runs.finish("--max-steps", 1)
 
 
-def test_two_who_want_the_lock_at_once_do_not_both_get_it(
-    train_server: TrainServer, narrow_file: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-    words = ["train", "-c", narrow_file, "--output-dir", folder, "--max-steps", 12]
-    children = [train_server.start(*words, output=tmp_path / f"{i}.log") for i in range(3)]
-    assert sorted(child.wait() for child in children) == [0, 2, 2]
-    assert [record["step"] for record in steps(folder)] == list(range(1, 13))
+def test_of_those_who_want_the_lock_at_once_one_gets_it(runs: Runs) -> None:
+    children = [runs.start() for _ in range(3)]  # each would train for ever
+    await_steps(runs.folder, 1)
+    winner_pid = attach_run(runs.folder).description["pid"]
+    winner = next(child for child in children if child.pid == winner_pid)
+    losers = [child for child in children if child is not winner]
+    assert [child.wait() for child in losers] == [2, 2]
+    before = len(steps(runs.folder))
+    await_steps(runs.folder, before + 2)  # the winner did not mind
+    winner.kill(signal.SIGTERM)
+    assert winner.wait() == 0, winner.text()
+    recorded = [record["step"] for record in steps(runs.folder)]
+    assert recorded == list(range(1, len(recorded) + 1))
 
 
 def test_a_file_asks_a_run_on_another_machine_to_stop(tmp_path: Path) -> None:
