@@ -21,6 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    -c constraints.txt -e ".[notebook,test,dialects,tensorboard,class,lint]"
+	@# Where Python is told to write no bytecode, each command would compile the package anew.
+	$(BIN)/python -m compileall -q rtdetr_nb
 	@touch $@
 
 demo: $(READY)

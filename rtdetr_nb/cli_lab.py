@@ -1,16 +1,16 @@
-"""`rtdetr-nb lab`: the notebooks in JupyterLab; `rtdetr-nb class`: two of them as pages."""
+"""`rtdetr-nb lab`: the notebooks in JupyterLab; `rtdetr-nb class`: two of them as pages.
+
+What only these commands need is imported when they run: the other commands shall answer at once.
+"""
 
 import argparse
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from rtdetr_nb.checkout import CHECKOUT, shipped
 from rtdetr_nb.errors import UserError
-from rtdetr_nb.notebook_copies import copy_notebooks
 
 CLASS_FOLDER = CHECKOUT / "runs" / "class"
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
@@ -60,6 +60,10 @@ def add_commands(commands: Any) -> None:
 
 def run_lab(options: argparse.Namespace) -> int:
     """Open JupyterLab; returns when the server ends."""
+    import subprocess
+
+    from rtdetr_nb.notebook_copies import copy_notebooks
+
     jupyter = _program("jupyter", "notebook")
     notebooks = sorted(shipped("notebooks").resolve().glob("*.ipynb"))
     given = _given(options)
@@ -74,6 +78,10 @@ def run_lab(options: argparse.Namespace) -> int:
 
 def run_class(options: argparse.Namespace) -> int:
     """Serve pages for a class; returns when the server ends."""
+    import subprocess
+
+    from rtdetr_nb.notebook_copies import copy_notebooks
+
     voila = _program("voila", "class")
     copy_notebooks(
         [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],
@@ -128,9 +136,11 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
 
 def _program(name: str, extra: str) -> str:
     """The program of this environment, or else the one on the search path."""
+    from shutil import which
+
     found: str | None = None
     for folders in (str(Path(sys.executable).parent), None):
-        found = found or shutil.which(name, path=folders)
+        found = found or which(name, path=folders)
     if found is None:
         raise UserError(f"{name} is not installed; `pip install 'rtdetr_nb[{extra}]'` does it.")
     return found

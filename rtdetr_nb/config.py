@@ -5,21 +5,20 @@ itself; mappings merge, everything else is replaced. Two configurations loaded i
 mix (in the official code the second inherits what the first had), and nothing is ever downloaded.
 """
 
-import copy
 import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import msgspec
 from yaml import YAMLError
 
 from rtdetr_nb import schema
 from rtdetr_nb.errors import ConfigError
+from rtdetr_nb.yaml_text import read_yaml, write_yaml
 
 _SHIPPED = Path(__file__).parent / "configs"
 _INCLUDE = "__include__"
@@ -63,7 +62,7 @@ class Config(schema.Settings):
         Raises:
             ConfigError: an assignment has no `=`, or a key or value that is not known.
         """
-        merged = copy.deepcopy(dict(self.yaml))
+        merged = _copy(self.yaml)
         for override in overrides:
             _apply_override(merged, override)
         return _typed(merged, self.source)
@@ -80,14 +79,14 @@ class Config(schema.Settings):
         Raises:
             ConfigError: a key or value that is not known.
         """
-        merged = copy.deepcopy(dict(self.yaml))
+        merged = _copy(self.yaml)
         for key, value in values.items():
-            _assign(merged, key, copy.deepcopy(value))
+            _assign(merged, key, _copy(value))
         return _typed(merged, self.source)
 
     def to_yaml(self) -> str:
         """The merged configuration as YAML that this and the official code read."""
-        return OmegaConf.to_yaml(OmegaConf.create(_escaped(dict(self.yaml))), resolve=True)
+        return write_yaml(dict(self.yaml))
 
 
 def shipped_configs() -> list[str]:
@@ -135,12 +134,14 @@ def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     if path in including:
         raise ConfigError(f"{path} includes itself (by way of {including[-1]}).")
     try:
-        content: Any = OmegaConf.to_container(OmegaConf.load(path))
+        content = _copy(read_yaml(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         by = f", which {including[-1]} includes" if including else ""
         raise ConfigError(f"There is no file {path}{by}.") from error
-    except (OSError, UnicodeError, YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {_first_line(error)}") from error
+    if content is None:  # an empty file
+        content = {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of keys.")
     merged: dict[str, Any] = {}
@@ -149,6 +150,13 @@ def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
         base = path.parent / Path(included).expanduser()
         _merge(merged, _read_merged(base, (*including, path)))
     return _merge(merged, content)
+
+
+def _copy(value: Any) -> Any:
+    """The same, with nothing shared: what an alias (`*name`) stands for is as if written out."""
+    if isinstance(value, Mapping):
+        return {key: _copy(inner) for key, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,9 +177,8 @@ def _apply_override(merged: dict[str, Any], override: str) -> None:
             "HGNetv2.freeze_at=-1."
         )
     try:
-        parsed: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value.strip()}"]))
-        _assign(merged, key.strip(), parsed["value"])
-    except (YAMLError, OmegaConfBaseException, ConfigError, ValueError, TypeError) as error:
+        _assign(merged, key.strip(), _copy(read_yaml(value)))
+    except (YAMLError, ConfigError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"The override {override!r} cannot be applied: {_first_line(error)}"
         ) from error
@@ -211,15 +218,6 @@ def _set(owner: Any, name: str, value: Any) -> None:
     owner[int(name) if isinstance(owner, list) else name] = value
 
 
-def _escaped(value: Any) -> Any:
-    """The same for OmegaConf, which takes `${...}` in a text for the value of another key."""
-    if isinstance(value, str):
-        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
-    if isinstance(value, Mapping):
-        return {name: _escaped(inner) for name, inner in value.items()}
-    return [_escaped(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
 def _typed(merged: Any, source: str) -> Config:
     settings_names = [f.name for f in fields(schema.Settings)]
     # First, lest a wrong value that is handed down be reported for a section that has no such key.
@@ -233,7 +231,7 @@ def _typed(merged: Any, source: str) -> Config:
                 values[name] = _section(cls, _with_shared(cls, value, merged), key, source)
         elif key not in settings_names and key not in schema.FOREIGN_SECTIONS:
             known = [*settings_names, *schema.SECTIONS]
-            raise ConfigError(f"{source}: there is no key {key!r}.{_nearest(key, known)}")
+            raise ConfigError(f"{source}: there is no key {str(key)!r}.{_nearest(key, known)}")
     config = Config(**values, yaml=merged, source=source)
     _check(config)
     return config
@@ -258,53 +256,51 @@ def _section(cls: type, content: Any, name: str | None, source: str) -> Any:
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: {where} is {content!r}; expected a mapping of keys.")
     try:
-        section: Any = OmegaConf.to_object(
-            OmegaConf.unsafe_merge(OmegaConf.structured(cls), _escaped(content))
-        )
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{source}: in {where}, {_explain(error, cls, content)}") from error
-    if cls is schema.OptimizerConfig:
-        groups = (
-            _section(schema.ParameterGroupConfig, group, f"optimizer.params.{index}", source)
-            for index, group in enumerate(section.params)
-        )
-        section = replace(section, params=tuple(groups))
-    return section
+        _refuse_unknown(cls, content, ())
+        return msgspec.convert(content, cls)
+    except msgspec.ValidationError as error:
+        found = _explain(str(error), content)
+        raise ConfigError(f"{source}: in {where}, {found}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{source}: in {where}, {error}") from error
 
 
-def _explain(error: OmegaConfBaseException, cls: type, content: dict[str, Any]) -> str:
-    if error.key is None and error.full_key is None:
-        return _explain_element(cls, content)
-    key = str(error.full_key or error.key)
-    if "not in" in str(error):
-        owner: Any = error.object_type or cls
-        names = [f.name for f in fields(owner)]
-        return f"there is no key {key!r}.{_nearest(key.rsplit('.', 1)[-1], names)}"
-    return f"key {key!r}: {_first_line(error)}"
-
-
-def _explain_element(cls: type, content: dict[str, Any]) -> str:
-    """Of an element of a list OmegaConf tells neither key nor value: try key by key."""
+def _refuse_unknown(cls: Any, content: Any, path: tuple[str, ...]) -> None:
+    """Refuse keys that a dataclass, or one in its fields, does not have."""
+    if get_origin(cls) is tuple and isinstance(content, list):
+        for index, element in enumerate(content):
+            _refuse_unknown(get_args(cls)[0], element, (*path, str(index)))
+    if not is_dataclass(cls) or not isinstance(content, dict):
+        return
+    types = {f.name: f.type for f in fields(cls)}
     for key, value in content.items():
-        try:
-            OmegaConf.merge(OmegaConf.structured(cls), {key: value})
-        except OmegaConfBaseException:
-            return f"key {key!r}: {value!r} has an element of the wrong type"
-    return "a value has the wrong type"
+        if key not in types:
+            dotted = ".".join((*path, str(key)))
+            raise ConfigError(f"there is no key {dotted!r}.{_nearest(key, types)}")
+        _refuse_unknown(types[key], value, (*path, key))
 
 
-def _nearest(key: str, known: Iterable[str]) -> str:
+def _explain(message: str, content: Any) -> str:
+    """Of msgspec's "Expected `int`, got `str` - at `$.params[0].lr`": key, value, what is wrong."""
+    wrong, _, place = message.partition(" - at ")
+    value, names = content, []
+    for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place):
+        value = value[name or int(index)]
+        names.append(name or index)
+    return f"key {'.'.join(names)!r} is {value!r}: {wrong[0].lower()}{wrong[1:]}"
+
+
+def _nearest(key: object, known: Iterable[str]) -> str:
     """A hint at the known key that is most like `key`, if one is."""
-    known = list(known)
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(key.lower(), by_lower, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(key).lower(), by_lower, n=1, cutoff=0.6)
     if close:
         return f" Did you mean {by_lower[close[0]]!r}?"
-    return f" Known keys are: {', '.join(sorted(known))}."
+    return f" Known keys are: {', '.join(sorted(by_lower.values()))}."
 
 
 def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split("full_key:")[0].split())
+    return " ".join(str(error).split())
 
 
 def _check(config: Config) -> None:

@@ -193,6 +193,18 @@ def test_numbers_without_a_point(write):
     assert load_config(L, ["optimizer.lr=2e-5"]).optimizer.lr == 2e-5
 
 
+def test_dates_are_text(write):
+    config = load_config(write("dates.yml", "output_dir: 2026-11-23\n" + WEIGHTS))
+    assert config.output_dir == "2026-11-23"
+
+
+def test_what_an_alias_stands_for_changes_alone(write):
+    text = "optimizer: {params: [&a {params: x, lr: 1}, *a, {<<: *a, params: y}]}\n"
+    config = load_config(write("alias.yml", text + WEIGHTS), ["optimizer.params.0.lr=2"])
+    assert [group.lr for group in config.optimizer.params] == [2, 1, 1]
+    assert "&" not in config.to_yaml()
+
+
 def test_sections_of_other_backbones_are_let_pass(write):
     config = load_config(write("file.yml", "PResNet: {depth: 50}\nHGNetv2: {name: L}\n" + WEIGHTS))
     assert "PResNet" in config.yaml and config.backbone.name == "L"
@@ -312,14 +324,23 @@ def test_yaml_goes_round(write):
         ),
         (
             "optimizer.params.0.rl=1",
-            r"section optimizer\.params\.0, .*'rl'\. Known keys are: lr, params, weight_decay\.",
+            r"section optimizer, .*'params\.0\.rl'\. Known keys are: lr, params, weight_decay\.",
         ),
         ("something.else=1", r"no key 'something'\. Known keys are: .*HGNetv2"),
-        ("HGNetv2.freeze_at=x", r"section HGNetv2, key 'freeze_at': Value 'x' .* Integer"),
-        ("optimizer.params.0.lr=abc", r"optimizer\.params\.0, key 'lr': Value 'abc' .* Float"),
-        ("num_classes=3.5", r"in the top level, key 'num_classes': Value '3\.5' .* Integer"),
-        ("use_ema=maybe", r"in the top level, key 'use_ema': Value 'maybe' .* bool"),
-        ("eval_spatial_size=[320,abc]", r"the top level, key 'eval_spatial_size': \[320, 'abc'\]"),
+        (
+            "HGNetv2.freeze_at=x",
+            r"section HGNetv2, key 'freeze_at' is 'x': expected `int`, got `str`",
+        ),
+        (
+            "optimizer.params.0.lr=abc",
+            r"optimizer, key 'params\.0\.lr' is 'abc': expected `float \| null`",
+        ),
+        ("num_classes=3.5", r"in the top level, key 'num_classes' is 3\.5: expected `int`"),
+        ("use_ema=maybe", r"in the top level, key 'use_ema' is 'maybe': expected `bool`"),
+        (
+            "eval_spatial_size=[320,abc]",
+            r"the top level, key 'eval_spatial_size\.1' is 'abc': expected",
+        ),
         ("HGNetv2.return_idx=3", r"section HGNetv2, key 'return_idx'"),
         ("HGNetv2=3", r"section HGNetv2 is 3; expected a mapping"),
         ("HGNetv2.name=B4", r"HGNetv2\.name is 'B4'; expected H, L, X\."),
@@ -335,7 +356,11 @@ def test_yaml_goes_round(write):
         ("RTDETRTransformerv2.num_levels=4", r"num_points is \[4, 4, 4\]; .* a list of 4"),
         ("RTDETRCriterionv2.losses=[vfl,masks]", r"losses has \['masks'\]; expected vfl or focal"),
         ("RTDETRCriterionv2.boxes_weight_format=diou", r"'diou'; expected None, giou, iou"),
-        ("RTDETRCriterionv2.weight_dict=3", r"key 'weight_dict'"),
+        ("RTDETRCriterionv2.weight_dict=3", r"key 'weight_dict' is 3: expected `object`"),
+        ("RTDETRCriterionv2.weight_dict.loss_vfl=x", r"key 'weight_dict' is {.*expected `float`"),
+        ("RTDETRCriterionv2.weight_dict={3: 4}", r"key 'weight_dict' is {.*expected `str`"),
+        ("optimizer.lr=!!int x", r"'optimizer\.lr=!!int x' cannot be applied"),
+        ("optimizer.params=&a [*a]", r"cannot be applied: maximum recursion depth"),
         ("no assignment", r"'no assignment' is no assignment; expected section\.key=value"),
         ("=3", r"'=3' is no assignment"),
         ("optimizer.params.7.lr=3", r"'optimizer\.params\.7\.lr=3' cannot be applied"),
@@ -373,6 +398,9 @@ def test_files_that_are_no_configuration(write, tmp_path):
     assert "cannot be read as YAML" in refusal(write("broken.yml", "a: [1\nb: 2\n"))
     assert "cannot be read as YAML" in refusal(write("binary.yml", "a: \x00\x01\n"))
     assert "holds a list; expected a mapping" in refusal(write("list.yml", "[1, 2]\n"))
+    assert "the key 'epoches' comes twice" in refusal(write("t.yml", "epoches: 1\nepoches: 2\n"))
+    assert "cannot be read as YAML" in refusal(write("loop.yml", "optimizer: &a {params: *a}\n"))
+    assert "no key '3'" in refusal(write("number.yml", "3: 4\n"))
     latin = tmp_path / "latin.yml"
     latin.write_bytes(b"output_dir: caf\xe9\n")
     assert "cannot be read as YAML" in refusal(latin)

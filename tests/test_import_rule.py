@@ -16,9 +16,10 @@ import rtdetr_nb
 PACKAGE = Path(rtdetr_nb.__file__).parent
 NAME = PACKAGE.name
 
-# Tables, names, errors and the way to write a file, which every part may import.
+# Tables, names, errors and the ways to write files, which every part may import.
 LEAVES = {
-    "architecture", "atomic_file", "checkout", "coco_categories", "errors", "model_keys", "schema"
+    "architecture", "atomic_file", "checkout", "coco_categories", "errors", "model_keys", "schema",
+    "yaml_text"
 }  # fmt: skip
 
 # Part of the package -> the parts that it may import, besides the leaves and itself.

@@ -68,7 +68,7 @@ def _arrays(checkpoint: Checkpoint, rows: Sequence[Row]) -> Iterator[tuple[Row, 
             array = (array.astype(np.uint32) << 16).view(np.float32)
         elif row.dtype.startswith("float8"):
             array = checkpoint.read([key])[key].float().numpy()
-        elif not np.issubdtype(array.dtype, np.floating):
+        elif array.dtype.kind != "f":
             continue
         if row.fix is not None:
             array = row.fix.apply(array.astype(np.float64))

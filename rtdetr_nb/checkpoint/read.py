@@ -5,7 +5,6 @@ Nothing in the file is imported, called or executed, whatever it holds.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -108,8 +107,9 @@ class Checkpoint:
         """
         wanted = [self._find(key) for key in keys]
         with self._explaining(), OpenFiles() as files:
+            file_size = self._file_size()
             for tensor in wanted:
-                check_expansion([tensor], self._file_size())
+                check_expansion([tensor], file_size)
                 yield tensor.key, read_array(tensor, files)
 
     @contextmanager
@@ -133,10 +133,12 @@ class Checkpoint:
         Of a checkpoint of several files: of the lines `<sha256> <file name>`, in the order of
         `files`, as the `sha256sum` program would hash and list them.
         """
+        from hashlib import sha256  # loads OpenSSL, which few who open a file need
+
         if len(self.files) == 1:
             return _hash_file(self.files[0])
         lines = "".join(f"{_hash_file(file)}  {file.name}\n" for file in self.files)
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return sha256(lines.encode()).hexdigest()
 
     def _find(self, key: str) -> TensorInfo:
         try:
@@ -206,7 +208,9 @@ def _is_below(key: str, subkey: str) -> bool:
 
 
 def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
+    from hashlib import sha256
+
+    digest = sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)

@@ -1,0 +1,61 @@
+"""YAML as configurations are written: numbers such as `1e-4` are numbers, dates are text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+# Several times as fast where PyYAML was built with libyaml.
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_FLOAT_TAG = "tag:yaml.org,2002:float"
+_MERGE_TAG = "tag:yaml.org,2002:merge"  # of the key `<<`
+_TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
+# YAML 1.1, which PyYAML reads, wants a point in every float and a sign in every exponent.
+_EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
+
+
+class _Loader(_SafeLoader):  # type: ignore[misc, valid-type]
+    """Reads what `read_yaml` promises; a key that comes twice in a mapping is refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Make one mapping."""
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE_TAG:
+                if (key.tag, key.value) in seen:
+                    message = f"the key {key.value!r} comes twice"
+                    raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that `read_yaml` or another reader would take for numbers or dates."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP_TAG]
+    for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
+}
+for _cls in (_Loader, _Dumper):
+    _cls.add_implicit_resolver(
+        _FLOAT_TAG, re.compile(f"^{_EXPONENT.pattern}$"), list("-+.0123456789")
+    )
+
+
+def read_yaml(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or a mapping has a key twice.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
+def write_yaml(value: Any) -> str:
+    """YAML of dicts, lists, numbers and texts, in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
