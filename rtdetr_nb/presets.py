@@ -20,6 +20,7 @@ def quick_run_config(
     steps: int = 60,
     image_size: int = 256,
     batch_size: int = 4,
+    backbone_of: Config | str | os.PathLike[str] = "rtdetrv2_hgnetv2_l",
     overrides: Sequence[str] = (),
 ) -> Config:
     """The preset `quick_run`, scaled.
@@ -32,16 +33,21 @@ def quick_run_config(
         steps: optimizer updates that the run will have; give them as `max_steps` too.
         image_size: height and width that pictures are resized to, a multiple of 32.
         batch_size: pictures of a step.
+        backbone_of: configuration of the training proper, or its name or path; the short run has
+            its backbone (`HGNetv2.name` and `use_lab`), so that the same tuning file fits both.
         overrides: `section.key=value` assignments on top.
 
     Raises:
         DatasetError: the folder has not that layout, or its categories cannot be read.
-        ConfigError: an override cannot be applied.
+        ConfigError: there is no such configuration, or an override cannot be applied.
     """
     folder = Path(data)
+    trained = backbone_of if isinstance(backbone_of, Config) else load_config(backbone_of)
     size = _SMALLEST_MULTIPLE * max(1, round(image_size / _SMALLEST_MULTIPLE))
     warmup = max(1, round(steps * _WARMUP_SHARE))
     settings: dict[str, Any] = {
+        "HGNetv2.name": trained.backbone.name,
+        "HGNetv2.use_lab": trained.backbone.use_lab,
         "num_classes": count_labels(folder / "annotations" / "train.json"),
         "eval_spatial_size": [size, size],
         "lr_warmup_scheduler.warmup_duration": warmup,

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from rtdetr_nb.config import load_config
 from rtdetr_nb.datasets.shapes import write_shapes_dataset
 from rtdetr_nb.errors import ConfigError, DatasetError
 from rtdetr_nb.presets import quick_run_config
@@ -37,6 +38,20 @@ def test_classes_and_files_come_from_the_data(folder: Path) -> None:
     assert config.val_dataloader.dataset.ann_file == str(folder / "annotations" / "val.json")
     assert config.train_dataloader.total_batch_size == 3
     assert config.clip_max_norm == 0.5
+
+
+def test_the_backbone_is_that_of_the_training_proper(folder: Path) -> None:
+    full = load_config("rtdetrv2_hgnetv2_x", ["HGNetv2.use_lab=True"])
+    for config in (
+        quick_run_config(folder, backbone_of=full),
+        quick_run_config(folder, overrides=["HGNetv2.name=X", "HGNetv2.use_lab=True"]),
+    ):
+        assert (config.backbone.name, config.backbone.use_lab) == ("X", True)
+    by_name = quick_run_config(folder, backbone_of="rtdetrv2_hgnetv2_h")
+    assert (by_name.backbone.name, by_name.backbone.use_lab) == ("H", False)
+    assert quick_run_config(folder).backbone.name == "L"
+    with pytest.raises(ConfigError, match="There is no configuration"):
+        quick_run_config(folder, backbone_of="rtdetrv2_hgnetv2_m")
 
 
 def test_a_folder_of_any_name_is_found(tmp_path: Path) -> None:

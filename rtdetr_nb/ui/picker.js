@@ -47,6 +47,10 @@ function inOrder(nodes, visit) {
   }
 }
 
+// Jupyter's shortcuts (one letter, arrows) must not fire while someone types or moves in here. What
+// has the focus needs the mark itself: it is looked at before what it lies in.
+const NO_SHORTCUTS = { "data-lm-suppress-shortcuts": "true" };
+
 class Tree {
   constructor(model, root) {
     this.model = model;
@@ -63,8 +67,7 @@ class Tree {
   }
 
   build(root) {
-    // JupyterLab's one-letter shortcuts must not fire while someone types or moves in here.
-    this.root = element("div", { class: "rtnb-picker", "data-lm-suppress-shortcuts": "true" });
+    this.root = element("div", { class: "rtnb-picker", ...NO_SHORTCUTS });
     this.filter = element("input", {
       type: "text", "aria-label": "Filter keys (regular expression)", spellcheck: "false",
       placeholder: "filter keys, e.g. bn\\.(weight|bias)$",
@@ -188,6 +191,7 @@ class Tree {
       role: "treeitem", class: "rtnb-row", "aria-label": node.label, tabindex: "-1",
       "aria-level": node.level, "aria-setsize": siblings.length,
       "aria-posinset": siblings.indexOf(node) + 1, style: `--level:${node.level - 1}`,
+      ...NO_SHORTCUTS,
     });
     row.node = node;
     if (!leaf) row.setAttribute("aria-expanded", this.isOpen(node));

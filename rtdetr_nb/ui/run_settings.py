@@ -30,6 +30,8 @@ class RunSettings:
         data: a folder with `images/{train,val}` and COCO-format `annotations/{train,val}.json`.
         output: folder of the run.
         tuning: tuning file to start from; empty starts from random weights.
+        backbone_of: configuration of the training proper, whose backbone the run has; see
+            `presets.quick_run_config`.
         steps: optimizer updates.
         batch_size: pictures of a step.
         image_size: height and width of the pictures, a multiple of 32.
@@ -46,6 +48,7 @@ class RunSettings:
     data: str = "data/shapes"
     output: str = "runs/panel"
     tuning: str = ""
+    backbone_of: str = "rtdetrv2_hgnetv2_l"
     steps: int = 60
     batch_size: int = 4
     image_size: int = 256
@@ -123,6 +126,7 @@ class RunSettings:
             steps=self.steps,
             image_size=self.image_size,
             batch_size=self.batch_size,
+            backbone_of=self.backbone_of,
             overrides=[f"{name}={value}" for name, value in settings.items()],
         )
 

@@ -1,4 +1,4 @@
-"""A real JupyterLab server and a page of it in a real browser."""
+"""A real JupyterLab or Notebook 7 server and a page of it in a real browser."""
 
 import contextlib
 import json
@@ -38,10 +38,16 @@ _FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# Application -> its module, the class that its options are named after, where a notebook opens.
+_APPLICATIONS = {
+    "lab": ("jupyterlab", "LabApp", "lab/tree"),
+    "notebook": ("notebook", "JupyterNotebookApp", "notebooks"),
+}
 _THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
-# What JupyterLab itself complains of on a healthy page.
+# What JupyterLab itself complains of on a healthy page, and Notebook 7 (the last) on an empty one.
 _HARMLESS = re.compile(
     r"favicon|ResizeObserver|source map|DevTools|was preloaded using link preload"
+    r"|^Cannot read properties of undefined \(reading 'schema'\)$"
 )
 
 
@@ -67,16 +73,31 @@ def open_browser() -> Iterator[Browser]:
 
 @dataclass(frozen=True)
 class LabServer:
-    """A running JupyterLab behind a token."""
+    """A running JupyterLab or Notebook 7 behind a token."""
 
     url: str
     token: str
     root: Path
+    application: str
+
+    def address(self, notebook: str) -> str:
+        """Where a notebook (a path below the root) opens."""
+        return f"{self.url}/{_APPLICATIONS[self.application][2]}/{notebook}?token={self.token}"
 
 
 @contextlib.contextmanager
-def serve_lab(root: Path, scratch: Path, theme: str = "light") -> Iterator[LabServer]:
-    """Run JupyterLab on the folder `root`, with settings and caches of its own in `scratch`."""
+def serve_lab(
+    root: Path, scratch: Path, theme: str = "light", application: str = "lab"
+) -> Iterator[LabServer]:
+    """Serve the folder `root`, with settings and caches of its own in `scratch`.
+
+    Args:
+        root: of the files that the server shows.
+        scratch: an empty folder.
+        theme: "light" or "dark".
+        application: "lab", or "notebook" for Notebook 7.
+    """
+    module, options, _ = _APPLICATIONS[application]
     settings = scratch / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": _THEMES[theme]}))
@@ -85,11 +106,11 @@ def serve_lab(root: Path, scratch: Path, theme: str = "light") -> Iterator[LabSe
     )
     port, token = _free_port(), secrets.token_hex(16)
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+        sys.executable, "-m", module, "--no-browser", "--allow-root",
         f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True",
-        f"--LabApp.user_settings_dir={scratch / 'settings'}",
-        f"--LabApp.workspaces_dir={scratch / 'workspaces'}",
+        f"--ServerApp.root_dir={root}", f"--{options}.expose_app_in_browser=True",
+        f"--{options}.user_settings_dir={scratch / 'settings'}",
+        f"--{options}.workspaces_dir={scratch / 'workspaces'}",
     ]  # fmt: skip
     environment = os.environ | {
         "JUPYTER_CONFIG_DIR": str(scratch / "config"),
@@ -105,7 +126,7 @@ def serve_lab(root: Path, scratch: Path, theme: str = "light") -> Iterator[LabSe
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(f"{url}/api?token={token}", process)
-            yield LabServer(url, token, root)
+            yield LabServer(url, token, root, application)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
@@ -124,7 +145,7 @@ def _free_port() -> int:
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + TIMEOUT_MS / 1000
     while time.monotonic() < deadline:
-        assert process.poll() is None, "JupyterLab ended; see server.log"
+        assert process.poll() is None, "the server ended; see server.log"
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
@@ -135,7 +156,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 @dataclass
 class LabPage:
-    """A notebook opened in JupyterLab, and what its page complained of or asked for."""
+    """An opened notebook, and what its page complained of or asked for."""
 
     page: Page
     server: LabServer
@@ -151,15 +172,19 @@ class LabPage:
         page.set_default_timeout(TIMEOUT_MS)
         self = cls(page, server)
         page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", lambda error: self._note(error.message))
         page.on("request", self._see)
-        page.goto(f"{server.url}/lab/tree/{notebook}?token={server.token}")
+        page.goto(server.address(notebook))
         self.wait_until_ready()
         return self
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not _HARMLESS.search(f"{message.text} {message.location}"):
-            self.errors.append(f"{message.text} ({message.location.get('url')})")
+        if message.type == "error":
+            self._note(f"{message.text} ({message.location.get('url')})")
+
+    def _note(self, complaint: str) -> None:
+        if not _HARMLESS.search(complaint):
+            self.errors.append(complaint)
 
     def _see(self, request: Request) -> None:
         local = (self.server.url, self.server.url.replace("http", "ws", 1), "data:", "blob:")
@@ -231,8 +256,8 @@ class LabPage:
 
     def check(self) -> None:
         """Fail if the page complained, or asked anything of another machine."""
-        assert not self.foreign_requests
-        assert not self.errors
+        assert not self.foreign_requests, self.foreign_requests
+        assert not self.errors, self.errors
 
     def restart_kernel(self) -> None:
         """Restart the kernel without being asked."""

@@ -1,4 +1,4 @@
-"""Notebook 00 in JupyterLab, as a person works with it."""
+"""Notebook 00 in JupyterLab (and partly in Notebook 7), as a person works with it."""
 
 import json
 import re
@@ -123,14 +123,15 @@ def test_the_quickstart_as_a_person_runs_it(
         lab.check()
 
 
-def test_the_tree_by_keyboard_alone(browser: Browser, tmp_path: Path) -> None:
+@pytest.mark.parametrize("application", ["lab", "notebook"])
+def test_the_tree_by_keyboard_alone(browser: Browser, tmp_path: Path, application: str) -> None:
     root = tmp_path / "root"
     _prepare(root)
-    with serve_lab(root, tmp_path / "scratch", theme="dark") as server:
+    with serve_lab(root, tmp_path / "scratch", "dark", application) as server:
         lab = LabPage.open(browser, server, NOTEBOOK.name)
         for source in ("checkpoint =", "checkpoint = '", "import rtdetr_nb as rt"):
             lab.run_cell(source)
-        lab.run_cell("rt.show_table(diff)")
+        expect(lab.run_cell("rt.show_table(diff)").locator(".dt-info").first).to_contain_text("of ")
         picker = lab.run_cell("picker = rt.pick_layers(diff)")
         keyboard = lab.page.keyboard
         picker.get_by_role("textbox", name="Filter keys (regular expression)").focus()

@@ -70,6 +70,7 @@ def test_data_that_is_not_there_is_refused():
 def test_every_setting_reaches_the_configuration(shapes_folder, settings):
     config = RunSettings(
         data=str(shapes_folder),
+        backbone_of="rtdetrv2_hgnetv2_x",
         steps=12,
         batch_size=3,
         image_size=160,
@@ -85,6 +86,7 @@ def test_every_setting_reaches_the_configuration(shapes_folder, settings):
     assert config.train_dataloader.total_batch_size == 3
     assert config.eval_spatial_size == (160, 160)
     assert (config.optimizer.lr, config.optimizer.params[0].lr) == (1e-3, 2e-6)
+    assert config.backbone.name == "X"
     assert (config.backbone.freeze_at, config.backbone.freeze_norm) == (1, True)
     assert (config.use_amp, config.seed, config.device) == (True, 9, "cpu")
     assert config.preview_freq == 4
