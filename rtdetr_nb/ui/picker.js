@@ -114,17 +114,23 @@ class Tree {
       type: "text", "aria-label": "Path of the tuning file", spellcheck: "false",
     });
     this.path.value = this.model.get("path");
+    const base = element("input", {
+      type: "text", "aria-label": "Full checkpoint to put it into", spellcheck: "false",
+      placeholder: "optional: full checkpoint to put it into",
+    });
     const replace = element("input", { type: "checkbox", "aria-label": "Replace an existing file" });
     this.write = this.button("Write tuning file", "Write what is ticked and prove it", () => {
       this.write.disabled = true;
       this.message.textContent = "Writing, and reading it again ...";
       this.message.className = "";
-      this.model.send({ do: "write", path: this.path.value, replace: replace.checked });
+      this.model.send({
+        do: "write", path: this.path.value, base: base.value, replace: replace.checked,
+      });
     });
     this.message = element("div", { role: "status", "aria-label": "Result of writing" });
     const bar = element("div", { class: "rtnb-bar", role: "group", "aria-label": "Writing" },
-                        this.path, element("label", {}, replace, "Replace an existing file"),
-                        this.write);
+                        this.path, base,
+                        element("label", {}, replace, "Replace an existing file"), this.write);
     return element("div", {}, bar, this.message);
   }
 

@@ -29,8 +29,8 @@ from rtdetr_nb.model_keys import KeyInfo
 
 _HERE = Path(__file__).parent
 _HEADS = ("encoder", "decoder")
-# Names the folder that a click may write to; anywhere if it is not set. A page for a class sets it,
-# as its visitors are not the user who serves it.
+# Names the folder that a click may read and write; any if it is not set. A page for a class sets
+# it, as its visitors are not the user who serves it.
 WRITE_BELOW = "RTDETR_NB_WRITE_BELOW"
 
 
@@ -140,8 +140,13 @@ class LayerPicker(anywidget.AnyWidget):
         """Write on a click; what goes wrong becomes a sentence in the widget."""
         if content.get("do") != "write":
             return
+        base = str(content["base"]).strip()
         try:
-            report = self.write(_allowed(str(content["path"])), overwrite=bool(content["replace"]))
+            report = self.write(
+                _allowed(str(content["path"])),
+                base=_allowed(base) if base else None,
+                overwrite=bool(content["replace"]),
+            )
         except UserError as error:
             self.message, self.failed = printable(str(error)), True
         else:
@@ -171,7 +176,7 @@ def pick_layers(
 
 
 def _allowed(path: str) -> str:
-    """The path that a click may write; below `WRITE_BELOW`, where relative paths begin then.
+    """The path that a click may use; below `WRITE_BELOW`, where relative paths begin then.
 
     Raises:
         UserError: it lies elsewhere.
@@ -182,8 +187,8 @@ def _allowed(path: str) -> str:
     target = Path(folder, path).resolve()
     if not target.is_relative_to(Path(folder).resolve()):
         raise UserError(
-            "This page writes only to a folder of its own. Give a name without a folder, for "
-            "example tuning.pth."
+            "This page reads and writes only in a folder of its own. Give a name without a folder, "
+            "for example tuning.pth."
         )
     return str(target)
 

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 import traitlets
 
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.errors import SelectionError, TuningError
 from rtdetr_nb.ui.picker import WRITE_BELOW, LayerPicker, pick_layers
+from tests.checkpoint.wild import detector, save
 
 
 def click(picker: LayerPicker, prefix: str) -> None:
@@ -107,7 +109,7 @@ def test_a_selection_of_another_comparison_is_refused(whole_diff: Diff, partial_
 def test_the_button_writes_and_says_so(whole_diff: Diff, tmp_path: Path):
     picker = pick_layers(whole_diff, whole_diff.select("stem"))
     target = tmp_path / "tuning.pth"
-    send(picker, do="write", path=str(target), replace=False)
+    send(picker, do="write", path=str(target), base="", replace=False)
     assert not picker.failed and "25 selected tensors" in picker.message
     assert set(open_checkpoint(target).tensors) == {f"model.{key}" for key in picker.selection}
     assert picker.path == str(target)
@@ -120,17 +122,31 @@ def test_the_button_writes_and_says_so(whole_diff: Diff, tmp_path: Path):
 def test_what_goes_wrong_is_a_sentence(whole_diff: Diff, tmp_path: Path, name: str, words: str):
     (tmp_path / "there.pth").write_bytes(b"precious")
     picker = pick_layers(whole_diff, whole_diff.select("stem"))
-    send(picker, do="write", path=str(tmp_path / name), replace=False)
+    send(picker, do="write", path=str(tmp_path / name), base="", replace=False)
     assert picker.failed and words in picker.message
     assert (tmp_path / "there.pth").read_bytes() == b"precious"
     with pytest.raises(TuningError, match=words):
         picker.write(tmp_path / name)
 
 
+def test_the_button_grafts_into_a_full_checkpoint(whole_diff: Diff, tmp_path: Path):
+    full = detector(salt="full")
+    base, target = save({"model": full}, tmp_path / "full.pth"), tmp_path / "grafted.pth"
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=str(target), base=f" {base} ", replace=False)
+    assert not picker.failed and f"and {len(full) - 25} from the base" in picker.message
+    written = torch.load(target, weights_only=True)["model"]
+    kept = {key for key, value in full.items() if torch.equal(written[key], value)}
+    assert set(written) == set(full) and set(full) - kept == set(picker.selection)
+    send(picker, do="write", path=str(target), base=str(tmp_path / "gone.pth"), replace=True)
+    assert picker.failed and "gone.pth" in picker.message
+    assert len(open_checkpoint(target).tensors) == len(full)
+
+
 def test_replacing_has_to_be_asked_for(whole_diff: Diff, tmp_path: Path):
     (tmp_path / "a.pth").write_bytes(b"old")
     picker = pick_layers(whole_diff, whole_diff.select("stem"))
-    send(picker, do="write", path=str(tmp_path / "a.pth"), replace=True)
+    send(picker, do="write", path=str(tmp_path / "a.pth"), base="", replace=True)
     assert not picker.failed and len(open_checkpoint(tmp_path / "a.pth").tensors) == 25
 
 
@@ -141,7 +157,7 @@ def test_on_a_page_for_a_class_a_click_writes_to_the_visitors_folder(
     (tmp_path / "deep").mkdir()
     monkeypatch.setenv(WRITE_BELOW, str(tmp_path))
     picker = pick_layers(whole_diff, whole_diff.select("stem"))
-    send(picker, do="write", path=name.format(folder=tmp_path), replace=False)
+    send(picker, do="write", path=name.format(folder=tmp_path), base="", replace=False)
     assert not picker.failed, picker.message
     assert [path.name for path in tmp_path.rglob("*.pth")] == ["tuning.pth"]
 
@@ -156,14 +172,20 @@ def test_and_nowhere_else(
     (folder / "link").symlink_to(elsewhere)
     monkeypatch.setenv(WRITE_BELOW, str(folder))
     picker = pick_layers(whole_diff, whole_diff.select("stem"))
-    send(picker, do="write", path=name.format(folder=folder), replace=True)
-    assert picker.failed and "only to a folder of its own" in picker.message
+    for paths in ({"path": name, "base": ""}, {"path": "tuning.pth", "base": name}):
+        send(
+            picker,
+            do="write",
+            replace=True,
+            **{k: v.format(folder=folder) for k, v in paths.items()},
+        )
+        assert picker.failed and "only in a folder of its own" in picker.message
     assert not list(tmp_path.rglob("*.pth"))
 
 
 def test_a_message_goes_away_when_the_pick_changes(whole_diff: Diff, tmp_path: Path):
     picker = pick_layers(whole_diff, whole_diff.select("stem"))
-    send(picker, do="write", path=str(tmp_path), replace=False)
+    send(picker, do="write", path=str(tmp_path), base="", replace=False)
     assert picker.failed
     click(picker, "stages.0.")
     assert (picker.message, picker.failed) == ("", False)
