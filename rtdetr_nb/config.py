@@ -6,6 +6,7 @@ mix (in the official code the second inherits what the first had), and nothing i
 """
 
 import difflib
+import numbers
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +18,12 @@ import msgspec
 from yaml import YAMLError
 
 from rtdetr_nb import schema
+from rtdetr_nb.config_check import check
 from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.yaml_text import read_yaml, write_yaml
 
 _SHIPPED = Path(__file__).parent / "configs"
 _INCLUDE = "__include__"
-_COSTS = {"cost_class", "cost_bbox", "cost_giou"}
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def load_config(name_or_path: str | os.PathLike[str], overrides: Sequence[str] =
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> Path:
-    path = Path(name_or_path).expanduser()
+    path = _expanded(name_or_path)
     if path.suffix in {".yml", ".yaml"} and path.is_file():
         return path
     name = path.name.removesuffix(".yml").removesuffix(".yaml")
@@ -130,7 +131,7 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
 
 def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
     """The content of a file on top of that of the files it includes."""
-    path = path.resolve()
+    path = Path(os.path.abspath(path))
     if path in including:
         raise ConfigError(f"{path} includes itself (by way of {including[-1]}).")
     try:
@@ -139,24 +140,43 @@ def _read_merged(path: Path, including: tuple[Path, ...]) -> dict[str, Any]:
         by = f", which {including[-1]} includes" if including else ""
         raise ConfigError(f"There is no file {path}{by}.") from error
     except (OSError, ValueError, YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {_first_line(error)}") from error
+        raise ConfigError(f"{path} cannot be read as YAML: {_in_one_line(error)}") from error
     if content is None:  # an empty file
         content = {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of keys.")
     merged: dict[str, Any] = {}
-    includes = content.pop(_INCLUDE, None) or []
-    for included in [includes] if isinstance(includes, str) else includes:
-        base = path.parent / Path(included).expanduser()
-        _merge(merged, _read_merged(base, (*including, path)))
+    for included in _included(path, content.pop(_INCLUDE, None)):
+        _merge(merged, _read_merged(included, (*including, path)))
     return _merge(merged, content)
 
 
+def _included(path: Path, names: Any) -> list[Path]:
+    """The files that the file at `path` includes."""
+    listed = [names] if isinstance(names, str) else names or []
+    if not (isinstance(listed, list) and all(isinstance(name, str) for name in listed)):
+        raise ConfigError(f"{path}: {_INCLUDE} is {names!r}; expected a list of YAML files.")
+    return [path.parent / _expanded(name) for name in listed]
+
+
+def _expanded(name: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # a user who is not known
+        raise ConfigError(f"There is no file {os.fspath(name)}: {error}.") from error
+
+
 def _copy(value: Any) -> Any:
-    """The same, with nothing shared: what an alias (`*name`) stands for is as if written out."""
+    """The same in plain types, with nothing shared: an alias (`*name`) is as if written out."""
     if isinstance(value, Mapping):
         return {key: _copy(inner) for key, inner in value.items()}
-    return [_copy(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return [_copy(inner) for inner in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):  # those of numpy too
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    return value
 
 
 def _merge(base: dict[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,9 +198,9 @@ def _apply_override(merged: dict[str, Any], override: str) -> None:
         )
     try:
         _assign(merged, key.strip(), _copy(read_yaml(value)))
-    except (YAMLError, ConfigError, ValueError, RecursionError) as error:
+    except (YAMLError, ConfigError, RecursionError) as error:
         raise ConfigError(
-            f"The override {override!r} cannot be applied: {_first_line(error)}"
+            f"The override {override!r} cannot be applied: {_in_one_line(error)}"
         ) from error
 
 
@@ -233,7 +253,7 @@ def _typed(merged: Any, source: str) -> Config:
             known = [*settings_names, *schema.SECTIONS]
             raise ConfigError(f"{source}: there is no key {str(key)!r}.{_nearest(key, known)}")
     config = Config(**values, yaml=merged, source=source)
-    _check(config)
+    check(config)
     return config
 
 
@@ -287,6 +307,11 @@ def _explain(message: str, content: Any) -> str:
     for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", place):
         value = value[name or int(index)]
         names.append(name or index)
+    if "[...]" in place:  # of a mapping of numbers msgspec does not say which
+        name, value = next((n, v) for n, v in value.items() if type(v) not in (int, float))
+        names.append(name)
+    for theirs, ours in (("object", "mapping"), ("array", "list")):
+        wrong = wrong.replace(f"`{theirs}", f"`{ours}")
     return f"key {'.'.join(names)!r} is {value!r}: {wrong[0].lower()}{wrong[1:]}"
 
 
@@ -299,60 +324,5 @@ def _nearest(key: object, known: Iterable[str]) -> str:
     return f" Known keys are: {', '.join(sorted(by_lower.values()))}."
 
 
-def _first_line(error: BaseException) -> str:
+def _in_one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
-
-
-def _check(config: Config) -> None:
-    """Refuse what this package does not build, before anything is built."""
-    expected = {
-        "model": (config.model, {"RTDETR"}),
-        "criterion": (config.criterion, {"RTDETRCriterionv2"}),
-        "postprocessor": (config.postprocessor, {"RTDETRPostProcessor"}),
-        "RTDETR.backbone": (config.parts.backbone, {"HGNetv2"}),
-        "RTDETR.encoder": (config.parts.encoder, {"HybridEncoder"}),
-        "RTDETR.decoder": (config.parts.decoder, {"RTDETRTransformerv2"}),
-        "HGNetv2.name": (config.backbone.name, {"L", "X", "H"}),
-        "HybridEncoder.version": (config.encoder.version, {"v2"}),
-        "RTDETRTransformerv2.cross_attn_method": (
-            config.decoder.cross_attn_method,
-            {"default", "discrete"},
-        ),
-        "RTDETRTransformerv2.query_select_method": (
-            config.decoder.query_select_method,
-            {"default", "one2many", "agnostic"},
-        ),
-        "RTDETRCriterionv2.boxes_weight_format": (
-            config.loss.boxes_weight_format,
-            {None, "iou", "giou"},
-        ),
-        "RTDETRCriterionv2.matcher.type": (config.loss.matcher.type, {"HungarianMatcher"}),
-        "optimizer.type": (config.optimizer.type, {"AdamW"}),
-        "lr_scheduler.type": (config.lr_scheduler.type, {"MultiStepLR"}),
-    }
-    for key, (found, known) in expected.items():
-        if found not in known:
-            names = ", ".join(sorted(map(str, known)))
-            raise ConfigError(f"{config.source}: {key} is {found!r}; expected {names}.")
-    for key, weights, needed in (
-        ("weight_dict", config.loss.weight_dict, {"loss_bbox", "loss_giou"}),
-        ("matcher.weight_dict", config.loss.matcher.weight_dict, _COSTS),
-    ):
-        if not needed <= set(weights):
-            raise ConfigError(
-                f"{config.source}: RTDETRCriterionv2.{key} has {sorted(weights)}; expected "
-                f"at least {sorted(needed)}."
-            )
-    points, num_levels = config.decoder.num_points, config.decoder.num_levels
-    each = [points] * num_levels if isinstance(points, int) else points
-    if not (isinstance(each, list) and [type(count) for count in each] == [int] * num_levels):
-        raise ConfigError(
-            f"{config.source}: RTDETRTransformerv2.num_points is {points!r}; expected one number, "
-            f"or a list of {num_levels}, one for each of the num_levels."
-        )
-    unknown = set(config.loss.losses) - {"vfl", "focal", "boxes"}
-    if unknown:
-        raise ConfigError(
-            f"{config.source}: RTDETRCriterionv2.losses has {sorted(unknown)}; expected vfl or "
-            "focal, and boxes."
-        )

@@ -42,7 +42,7 @@ class EncoderConfig:
     expansion: float = 1.0
     depth_mult: float = 1.0
     act: str | None = "silu"
-    eval_spatial_size: tuple[int, ...] | None = None
+    eval_spatial_size: tuple[int, int] | None = None
     version: str = "v2"
 
 
@@ -66,7 +66,7 @@ class DecoderConfig:
     label_noise_ratio: float = 0.5
     box_noise_scale: float = 1.0
     learn_query_content: bool = False
-    eval_spatial_size: tuple[int, ...] | None = None
+    eval_spatial_size: tuple[int, int] | None = None
     eval_idx: int = -1
     eps: float = 1e-2
     aux_loss: bool = True
@@ -253,7 +253,7 @@ class Settings:
     postprocessor: str = "RTDETRPostProcessor"
     num_classes: int = 80
     remap_mscoco_category: bool = False
-    eval_spatial_size: tuple[int, ...] | None = None
+    eval_spatial_size: tuple[int, int] | None = None
     use_focal_loss: bool = True
     use_amp: bool = False
     use_ema: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from typing import Any
 
 import yaml
@@ -21,16 +20,26 @@ _EXPONENT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 class _Loader(_SafeLoader):  # type: ignore[misc, valid-type]
     """Reads what `read_yaml` promises; a key that comes twice in a mapping is refused."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Make one mapping."""
-        seen: set[tuple[str, str]] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE_TAG:
-                if (key.tag, key.value) in seen:
-                    message = f"the key {key.value!r} comes twice"
-                    raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._checked: dict[int, yaml.MappingNode] = {}
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put merged keys (`<<`) in place; before that, and only then, a key stands there once."""
+        if id(node) not in self._checked:
+            self._checked[id(node)] = node
+            _refuse_twins(node)
+        super().flatten_mapping(node)
+
+
+def _refuse_twins(node: yaml.MappingNode) -> None:
+    seen: set[tuple[str, str]] = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE_TAG:
+            if (key.tag, key.value) in seen:
+                message = f"the key {key.value!r} comes twice"
+                raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
+            seen.add((key.tag, key.value))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -51,9 +60,13 @@ def read_yaml(text: str) -> Any:
     """The value of a YAML text.
 
     Raises:
-        yaml.YAMLError: it is no YAML, or a mapping has a key twice.
+        yaml.YAMLError: it is no YAML, a mapping has a key twice, or a value does not fit its tag.
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # What PyYAML lets through of a tag that its value does not fit, such as `!!int x`.
+        raise yaml.YAMLError(f"a value does not fit its tag ({error})") from error
 
 
 def write_yaml(value: Any) -> str:

@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rtdetr_nb.config import Config, load_config, shipped_configs
@@ -298,6 +299,15 @@ def test_values_reach_lists_and_unknown_keys_are_refused(official):
         official.with_values({"optimizer.params.7.lr": 3})
 
 
+def test_numbers_of_numpy_and_paths_are_plain_values(official, write):
+    ops = "train_dataloader.dataset.transforms.ops.0.p"
+    values = {"optimizer.lr": np.float64(1e-5), "epoches": np.int64(3), ops: np.float32(0.5)}
+    config = official.with_values({**values, "output_dir": Path("a/b")})
+    assert (config.optimizer.lr, config.epoches, config.output_dir) == (1e-5, 3, "a/b")
+    again = load_config(write("again.yml", config.to_yaml()))
+    assert again.train_dataloader.dataset.transforms.ops[0]["p"] == 0.5
+
+
 def test_yaml_goes_round(write):
     config = load_config(L, ["HGNetv2.freeze_at=2", "optimizer.lr=1e-5", "lr_warmup_scheduler=~"])
     again = load_config(write("again.yml", config.to_yaml()))
@@ -354,10 +364,31 @@ def test_yaml_goes_round(write):
         ),
         ("RTDETRTransformerv2.num_points=abc", r"num_points is 'abc'; expected one number"),
         ("RTDETRTransformerv2.num_levels=4", r"num_points is \[4, 4, 4\]; .* a list of 4"),
-        ("RTDETRCriterionv2.losses=[vfl,masks]", r"losses has \['masks'\]; expected vfl or focal"),
+        ("RTDETRCriterionv2.losses=[vfl,masks]", r"losses is \['vfl', 'masks'\]; expected vfl or"),
         ("RTDETRCriterionv2.boxes_weight_format=diou", r"'diou'; expected None, giou, iou"),
-        ("RTDETRCriterionv2.weight_dict=3", r"key 'weight_dict' is 3: expected `object`"),
-        ("RTDETRCriterionv2.weight_dict.loss_vfl=x", r"key 'weight_dict' is {.*expected `float`"),
+        ("RTDETRCriterionv2.weight_dict=3", r"key 'weight_dict' is 3: expected `mapping`"),
+        ("RTDETRCriterionv2.weight_dict.loss_vfl=x", r"'weight_dict\.loss_vfl' is 'x': expected"),
+        (
+            "RTDETRCriterionv2.matcher.weight_dict.cost_mask=1",
+            r"'cost_mask'\]; expected \['cost_bb",
+        ),
+        ("optimizer.params.0=~", r"'params\.0' is None: expected `mapping`, got `null`"),
+        ("checkpoint_freq=0", r"checkpoint_freq is 0; expected 1 or more"),
+        ("eval_freq=0", r"eval_freq is 0; expected 1 or more"),
+        ("ema.warmups=0", r"ema\.warmups is 0; expected 1 or more"),
+        ("seed=-5", r"seed is -5; expected 0 or more"),
+        ("val_dataloader.num_workers=-1", r"val_dataloader\.num_workers is -1; expected 0 or more"),
+        (
+            "eval_spatial_size=[64]",
+            r"'eval_spatial_size' is \[64\]: expected `list` of length 2",
+        ),
+        ("HGNetv2.return_idx=[1,2,7]", r"return_idx is \(1, 2, 7\); expected numbers of stages"),
+        ("optimizer.lr=.nan", r"optimizer\.lr is nan; expected a number, 0 or more"),
+        ("optimizer.params.0.lr=-1", r"optimizer\.params\.0\.lr is -1\.0; expected a number, 0 or"),
+        ("optimizer.betas=[2,3]", r"optimizer\.betas is \(2\.0, 3\.0\); expected two numbers"),
+        ("use_ema=!!bool maybe", r"cannot be applied: a value does not fit its tag"),
+        ("use_ema=!!timestamp x", r"cannot be applied: a value does not fit its tag"),
+        ("use_ema=!!int ''", r"cannot be applied: a value does not fit its tag"),
         ("RTDETRCriterionv2.weight_dict={3: 4}", r"key 'weight_dict' is {.*expected `str`"),
         ("optimizer.lr=!!int x", r"'optimizer\.lr=!!int x' cannot be applied"),
         ("optimizer.params=&a [*a]", r"cannot be applied: maximum recursion depth"),
@@ -384,7 +415,7 @@ def test_weights_that_are_missing(write):
         "RTDETRCriterionv2:\n  weight_dict: {loss_vfl: 1, loss_bbox: 5, loss_giou: 2}\n"
         "  matcher: {weight_dict: {cost_class: 1}}\n"
     )
-    assert "matcher.weight_dict has ['cost_class']" in refusal(write("b.yml", text))
+    assert "matcher.weight_dict is ['cost_class']" in refusal(write("b.yml", text))
 
 
 def test_unknown_names():
@@ -412,6 +443,16 @@ def test_missing_include(write):
     message = refusal(top)
     assert "There is no file" in message and "gone.yml" in message
     assert "middle.yml includes" in message and "top.yml" not in message
+
+
+@pytest.mark.parametrize(
+    ("include", "message"),
+    [("3", "expected a list of YAML files"), ("[3]", "expected a list"), ("[~]", "expected a list"),
+     ("['~nobody_of_that_name/a.yml']", "There is no file"), ('["a\\0.yml"]', "cannot be read")],
+)  # fmt: skip
+def test_includes_that_are_none(write, include, message):
+    assert message in refusal(write("top.yml", f"__include__: {include}\n{WEIGHTS}"))
+    assert "There is no file" in refusal("~nobody_of_that_name/a.yml")
 
 
 def test_include_loop(write):

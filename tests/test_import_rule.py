@@ -26,7 +26,8 @@ LEAVES = {
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
     "boxes": set(),
-    "config": set(),
+    "config": {"config_check"},
+    "config_check": {"config"},  # for its type alone
     "presets": {"config"},
     "notebook_copies": set(),
     "checkpoint": set(),
@@ -50,7 +51,7 @@ COMMANDS = {"__main__", "cli", "cli_checkpoint", "cli_demo", "cli_lab", "cli_tra
 MAY_IMPORT_ALL = {"__init__", "demo", "demo_story", *COMMANDS}
 
 # Of these parts, what takes long to load belongs inside functions.
-LIGHT = {*LEAVES, *COMMANDS, "config", "presets", "checkpoint"}
+LIGHT = {*LEAVES, *COMMANDS, "config", "config_check", "presets", "checkpoint"}
 HEAVY = {"torch", "torchvision", "safetensors", "pandas", "scipy", "timm", "transformers"}
 ONLY_IN_UI = {"ipywidgets", "IPython", "matplotlib", "anywidget", "itables"}
 

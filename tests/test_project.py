@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 import rtdetr_nb
+from rtdetr_nb.yaml_text import read_yaml
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +36,7 @@ def _constraints() -> dict[str, str]:
 
 
 def test_conda_environment_installs_what_pyproject_names() -> None:
-    environment = OmegaConf.to_container(OmegaConf.load(ROOT / "environment.yml"))
+    environment = read_yaml((ROOT / "environment.yml").read_text())
     assert isinstance(environment, dict)
     *conda, pip = environment["dependencies"]
     assert [entry.split("=")[0] for entry in conda] == ["python", "pip"]

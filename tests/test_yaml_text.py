@@ -48,3 +48,11 @@ def test_a_key_that_comes_twice() -> None:
     with pytest.raises(yaml.YAMLError, match="'a' comes twice"):
         read_yaml("x: {a: 1, b: 2, a: 3}")
     assert read_yaml("{a: &m {x: 1}, b: {<<: *m, x: 2}}") == {"a": {"x": 1}, "b": {"x": 2}}
+
+
+def test_a_merged_key_does_not_come_twice() -> None:
+    """The mapping that is merged from is flattened itself before it is made."""
+    text = "{b: &b {x: 1}, o: {m: &m {<<: *b, x: 2}}, c: {<<: *m}}"
+    assert read_yaml(text) == yaml.safe_load(text)
+    with pytest.raises(yaml.YAMLError, match="'y' comes twice"):
+        read_yaml("{b: &b {x: 1}, c: {<<: *b, y: 2, y: 3}}")
