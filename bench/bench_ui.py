@@ -34,7 +34,7 @@ def run() -> list[Result]:
         root.mkdir()
         _write_notebook(root / "bench.ipynb")
         with open_browser() as browser, serve_lab(root, scratch) as server:
-            return _measure(LabPage.open(browser, server, "bench.ipynb"))
+            return _measure(LabPage(browser, server, "bench.ipynb"))
 
 
 def _measure(lab: LabPage) -> list[Result]:

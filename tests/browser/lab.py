@@ -2,33 +2,17 @@
 
 import contextlib
 import json
-import os
 import re
 import secrets
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import (
-    Browser,
-    ConsoleMessage,
-    Locator,
-    Page,
-    Request,
-    expect,
-    sync_playwright,
-)
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
 
-# The first start loads JupyterLab from a cold disk on a busy machine.
-TIMEOUT_MS = 120_000
+from .server import PATIENCE_SECONDS, WatchedPage, free_port, serve
+
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -45,7 +29,7 @@ _APPLICATIONS = {
 }
 _THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # What JupyterLab itself complains of on a healthy page, and Notebook 7 (the last) on an empty one.
-_HARMLESS = re.compile(
+_HARMLESS = (
     r"favicon|ResizeObserver|source map|DevTools|was preloaded using link preload"
     r"|^Cannot read properties of undefined \(reading 'schema'\)$"
 )
@@ -57,7 +41,7 @@ def browser_path() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
-expect.set_options(timeout=TIMEOUT_MS)
+expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 
 @contextlib.contextmanager
@@ -104,92 +88,28 @@ def serve_lab(
     (settings / "notification.jupyterlab-settings").write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False})
     )
-    port, token = _free_port(), secrets.token_hex(16)
-    command = [
-        sys.executable, "-m", module, "--no-browser", "--allow-root",
+    port, token = free_port(), secrets.token_hex(16)
+    url = f"http://127.0.0.1:{port}"
+    flags = [
+        "--no-browser", "--allow-root",
         f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={root}", f"--{options}.expose_app_in_browser=True",
         f"--{options}.user_settings_dir={scratch / 'settings'}",
         f"--{options}.workspaces_dir={scratch / 'workspaces'}",
     ]  # fmt: skip
-    environment = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(scratch / "config"),
-        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
-        "IPYTHONDIR": str(scratch / "ipython"),
-    }
-    with (
-        open(scratch / "server.log", "wb") as log,
-        subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment, start_new_session=True
-        ) as process,
-    ):
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(f"{url}/api?token={token}", process)
-            yield LabServer(url, token, root, application)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+    with serve(module, flags, f"{url}/api?token={token}", scratch):
+        yield LabServer(url, token, root, application)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class LabPage(WatchedPage):
+    """A notebook (a path below the server's root), opened in a new window."""
 
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + TIMEOUT_MS / 1000
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended; see server.log"
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.3)
-    raise TimeoutError(f"{url} does not answer")
-
-
-@dataclass
-class LabPage:
-    """An opened notebook, and what its page complained of or asked for."""
-
-    page: Page
-    server: LabServer
-    errors: list[str] = field(default_factory=list)
-    foreign_requests: list[str] = field(default_factory=list)
-
-    @classmethod
-    def open(
-        cls, browser: Browser, server: LabServer, notebook: str, height: int = 1000
-    ) -> "LabPage":
-        """Open a notebook (a path below the server's root) in a new window."""
-        page = browser.new_page(viewport={"width": 1400, "height": height})
-        page.set_default_timeout(TIMEOUT_MS)
-        self = cls(page, server)
-        page.on("console", self._hear)
-        page.on("pageerror", lambda error: self._note(error.message))
-        page.on("request", self._see)
-        page.goto(server.address(notebook))
+    def __init__(
+        self, browser: Browser, server: LabServer, notebook: str, height: int = 1000
+    ) -> None:
+        super().__init__(browser, server.url, _HARMLESS, height=height)
+        self.page.goto(server.address(notebook))
         self.wait_until_ready()
-        return self
-
-    def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self._note(f"{message.text} ({message.location.get('url')})")
-
-    def _note(self, complaint: str) -> None:
-        if not _HARMLESS.search(complaint):
-            self.errors.append(complaint)
-
-    def _see(self, request: Request) -> None:
-        local = (self.server.url, self.server.url.replace("http", "ws", 1), "data:", "blob:")
-        if not request.url.startswith(local):
-            self.foreign_requests.append(request.url)
 
     def wait_until_ready(self) -> None:
         """Wait until the notebook is shown and its kernel idle."""
@@ -253,11 +173,6 @@ class LabPage:
         """Save the notebook, outputs included."""
         self.command("docmanager:save")
         self.page.wait_for_selector(".lm-TabBar-tab.lm-mod-current:not(.jp-mod-dirty)")
-
-    def check(self) -> None:
-        """Fail if the page complained, or asked anything of another machine."""
-        assert not self.foreign_requests, self.foreign_requests
-        assert not self.errors, self.errors
 
     def restart_kernel(self) -> None:
         """Restart the kernel without being asked."""

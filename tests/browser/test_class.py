@@ -1,20 +1,13 @@
 """The pages for a class: two notebooks without code, whose widgets work, by `rtdetr-nb class`."""
 
-import contextlib
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
+from playwright.sync_api import Browser, expect
+
+from .server import WatchedPage, free_port, serve, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -30,72 +23,23 @@ def visitors(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def address(tmp_path: Path, visitors: Path) -> Iterator[str]:
+def address(tmp_path: Path, visitors: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a running server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "rtdetr_nb", "class", "--", "--no-browser", f"--port={port}"]
-    environment = os.environ | {
-        "TMPDIR": str(visitors),
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-    }
-    with (
-        open(tmp_path / "server.log", "wb") as log,
-        subprocess.Popen(
-            [*command, "--Voila.ip=127.0.0.1"],
-            stdout=log, stderr=log, env=environment, start_new_session=True,
-        ) as process,
-    ):  # fmt: skip
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait_until(lambda: _answers(address))
-            yield address
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            _wait_until(lambda: not _folders(visitors))
+    monkeypatch.setenv("TMPDIR", str(visitors))
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    options = ["class", "--", "--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    with serve("rtdetr_nb", options, address, tmp_path):
+        yield address
+    wait_until(lambda: not _folders(visitors))
 
 
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5):
-            return True
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-
-
-def _wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-class Visit:
-    """A page of the server, and what it complained of or asked other machines for."""
-
-    def __init__(self, browser: Browser, address: str) -> None:
-        self.page: Page = browser.new_page(viewport={"width": 1200, "height": 1000})
-        self.complaints: list[str] = []
-        self._local = (address, address.replace("http", "ws", 1), "data:", "blob:")
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._see)
-
-    def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.complaints.append(f"{message.text} ({message.location.get('url')})")
-
-    def _see(self, request: Request) -> None:
-        if not request.url.startswith(self._local):
-            self.complaints.append(f"asks for {request.url}")
+class Visit(WatchedPage):
+    """A page of the server."""
 
     def close(self) -> None:
         """Leave as a person does, and fail if the page complained."""
-        assert not self.complaints
+        self.check()
         self.page.goto("about:blank")
         self.page.close()
 
@@ -126,7 +70,7 @@ def test_the_page_of_notebook_05(
 
     assert len(_folders(visitors)) == 1
     visit.close()
-    _wait_until(lambda: not _folders(visitors))
+    wait_until(lambda: not _folders(visitors))
 
 
 def test_the_page_of_notebook_00(

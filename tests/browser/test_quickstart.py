@@ -73,7 +73,7 @@ def test_the_quickstart_as_a_person_runs_it(
     root = tmp_path / "root"
     output = _prepare(root)
     with serve_lab(root, tmp_path / "scratch") as server:
-        lab = LabPage.open(browser, server, NOTEBOOK.name)
+        lab = LabPage(browser, server, NOTEBOOK.name)
         for source in ("checkpoint =", "checkpoint = '", "import rtdetr_nb as rt"):
             lab.run_cell(source)
 
@@ -128,7 +128,7 @@ def test_the_tree_by_keyboard_alone(browser: Browser, tmp_path: Path, applicatio
     root = tmp_path / "root"
     _prepare(root)
     with serve_lab(root, tmp_path / "scratch", "dark", application) as server:
-        lab = LabPage.open(browser, server, NOTEBOOK.name)
+        lab = LabPage(browser, server, NOTEBOOK.name)
         for source in ("checkpoint =", "checkpoint = '", "import rtdetr_nb as rt"):
             lab.run_cell(source)
         expect(lab.run_cell("rt.show_table(diff)").locator(".dt-info").first).to_contain_text("of ")

@@ -44,7 +44,7 @@ def test_stop_works_while_a_cell_blocks_the_kernel(
     nbformat.write(notebook, root / "panel.ipynb")
     folder = root / "panel_run"
     with serve_lab(root, tmp_path / "scratch", application=application) as server:
-        lab = LabPage.open(browser, server, "panel.ipynb")
+        lab = LabPage(browser, server, "panel.ipynb")
         output = lab.run_cell("panel = rt.run_panel(")
         # What cannot be is a sentence, and starts nothing.
         steps = output.get_by_label("Steps", exact=True)

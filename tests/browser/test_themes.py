@@ -73,7 +73,7 @@ def test_everything_is_readable(
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(notebook, root / "themes.ipynb")
     with serve_lab(root, tmp_path / "scratch", theme=theme) as server:
-        lab = LabPage.open(browser, server, "themes.ipynb", height=2400)
+        lab = LabPage(browser, server, "themes.ipynb", height=2400)
         for name, source in sources.items():
             output = lab.run_cell(source.splitlines()[0])
             for selector in TEXTS.get(name, ()):
