@@ -53,9 +53,7 @@ class LayerByLayerCriterion(Criterion):
 def run() -> list[Result]:
     """Time the variants and return (name, ratio to the straightforward form, explanation)."""
     torch.manual_seed(0)
-    config = load_config(
-        "rtdetrv2_hgnetv2_l", [f"eval_spatial_size=[{IMAGE_SIZE},{IMAGE_SIZE}]", "num_classes=10"]
-    )
+    config = _config()
     batch = _batch()
     ours = build_criterion(config)
     by_layer = copy.deepcopy(ours)
@@ -80,6 +78,18 @@ def run() -> list[Result]:
         ("criterion float32", _criterion_ratio(model, ours, by_layer, batch), what),
         *((f"step {name}", value / reference, what) for name, value in medians.items()),
     ]
+
+
+def float32_step() -> Callable[[], float]:
+    """A function that trains one step as this project does, and returns its seconds."""
+    torch.manual_seed(0)
+    config = _config()
+    return _stepper(config, build_model(config).train(), build_criterion(config), _batch())
+
+
+def _config() -> Config:
+    size = f"eval_spatial_size=[{IMAGE_SIZE},{IMAGE_SIZE}]"
+    return load_config("rtdetrv2_hgnetv2_l", [size, "num_classes=10"])
 
 
 def _criterion_ratio(

@@ -1,0 +1,58 @@
+"""Loading the training data in one process: pictures a second, and what share of a step that is."""
+
+import time
+from pathlib import Path
+
+from bench.bench_step import BATCH_SIZE, IMAGE_SIZE, float32_step
+from rtdetr_nb.config import Config, load_config
+from rtdetr_nb.datasets.loader import build_dataloader
+from rtdetr_nb.presets import quick_run_config
+
+DATA = Path(__file__).parent.parent / "data" / "shapes"
+PICTURES = 64
+
+Result = tuple[str, float, str]
+
+
+def run() -> list[Result]:
+    """Time both and return (name, ratio, explanation)."""
+    light = quick_run_config(DATA, image_size=IMAGE_SIZE, batch_size=BATCH_SIZE)
+    full = load_config("rtdetrv2_hgnetv2_l").with_values(
+        {
+            "num_classes": light.num_classes,
+            "remap_mscoco_category": False,
+            "train_dataloader.dataset.img_folder": light.train_dataloader.dataset.img_folder,
+            "train_dataloader.dataset.ann_file": light.train_dataloader.dataset.ann_file,
+            "train_dataloader.total_batch_size": BATCH_SIZE,
+        }
+    )
+    seconds, seconds_full = _seconds_a_picture(light), _seconds_a_picture(full)
+    step = float32_step()
+    step()  # the first one prepares
+    share = seconds * BATCH_SIZE / step()
+    return [
+        (
+            f"data {IMAGE_SIZE} px",
+            share,
+            f"{1 / seconds:.0f} pictures a second, against a float32 step of the same size",
+        ),
+        (
+            "data 640 px, full augmentation",
+            seconds_full / seconds,
+            f"{1 / seconds_full:.0f} pictures a second, against the row above",
+        ),
+    ]
+
+
+def _seconds_a_picture(config: Config) -> float:
+    """Median over the batches of one epoch, or as many as make `PICTURES`."""
+    loader = build_dataloader(config, "train", num_workers=0)
+    loader.set_position(0, 0)
+    times = []
+    began = time.perf_counter()
+    for _ in loader:
+        times.append(time.perf_counter() - began)
+        if len(times) * BATCH_SIZE >= PICTURES:
+            break
+        began = time.perf_counter()
+    return sorted(times)[len(times) // 2] / BATCH_SIZE
