@@ -178,6 +178,7 @@ def write_tuning_file(
         CheckpointError: the source or the base cannot be read.
     """
     path = Path(path)
+    _check_name(path)
     selected = selection.read()
     provenance = _provenance(selection)
     tensors = dict(selected)
@@ -196,6 +197,19 @@ def prove_loaded(model: nn.Module, selection: Selection) -> dict[str, bool]:
     """Compare a model's tensors with the selection, bit for bit: name -> equal or not."""
     state = model.state_dict()
     return {key: bit_equal(state[key].cpu(), value) for key, value in selection.read().items()}
+
+
+def _check_name(path: Path) -> None:
+    """Refuse what no file can be called, and what cannot be looked at."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # a new file; whether its folder is there is seen when it is written
+    except (OSError, ValueError) as error:
+        raise TuningError(
+            f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}. Give "
+            "another name."
+        ) from error
 
 
 def _tuning_state(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]:

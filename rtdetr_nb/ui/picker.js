@@ -268,9 +268,15 @@ class Tree {
   }
 
   showMessage() {
-    this.write.disabled = false;
+    if (this.write.disabled) return;  // what it says of the writing comes with the answer
     this.message.textContent = this.model.get("message");
     this.message.className = this.model.get("failed") ? "rtnb-failed" : "rtnb-done";
+  }
+
+  onAnswer(content) {
+    if (content.do !== "answer") return;
+    this.write.disabled = false;
+    this.showMessage();
   }
 
   // Picking.
@@ -397,6 +403,7 @@ function render({ model, el }) {
     ["change:picked", () => tree.takePicked()],
     ["change:official change:warnings change:code", () => tree.showReport()],
     ["change:message change:failed", () => tree.showMessage()],
+    ["msg:custom", (content) => tree.onAnswer(content)],
     ["change:path", () => { tree.path.value = model.get("path"); }],
   ];
   for (const [events, listener] of listeners) model.on(events, listener);

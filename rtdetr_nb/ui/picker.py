@@ -149,9 +149,16 @@ class LayerPicker(anywidget.AnyWidget):
             )
         except UserError as error:
             self.message, self.failed = printable(str(error)), True
+        except Exception as error:
+            self.message = f"It failed in a way of its own ({type(error).__name__}: {error})."
+            self.failed = True
+            raise
         else:
             self.path = str(report.path)
             self.message, self.failed = f"Written and opened again: {report}.", False
+        finally:
+            # The same words as the last time change no trait, and the page waits for an answer.
+            self.send({"do": "answer"})
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and beside it what a page without widgets can show."""
@@ -184,7 +191,12 @@ def _allowed(path: str) -> str:
     folder = os.environ.get(WRITE_BELOW)
     if folder is None:
         return path
-    target = Path(folder, path).resolve()
+    try:
+        target = Path(folder, path).resolve()
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path!r} cannot be the path of a file ({error}). Give another."
+        ) from error
     if not target.is_relative_to(Path(folder).resolve()):
         raise UserError(
             "This page reads and writes only in a folder of its own. Give a name without a folder, "

@@ -117,7 +117,13 @@ def test_the_button_writes_and_says_so(whole_diff: Diff, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("there.pth", "exists"), ("no_folder/a.pth", "no folder"), (".", "is a folder")],
+    [
+        ("there.pth", "exists"),
+        ("no_folder/a.pth", "no folder"),
+        (".", "is a folder"),
+        ("a\0b.pth", "null byte"),
+        ("x" * 300, "name too long"),
+    ],
 )
 def test_what_goes_wrong_is_a_sentence(whole_diff: Diff, tmp_path: Path, name: str, words: str):
     (tmp_path / "there.pth").write_bytes(b"precious")
@@ -127,6 +133,31 @@ def test_what_goes_wrong_is_a_sentence(whole_diff: Diff, tmp_path: Path, name: s
     assert (tmp_path / "there.pth").read_bytes() == b"precious"
     with pytest.raises(TuningError, match=words):
         picker.write(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a\0b.pth", "x" * 300])
+def test_on_a_page_for_a_class_too_what_is_no_path_is_a_sentence(
+    whole_diff: Diff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.setenv(WRITE_BELOW, str(tmp_path))
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=name, base="", replace=False)
+    assert picker.failed and "cannot be" in picker.message
+
+
+def test_every_click_is_answered(whole_diff: Diff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The same refusal again changes no trait; and our own failures answer too."""
+    answers: list[tuple[object, str]] = []
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    monkeypatch.setattr(picker, "send", lambda content: answers.append((content, picker.message)))
+    for _ in range(2):
+        send(picker, do="write", path=str(tmp_path), base="", replace=False)
+    refused = f"{tmp_path} is a folder. Give the name of a file to write."
+    assert answers == [({"do": "answer"}, refused)] * 2
+    monkeypatch.setattr(picker, "write", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        picker._on_message(picker, {"do": "write", "path": "a", "base": "", "replace": False}, [])
+    assert len(answers) == 3 and "ZeroDivisionError" in answers[2][1] and picker.failed
 
 
 def test_the_button_grafts_into_a_full_checkpoint(whole_diff: Diff, tmp_path: Path):
