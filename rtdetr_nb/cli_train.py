@@ -96,7 +96,8 @@ def _train(config: "Config", options: argparse.Namespace, processes: "Processes"
             if processes.is_first:
                 folder = RunFolder(path)
                 note = folder.claim(
-                    resumed=options.resume is not None,
+                    resumed=folder.holds(options.resume),
+                    config=_config_text(config, options, folder),
                     tuning=options.tuning and str(options.tuning),
                     resume=options.resume and str(options.resume),
                     max_steps=options.max_steps,
@@ -111,6 +112,17 @@ def _train(config: "Config", options: argparse.Namespace, processes: "Processes"
             return _train_and_write(
                 config, _training_options(path, options, stop, processes), folder
             )
+
+
+def _config_text(config: "Config", options: argparse.Namespace, folder: "RunFolder") -> str:
+    """For the run's `config.yml`; where that file itself was given, and as it is, just its text."""
+    from rtdetr_nb.training.run_folder import CONFIG_FILE
+
+    own = folder.path / CONFIG_FILE
+    is_given = Path(options.config).resolve() == own.resolve() and own.is_file()
+    if is_given and not options.update and not _flags(options).keys() - {"output_dir"}:
+        return own.read_text(encoding="utf-8")
+    return config.to_yaml()
 
 
 def _output_folder(config: "Config") -> Path:

@@ -66,7 +66,7 @@ class PreviousRun:
         """Move the records and checkpoints too, the second step.
 
         Returns:
-            The earlier run's own folder; None if it has left nothing.
+            The earlier run's own folder; None if it has left nothing but its description.
 
         Raises:
             OSError: a file cannot be moved.
@@ -75,7 +75,10 @@ class PreviousRun:
             for file in sorted(self._folder.glob(pattern)):
                 self._move(file)
         # After a move that was interrupted some of them are there already.
-        if not any(file for pattern in patterns for file in self._pending.glob(pattern)):
+        has_records = any(file for pattern in patterns for file in self._pending.glob(pattern))
+        # What no run has left was put there by somebody's hand: a configuration.
+        is_of_a_run = (self._pending / _DESCRIPTION).exists()
+        if not has_records and (is_of_a_run or not self.is_in_place):
             self.forget()
             return None
         target = self._own_folder()

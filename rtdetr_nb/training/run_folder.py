@@ -78,11 +78,19 @@ class RunFolder:
         self.begin_records()
         return note
 
-    def claim(self, resumed: bool, **facts: Any) -> str:
+    def holds(self, checkpoint: Path | None) -> bool:
+        """Whether a checkpoint is this folder's: who resumes it goes on with the records here.
+
+        One from anywhere else is another run's, and its records are not those in this folder.
+        """
+        return checkpoint is not None and checkpoint.resolve().parent == self.path.resolve()
+
+    def claim(self, resumed: bool, config: str | None = None, **facts: Any) -> str:
         """Lock the folder and describe the run as one that starts; its records do not begin yet.
 
         Args:
             resumed: the run goes on with the one whose records are in the folder.
+            config: YAML to write as `config.yml`, unless whoever started this process has done so.
             facts: for `run.json`.
 
         Returns:
@@ -97,8 +105,8 @@ class RunFolder:
         self._lock.describe(started=started)
         earlier = read_json(self.path / RUN_FILE)
         # Whoever starts a run in a process of its own has done so, and asks that one to stop.
-        if earlier and not _is_of_this_process(earlier):
-            self.set_description_aside()
+        if not _is_of_this_process(earlier):
+            self._make_room(config, is_first=not earlier)
         for path in self.path.glob(".*.partial"):  # what a run was killed while it wrote
             path.unlink(missing_ok=True)
         self._resumed = resumed
@@ -109,6 +117,7 @@ class RunFolder:
             "process_started": process_start_time(os.getpid()),
             "host": socket.gethostname(),
             "command": sys.argv,
+            "goes_on": resumed,
             "python": platform.python_version(),
             "versions": {name: version(name) for name in ("rtdetr_nb", "torch", "torchvision")},
             **facts,
@@ -210,6 +219,20 @@ class RunFolder:
         path.unlink(missing_ok=True)
         return True
 
+    def _make_room(self, config: str | None, is_first: bool) -> None:
+        """Set aside what describes the earlier run, and write the configuration of this one."""
+        path = self.path / CONFIG_FILE
+        # A first run may be one of a file that somebody has written there: it stays as it is.
+        if config is None or is_first and _reads(path, config):
+            self.set_description_aside()
+            return
+        self.set_description_aside(CONFIG_FILE)
+        try:
+            write_atomically(path, lambda temporary: temporary.write_text(config, encoding="utf-8"))
+        except OSError as error:
+            self.put_description_back()
+            raise self._cannot_write(CONFIG_FILE, error) from error
+
     def _drop_partial_record(self) -> None:
         """Cut off what a run that was killed while it wrote has left of its last line."""
         path = self.path / METRICS_FILE
@@ -241,6 +264,14 @@ def how_to_go_on(folder: Path) -> str:
     if PreviousRun(folder).is_in_place or not (folder / LAST_FILE).exists():
         return "The run has written no checkpoint yet."
     return f"The last checkpoint is whole: go on with -r {folder / LAST_FILE}."
+
+
+def _reads(path: Path, text: str) -> bool:
+    """Whether the file is there and holds just this."""
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
 
 
 def _is_of_this_process(description: Record) -> bool:

@@ -98,7 +98,7 @@ def test_a_checkpoint_goes_there_and_comes_back(
     assert len(moments) == sum(p.requires_grad for p in solver.model.parameters())
     assert all(state["exp_avg"].shape == p.shape for p, state in moments.items())
 
-    official = tmp_path / "official.pth"
+    official = folder / "official.pth"  # beside the records that it goes on with
     solver.save(official)
     train("--max-steps", 6, "-r", folder / "last.pth")
     expected = losses(folder)

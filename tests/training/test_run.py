@@ -186,6 +186,65 @@ def test_a_new_run_keeps_what_the_one_before_has_left(runs: Runs) -> None:
     assert list((runs.folder / "previous").iterdir()) == [kept]
 
 
+def test_a_run_resumed_from_another_folder_keeps_what_its_own_one_held(runs: Runs) -> None:
+    other = Runs(runs.server, runs.file, runs.folder.with_name("other"))
+    other.finish("--max-steps", 3, "--seed", 9)
+    runs.finish("--max-steps", 4)
+    before, saved = losses(runs.folder), runs.last.read_bytes()
+    runs.finish("-r", other.last, "--max-steps", 5)
+    (kept,) = (runs.folder / "previous").iterdir()
+    assert losses(kept) == before and (kept / "last.pth").read_bytes() == saved
+    assert list(losses(runs.folder)) == [4, 5]
+    description = attach_run(runs.folder).description
+    assert description["resume"] == str(other.last) and description["goes_on"] is False
+    # From its own checkpoint, whatever the path: the run goes on with its records.
+    runs.finish("-r", runs.folder / ".." / "run" / "last.pth", "--max-steps", 6)
+    assert list(losses(runs.folder)) == [4, 5, 6]
+    assert attach_run(runs.folder).description["goes_on"] is True
+    assert list((runs.folder / "previous").iterdir()) == [kept]
+
+
+def test_every_run_has_the_configuration_that_it_was_trained_by(runs: Runs) -> None:
+    own = runs.folder / "config.yml"
+    runs.folder.mkdir()
+    for name, text in {"run.json": '{"started": "1"}', "metrics.jsonl": "{}\n"}.items():
+        (runs.folder / name).write_text(text)  # as a run of a notebook leaves them
+    own.write_text("epoches: 1\n")
+    for rate, flags in ((0.5, ()), (0.25, ()), (0.125, ("-r", runs.last))):
+        runs.finish("--max-steps", 1, "-u", f"optimizer.lr={rate}", *flags)
+        assert load_config(own).optimizer.lr == rate
+    notebook, command_line = sorted((runs.folder / "previous").iterdir())
+    assert (notebook / "config.yml").read_text() == "epoches: 1\n"
+    assert load_config(command_line / "config.yml").optimizer.lr == 0.5
+
+
+def test_a_configuration_that_somebody_wrote_into_the_folder_is_not_lost(runs: Runs) -> None:
+    own, written = runs.folder / "config.yml", "# mine\n" + runs.file.read_text()
+    runs.folder.mkdir()
+    own.write_text(written)
+    runs.file = own
+    for resume in ((), ("-r", runs.last), ()):  # the last one is a run of its own
+        runs.finish("--max-steps", 1, *resume)
+        assert own.read_text() == written
+    (kept,) = (runs.folder / "previous").iterdir()
+    assert (kept / "config.yml").read_text() == written
+    assert attach_run(kept).status == "finished"
+    other = Runs(runs.server, own, runs.folder.with_name("other"))
+    other.folder.mkdir()
+    (other.folder / "config.yml").write_text(written)
+    other.finish("--max-steps", 1)  # of another file
+    (kept,) = (other.folder / "previous").iterdir()
+    assert [path.name for path in kept.iterdir()] == ["config.yml"]
+    assert (kept / "config.yml").read_text() == written
+
+
+def test_a_request_to_a_run_that_is_gone_is_none_to_the_next(runs: Runs) -> None:
+    runs.folder.mkdir()
+    (runs.folder / "stop").touch()
+    runs.finish("--max-steps", 1)
+    assert attach_run(runs.folder).status == "finished"
+
+
 @pytest.mark.parametrize(
     "flags", [("-t", "nowhere.pth"), ("-u", "train_dataloader.dataset.ann_file=nowhere.json")]
 )
