@@ -1,6 +1,7 @@
 """Reading what a run has recorded, while it runs or later."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +32,14 @@ class RecordReader:
     """Reads a growing `metrics.jsonl`: each call returns what came since the last one.
 
     Only whole lines are taken, so a writer in the middle of a line does no harm. A file that became
-    shorter was begun anew and is read from its start; `restarted` then says so.
+    shorter, or another file in its place, is read from its start; `restarted` then says so.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.restarted = False
         self._offset = 0
+        self._file_id: tuple[int, int] | None = None
 
     def read(self) -> list[Record]:
         """New records, in order; none if there is no file yet.
@@ -48,8 +50,11 @@ class RecordReader:
         self.restarted = False
         try:
             with open(self.path, "rb") as file:
-                if file.seek(0, 2) < self._offset:
+                status = os.fstat(file.fileno())
+                file_id = (status.st_dev, status.st_ino)
+                if status.st_size < self._offset or self._file_id not in (None, file_id):
                     self._offset, self.restarted = 0, True
+                self._file_id = file_id
                 file.seek(self._offset)
                 content = file.read()
         except FileNotFoundError:
@@ -83,24 +88,43 @@ def events(records: list[Record], kind: str) -> list[Record]:
     return [record for record in records if record.get("event") == kind]
 
 
+def without_abandoned(records: list[Record]) -> list[Record]:
+    """The records that led to where the run stands now, in order.
+
+    A run that was resumed from an older checkpoint has abandoned what it had done since: those
+    steps, and the evaluations and other events behind them, are left out. That it was started stays
+    known.
+    """
+    kept: list[Record] = []
+    reached = 0
+    for record in records:
+        starts = record.get("event") == "start"
+        if (starts or is_step(record)) and "step" in record:
+            first = record["step"] + starts  # of what is trained anew
+            if first <= reached:
+                kept = [r for r in kept if r.get("event") == "start" or r.get("step", 0) < first]
+            reached = record["step"]
+        kept.append(record)
+    return kept
+
+
 def history_table(records: list[Record]) -> Any:
     """The training steps as a pandas DataFrame, one row a step, indexed by `step`.
 
     Columns as in the records, with `lr` spread over `lr_0`, `lr_1`, ...; infinite and undefined
-    values are numbers again. A step that was trained twice, because the run was resumed from before
-    it, keeps its last record.
+    values are numbers again. Steps that a resumed run has abandoned are left out; see
+    `without_abandoned`.
     """
     import pandas as pd
 
     rows = []
-    for record in filter(is_step, records):
+    for record in filter(is_step, without_abandoned(records)):
         row = {name: value for name, value in record.items() if name != "lr"}
         row |= {f"lr_{i}": rate for i, rate in enumerate(record.get("lr", []))}
         rows.append({name: _number(value) for name, value in row.items()})
     if not rows:
         return pd.DataFrame(columns=["epoch", "loss"], index=pd.Index([], name="step"))
-    table = pd.DataFrame(rows).set_index("step")
-    return table[~table.index.duplicated(keep="last")].sort_index()
+    return pd.DataFrame(rows).set_index("step")
 
 
 def _number(value: Any) -> Any:

@@ -72,6 +72,24 @@ def test_runs_without_boxes_to_find_have_no_ap(make_run):
     assert result.random_ap == ()
 
 
+def test_what_a_resumed_run_has_abandoned_does_not_count(tmp_path):
+    fake = FakeRun(tmp_path / "resumed")
+    for first, last, loss in ((1, 20, 99.0), (3, 12, 28.0)):  # resumed from a checkpoint of step 2
+        for step in range(first, last + 1):
+            fake.step(step, loss=loss)
+        if first == 1:
+            fake.evaluate(last, 0.9)
+    fake.finish()
+    other = FakeRun(tmp_path / "other")
+    for step in range(1, 13):
+        other.step(step, loss=30.0)
+    other.evaluate(12, 0.1)
+    other.finish()
+    result = conclude(fake.run, other.run)
+    assert (result.steps, result.tuned_losses) == (12, (28.0,))
+    assert result.tuned_ap == ()  # it was not evaluated again
+
+
 def test_what_cannot_be_compared_is_refused(make_run, tmp_path):
     finished = make_run(28)
     with pytest.raises(RunError, match="12 and 15 steps"):

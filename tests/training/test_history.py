@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import RecordReader, events, history_table, read_records
+from rtdetr_nb.training.history import (
+    Record,
+    RecordReader,
+    events,
+    history_table,
+    read_records,
+    without_abandoned,
+)
 
 
 def _step(step: int, loss: float = 1.0) -> dict[str, object]:
@@ -38,6 +45,21 @@ def test_reader_starts_over_when_the_file_was_begun_anew(tmp_path: Path) -> None
     assert reader.restarted
 
 
+def test_reader_knows_another_file_in_its_place_also_if_it_is_longer(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps(_step(1)) + "\n")
+    reader = RecordReader(path)
+    assert len(reader.read()) == 1
+    path.rename(tmp_path / "kept.jsonl")  # as a new run does
+    assert reader.read() == []
+    path.write_text("".join(json.dumps(_step(step, 7.0)) + "\n" for step in (1, 2, 3)))
+    assert [record["loss"] for record in reader.read()] == [7.0] * 3
+    assert reader.restarted
+    with open(path, "a") as file:
+        file.write(json.dumps(_step(4)) + "\n")
+    assert [record["step"] for record in reader.read()] == [4] and not reader.restarted
+
+
 def test_no_file_yet_is_no_record(tmp_path: Path) -> None:
     assert read_records(tmp_path / "metrics.jsonl") == []
 
@@ -62,6 +84,22 @@ def test_table_has_steps_only_and_spreads_the_learning_rates() -> None:
 def test_a_step_that_was_trained_twice_keeps_its_last_record() -> None:
     table = history_table([_step(1, 5.0), _step(2, 4.0), _step(2, 3.0), _step(3, 1.0)])
     assert table["loss"].tolist() == [5.0, 3.0, 1.0]
+
+
+def test_what_a_run_resumed_from_an_older_checkpoint_has_abandoned_is_left_out() -> None:
+    def evaluation(step: int, name: str) -> Record:
+        return {"event": "evaluation", "step": step, "name": name}
+
+    start = {"event": "start", "step": 0}
+    abandoned = [_step(3, 9.0), _step(4, 9.0), evaluation(4, "abandoned"), _step(5, 9.0)]
+    before = [start, _step(1), _step(2), evaluation(2, "kept")]
+    again = [{"event": "start", "step": 2}, _step(3, 2.0), evaluation(3, "new")]
+    records = [*before, *abandoned, *again]
+    assert without_abandoned(records) == [*before, *again]
+    assert without_abandoned(records[:-2]) == [*before, again[0]]  # before its first step
+    assert list(history_table(records)["loss"]) == [1.0, 1.0, 2.0]
+    # Where no start is recorded the steps tell it; the evaluation behind step 2 goes with it.
+    assert without_abandoned([*before, _step(2)]) == [start, _step(1), _step(2)]
 
 
 def test_numbers_that_json_has_not_are_numbers_again() -> None:
