@@ -66,11 +66,20 @@ class Run:
         return self.status not in ("starting", "running")
 
     @property
+    def owns_records(self) -> bool:
+        """Whether the records in the folder are this run's, and not those of an earlier one.
+
+        They are an earlier one's where this run has not begun, or has failed before it began,
+        unless it goes on with them.
+        """
+        description = self.description
+        goes_on = description.get("goes_on", bool(description.get("resume")))
+        return bool(goes_on) or not PreviousRun(self.folder).is_in_place
+
+    @property
     def records(self) -> list[Record]:
         """All records so far; those of an earlier run in the folder are none of this one."""
-        if PreviousRun(self.folder).is_in_place and not self.description.get("resume"):
-            return []
-        return read_records(self.folder / METRICS_FILE)
+        return read_records(self.folder / METRICS_FILE) if self.owns_records else []
 
     @property
     def history(self) -> Any:
@@ -108,18 +117,21 @@ class Run:
         """Ask the run to finish its step, save and end; returns at once.
 
         Raises:
-            RunError: the folder of a run on another machine cannot be written.
+            RunError: the folder of a run on another machine, or of another user, cannot be
+                written.
         """
         if self.is_over:
             return
         description = self.description
         is_here = description.get("host") == socket.gethostname()
-        if self.status == "running" and is_here:
-            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-                os.kill(int(description["pid"]), signal.SIGTERM)
-            return
-        # A signal does not reach another machine, and would kill a run that only starts; the file
-        # is seen as soon as it can stop in order.
+        if description.get("status") == "running" and is_here:
+            # Another user's process takes no signal from here.
+            with contextlib.suppress(PermissionError):
+                with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                    os.kill(_process_id(description), signal.SIGTERM)
+                return
+        # Neither does another machine's, and a run that only starts would be killed by it; the
+        # file is seen as soon as it can stop in order.
         try:
             (self.folder / STOP_FILE).touch()
         except OSError as error:
@@ -301,18 +313,24 @@ def _cut(line: str) -> str:
     return line if cut <= 0 else f"{line[:_LOG_LINE_LENGTH]} ... ({cut:,} more characters)"
 
 
+def _process_id(description: Record) -> int:
+    """The id of the run's process; 0, which no process has, where there is none that could be."""
+    process_id = description.get("pid")
+    return process_id if isinstance(process_id, int) and process_id > 0 else 0
+
+
 def _is_alive(description: Record) -> bool:
     if not description:
         return True  # started a moment ago
     if description.get("host") != socket.gethostname():
         return True  # nothing can be known from here
-    started = process_start_time(int(description.get("pid", 0)))
+    started = process_start_time(_process_id(description))
     return started is not None and started == description.get("process_started")
 
 
 def _fate(description: Record) -> str:
     """How a process ended that wrote nothing about it."""
-    process = _started_here.get(int(description.get("pid", 0)))
+    process = _started_here.get(_process_id(description))
     status = process.poll() if process else None
     if status is None:
         return "The process ended without a word."

@@ -45,10 +45,13 @@ class RunProgress:
         self.names = (LOSS, *parts)
         self.problem = ""
         self.status = run.status
-        self._reader = RecordReader(run.folder / METRICS_FILE)
         self._forget()
 
     def _forget(self) -> None:
+        self._reader = RecordReader(self.run.folder / METRICS_FILE)
+        self._clear()
+
+    def _clear(self) -> None:
         self.steps: list[int] = []
         self.losses: dict[str, list[float]] = {name: [] for name in self.names}
         self.learning_rates: list[list[float]] = []
@@ -70,13 +73,17 @@ class RunProgress:
         self.status = self.run.status
         if self.status == "starting":
             return False  # the records in the folder may be those of an earlier run
+        if not self.run.owns_records:
+            had_some = self._last_time is not None
+            self._forget()
+            return had_some or self.is_over != was_over
         try:
             records = self._reader.read()
         except UserError as error:
             self.problem = str(error)
             return True
         if self._reader.restarted:
-            self._forget()
+            self._clear()
         for record in records:
             self._take(record)
         return bool(records) or self._reader.restarted or self.is_over != was_over

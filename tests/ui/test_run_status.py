@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from rtdetr_nb.training.run_folder import METRICS_FILE
+from rtdetr_nb.training.previous_run import PreviousRun
+from rtdetr_nb.training.run_folder import METRICS_FILE, RUN_FILE
 from rtdetr_nb.ui.run_status import RunProgress, duration, error_html
 from tests.ui.fake_run import FakeRun
 
@@ -57,6 +58,32 @@ def test_records_of_an_earlier_run_are_not_shown_while_the_next_one_starts(fake)
     assert progress.steps == []
     assert progress.facts() == ["starting"]
     assert not progress.is_over
+
+
+def test_a_run_that_failed_before_its_records_shows_none_of_an_earlier_one(fake):
+    fake.step(1)
+    fake.evaluate(1, 0.5)
+    fake.finish()
+    followed = RunProgress(fake.run, "tuned")
+    followed.update()
+    PreviousRun(fake.folder).step_aside([RUN_FILE])
+    fake.fail("There is no picture folder x.", "")
+    text = "tuned: failed, no step yet\nThere is no picture folder x."
+    for progress in (followed, RunProgress(fake.run, "tuned")):
+        progress.update()
+        assert progress.text() == text
+        assert progress.steps == progress.evaluations == []
+    assert not followed.update()
+
+
+@pytest.mark.parametrize("facts", [{"goes_on": True}, {"resume": "last.pth"}])
+def test_a_run_that_could_not_go_on_shows_the_records_that_it_would_continue(fake, facts):
+    fake.step(1)
+    PreviousRun(fake.folder).step_aside([RUN_FILE])
+    fake.describe("failed", error="The file is damaged.", **facts)
+    progress = RunProgress(fake.run, "tuned")
+    progress.update()
+    assert progress.steps == [1]
 
 
 def test_time_left_is_that_of_the_steps_left(fake):
