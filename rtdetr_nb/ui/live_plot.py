@@ -76,10 +76,7 @@ class LivePlot:
         parts: Sequence[str] = MAIN_PARTS,
         on_update: Callable[["LivePlot"], None] | None = None,
     ) -> None:
-        if labels and len(labels) != len(runs):
-            raise RunError(
-                f"There are {len(labels)} labels for {len(runs)} runs. Give one for each, or none."
-            )
+        check_labels(labels, len(runs))
         names = list(labels) or [run.folder.name for run in runs]
         self.runs = list(runs)
         self._progress = [
@@ -227,6 +224,18 @@ class LivePlot:
 
     def __repr__(self) -> str:
         return f"LivePlot({self.text})"
+
+
+def check_labels(labels: Sequence[str], runs: int) -> None:
+    """Refuse labels that are not as many as the runs.
+
+    Raises:
+        RunError: they are not, and there are some.
+    """
+    if labels and len(labels) != runs:
+        raise RunError(
+            f"There are {len(labels)} labels for {runs} runs. Give one for each, or none."
+        )
 
 
 def pause_after(processor_seconds: float) -> float:

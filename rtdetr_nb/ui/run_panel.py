@@ -16,7 +16,7 @@ from IPython.display import DisplayHandle, display
 from rtdetr_nb.errors import RunError, UserError
 from rtdetr_nb.training.run import Run
 from rtdetr_nb.ui.gallery import Gallery
-from rtdetr_nb.ui.live_plot import LivePlot
+from rtdetr_nb.ui.live_plot import LivePlot, check_labels
 from rtdetr_nb.ui.run_settings import FREEZING, SMALLEST_IMAGE, RunSettings
 from rtdetr_nb.ui.run_status import error_html
 from rtdetr_nb.ui.stop_button import StopButton
@@ -45,7 +45,8 @@ def run_panel(
         changes: single settings by name, such as `steps=20`.
 
     Raises:
-        RunError: a setting has no such name.
+        RunError: a setting has no such name or no control can show its value, or the labels are
+            not as many as the runs.
     """
     unknown = set(changes) - set(vars(RunSettings()))
     if unknown:
@@ -69,6 +70,8 @@ class RunPanel:
     def __init__(
         self, settings: RunSettings, compare: Sequence[Run] = (), labels: Sequence[str] = ()
     ) -> None:
+        settings.check_kinds()
+        check_labels(labels, 1 + len(compare))
         self.compare = list(compare)
         self.labels = list(labels)
         self.run: Run | None = None
@@ -117,7 +120,11 @@ class RunPanel:
 
     @settings.setter
     def settings(self, settings: RunSettings) -> None:
+        settings.check_kinds()
         self._hidden = settings
+        sizes = self.controls["image_size"]
+        if settings.image_size not in sizes.options:
+            sizes.options = _image_sizes(settings)
         for name, control in self.controls.items():
             control.value = getattr(settings, name)
 
@@ -252,14 +259,13 @@ class RunPanel:
 
 def _make_controls(settings: RunSettings) -> dict[str, Any]:
     """A control for each setting that has one, by the setting's name."""
-    sizes = sorted({*range(SMALLEST_IMAGE, 641, 32), settings.image_size})
     make: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
         "data": (ipywidgets.Text, "Data folder", {}),
         "tuning": (ipywidgets.Text, "Tuning file", {"placeholder": "empty: random weights"}),
         "output": (ipywidgets.Text, "Output folder", {}),
         "steps": (ipywidgets.IntText, "Steps", {}),
         "batch_size": (ipywidgets.IntText, "Batch size", {}),
-        "image_size": (ipywidgets.Dropdown, "Image size", {"options": sizes}),
+        "image_size": (ipywidgets.Dropdown, "Image size", {"options": _image_sizes(settings)}),
         "learning_rate": (ipywidgets.FloatText, "Learning rate", {}),
         "backbone_learning_rate": (ipywidgets.FloatText, "Backbone rate", {}),
         "freeze_at": (
@@ -286,3 +292,7 @@ def _make_controls(settings: RunSettings) -> dict[str, Any]:
         )
         for name, (kind, description, options) in make.items()
     }
+
+
+def _image_sizes(settings: RunSettings) -> list[int]:
+    return sorted({*range(SMALLEST_IMAGE, 641, 32), settings.image_size})

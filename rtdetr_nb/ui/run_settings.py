@@ -1,6 +1,7 @@
 """The settings of a short run that matter, as one value: what the run panel shows and starts."""
 
 import math
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from rtdetr_nb.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.presets import quick_run_config
 from rtdetr_nb.training.ensure import ensure_run, find_run
+from rtdetr_nb.training.history import events, is_step
 from rtdetr_nb.training.run import Run, attach_run, start_run
+from rtdetr_nb.training.run_folder import LAST_FILE
 
 SMALLEST_IMAGE = 96
 # What `HGNetv2.freeze_at` means, in the names that the state dict has.
@@ -20,6 +23,7 @@ FREEZING = {
     3: "stem, stages.0 to stages.2",
     4: "the whole backbone",
 }
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "True or False"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,35 @@ class RunSettings:
     device: str = ""
     preview_freq: int = 10
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, os.PathLike):  # as reports of written files give them
+                object.__setattr__(self, field.name, os.fspath(value))
+
+    def check_kinds(self) -> None:
+        """Refuse what no control of a panel can show.
+
+        Raises:
+            RunError: the first setting that is of another type, or names no choice.
+        """
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            kinds = (int, float) if kind is float else kind
+            if not isinstance(value, kinds) or isinstance(value, bool) != (kind is bool):
+                plain = isinstance(value, str | int | float | None)
+                found = repr(value) if plain else f"of type {type(value).__name__}"
+                raise RunError(f"{_named(field.name)} is {found}; expected {_KINDS[kind]}.")
+        if self.freeze_at not in FREEZING:
+            raise RunError(f"freeze_at is {self.freeze_at}; expected -1 to {max(FREEZING)}.")
+
     def check(self) -> None:
         """Refuse what cannot work.
 
         Raises:
             RunError: the first setting that cannot be used, in a sentence.
         """
+        self.check_kinds()
         for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("preview_freq", 0)):
             value = getattr(self, name)
             if value < least:
@@ -81,10 +108,10 @@ class RunSettings:
             value = getattr(self, name)
             if not (math.isfinite(value) and 0 <= value <= 1):
                 raise RunError(f"{_named(name)} is {value}; expected a number between 0 and 1.")
-        if self.freeze_at not in FREEZING:
-            raise RunError(f"freeze_at is {self.freeze_at}; expected -1 to {max(FREEZING)}.")
         if not self.output.strip():
             raise RunError("There is no output folder. Name one, for example runs/tuned.")
+        for name in ("data", "output", "tuning"):
+            _check_path(_named(name), getattr(self, name))
         if self.tuning and not Path(self.tuning).is_file():
             raise RunError(f"There is no tuning file {self.tuning}. Leave it empty to start from "
                            "random weights.")  # fmt: skip
@@ -158,7 +185,8 @@ class RunSettings:
         """Go on with the run in the folder up to `steps`, under these settings.
 
         Raises:
-            UserError: there is no run to go on with, it lives, or it has as many steps already.
+            UserError: there is no run to go on with, it lives, or it has as many steps already and
+                their evaluation.
         """
         config = self.config()
         earlier = attach_run(self.output)
@@ -166,8 +194,14 @@ class RunSettings:
             raise RunError(f"The run in {self.output} goes on; there is nothing to resume.")
         if not earlier.checkpoint.is_file():
             raise RunError(f"{self.output} has no {earlier.checkpoint.name} to go on from.")
-        done = max((r["step"] for r in earlier.records if "event" not in r), default=0)
-        if done >= self.steps:
+        if not earlier.owns_records:
+            raise RunError(
+                f"The run in {self.output} failed before its first step, and "
+                f"{earlier.checkpoint.name} is of the run before it. Start the failed one again, "
+                f"or go on with that one by start_run(..., resume={str(earlier.checkpoint)!r})."
+            )
+        done, is_evaluated = _saved_step(earlier)
+        if done >= self.steps and is_evaluated:
             raise RunError(
                 f"The run in {self.output} has {done} steps already. Set steps to more than that."
             )
@@ -184,6 +218,35 @@ class RunSettings:
             if getattr(self, field.name) != getattr(default, field.name)
         ]
         return f"rt.RunSettings({', '.join(changed)}).start()"
+
+
+def _saved_step(run: Run) -> tuple[int, bool]:
+    """The step of a run's last state, and whether that was evaluated.
+
+    Of a run that was killed this is behind its last step, and without the evaluation at the end
+    where it was stopped. A folder that tells of no checkpoint counts by its steps.
+    """
+    records = run.records
+    saved = [r["step"] for r in events(records, "checkpoint") if r["file"] == LAST_FILE]
+    saved = saved or [r["step"] for r in records if is_step(r)] or [0]
+    return saved[-1], any(r["step"] == saved[-1] for r in events(records, "evaluation"))
+
+
+def _check_path(name: str, path: str) -> None:
+    """Refuse what can be the path of nothing.
+
+    Raises:
+        RunError: it cannot, or the system does not let it be looked at.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # what has to be there is told by who needs it
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{name} is {path!r}, which cannot be a path ({reason}). Give another one."
+        ) from error
 
 
 def _named(setting: str) -> str:

@@ -132,6 +132,29 @@ def test_settings_by_name_have_to_exist():
         run_panel(stpes=3)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"freeze_at": 7}, "expected -1 to 4"), ({"steps": 2.5}, "Steps is 2.5; expected a whole")],
+)
+def test_settings_that_no_control_can_show_are_refused(panel, change, sentence):
+    with pytest.raises(RunError, match=sentence):
+        run_panel(**change)
+    before = panel.settings
+    with pytest.raises(RunError, match=sentence):
+        panel.settings = RunSettings(**change)
+    assert panel.settings == before
+
+
+def test_labels_have_to_fit_before_anything_is_started(fake):
+    with pytest.raises(RunError, match="1 labels for 2 runs"):
+        run_panel(output=str(fake.folder), compare=[fake.run], labels=["only one"])
+
+
+def test_a_path_that_can_be_none_is_a_sentence_at_once(panel):
+    panel.controls["tuning"].value = "x" * 300
+    assert "File name too long" in panel.message
+
+
 def test_without_a_run_the_notebook_keeps_a_word(panel, page):
     panel._ipython_display_()
     assert page.bundles[1]["text/plain"] == "No run yet."

@@ -4,13 +4,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import DatasetError, RunError
 from rtdetr_nb.training import ensure
 from rtdetr_nb.training.ensure import content_mark, ensure_run, find_run, find_runs
+from rtdetr_nb.training.previous_run import PreviousRun
 from rtdetr_nb.training.run import Run
+from rtdetr_nb.training.run_folder import LAST_FILE, RUN_FILE
 from rtdetr_nb.ui import run_settings as module
 from rtdetr_nb.ui.run_settings import FREEZING, RunSettings
 from tests.ui.fake_run import FakeRun
+
+CONFIG = load_config("rtdetrv2_hgnetv2_x")
 
 
 @pytest.fixture
@@ -49,6 +54,14 @@ def settings(shapes_folder, tmp_path) -> RunSettings:
         ({"freeze_at": 5}, "freeze_at is 5; expected -1 to 4"),
         ({"output": " "}, "There is no output folder"),
         ({"tuning": "nowhere.pth"}, "There is no tuning file nowhere.pth"),
+        ({"tuning": "x" * 300}, "Tuning is 'xxx.*', which cannot be a path .File name too long"),
+        ({"data": "x" * 300}, "Data is 'xxx"),
+        ({"output": "a\0b"}, "which cannot be a path .embedded null byte"),
+        ({"steps": 2.5}, "Steps is 2.5; expected a whole number"),
+        ({"seed": True}, "Seed is True; expected a whole number"),
+        ({"freeze_norm": 1}, "Freeze norm is 1; expected True or False"),
+        ({"learning_rate": "1e-4"}, "Learning rate is '1e-4'; expected a number"),
+        ({"backbone_of": CONFIG}, "Backbone of is of type Config; expected text"),
     ],
 )
 def test_bad_settings_are_refused_in_a_sentence(change, sentence):
@@ -113,6 +126,15 @@ def test_the_line_of_code_makes_the_same_settings(settings):
     assert RunSettings().code() == "rt.RunSettings().start()"
 
 
+def test_paths_and_whole_numbers_are_taken_as_they_come(tmp_path):
+    tuning = tmp_path / "tuning.pth"
+    tuning.touch()
+    settings = RunSettings(tuning=tuning, learning_rate=1)  # type: ignore[arg-type]
+    settings.check()
+    assert settings.tuning == str(tuning)
+    assert eval(settings.code().removesuffix(".start()"), {"rt": module}) == settings
+
+
 def test_starting_again_finds_the_run(settings, started):
     run = settings.start()
     assert started[0]["max_steps"] == 12 and started[0]["tuning"] is None
@@ -145,12 +167,46 @@ def test_resume_goes_on_from_the_last_state(settings, started):
     with pytest.raises(RunError, match="has no last.pth"):
         settings.resume()
     fake.run.checkpoint.touch()
-    fake.step(12)
+    save(fake, 12)
+    fake.evaluate(12, 0.1)
     with pytest.raises(RunError, match="has 12 steps already"):
         settings.resume()
     longer = RunSettings(data=settings.data, output=settings.output, steps=20)
     longer.resume()
     assert started[0]["resume"] == fake.run.checkpoint and started[0]["max_steps"] == 20
+
+
+def save(fake: FakeRun, step: int) -> None:
+    fake.append({"event": "checkpoint", "step": step, "file": LAST_FILE})
+
+
+@pytest.mark.parametrize("saved", [10, 12])
+def test_what_the_last_state_lacks_is_made_up_for(settings, started, saved):
+    """Steps behind it, where the run was killed; or the evaluation, where it was stopped."""
+    fake = FakeRun(Path(settings.output))
+    fake.run.checkpoint.touch()
+    for step in range(1, 13):
+        fake.step(step)
+        if step == saved:
+            save(fake, step)
+    fake.describe("stopped")
+    settings.resume()
+    assert started[0]["max_steps"] == 12
+
+
+def test_the_run_before_one_that_failed_at_once_is_not_resumed_in_its_place(settings, started):
+    fake = FakeRun(Path(settings.output))
+    fake.run.checkpoint.touch()
+    save(fake, 5)
+    fake.describe("stopped")
+    PreviousRun(fake.folder).step_aside([RUN_FILE])
+    fake.fail("There is no picture folder x.", "")
+    with pytest.raises(RunError, match="failed before its first step.*of the run before it"):
+        settings.resume()
+    assert started == []
+    fake.describe("failed", error="The file is damaged.", goes_on=True)
+    settings.resume()
+    assert len(started) == 1
 
 
 def test_a_run_of_something_else_is_not_taken_for_this_one(small_config, started, tmp_path):
