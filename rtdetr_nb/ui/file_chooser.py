@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
@@ -31,7 +32,7 @@ class CheckpointChooser(widgets.VBox):
             CheckpointError: there is no such folder.
         """
         self._checkpoint: Checkpoint | None = None
-        root = Path(folder).expanduser()
+        root = _expand(folder)
         files = find_checkpoint_files(root)
         self._path_box = widgets.Combobox(
             placeholder="path of a checkpoint file",
@@ -98,7 +99,7 @@ class CheckpointChooser(widgets.VBox):
             self.path = path
         if not self.path.strip():
             raise CheckpointError("No file is chosen. Choose one of the list or type a path.")
-        opened = open_checkpoint(Path(self.path.strip()).expanduser())
+        opened = open_checkpoint(_expand(self.path.strip()))
         self._checkpoint = opened
         held = ", ".join(f"{c.name} (HGNetv2-{c.variant or '?'}, {c.dialect})"
                          for c in opened.candidates)  # fmt: skip
@@ -123,7 +124,10 @@ class CheckpointChooser(widgets.VBox):
             self._status.value = f"{badge('failed')} {shown(str(error))}"
 
     def _complete(self, change: Any) -> None:
-        self._path_box.options = complete_path(change["new"])
+        try:
+            self._path_box.options = complete_path(change["new"])
+        except RuntimeError:  # the home of a user whose name is not typed to its end
+            self._path_box.options = ()
 
     def _take(self, change: Any) -> None:
         if change["new"] is not None:
@@ -140,6 +144,21 @@ def choose_checkpoint(
         CheckpointError: there is no such folder.
     """
     return CheckpointChooser(folder, path)
+
+
+def _expand(path: str | PathLike[str]) -> Path:
+    """The path with the home of its user, where it begins with `~`.
+
+    Raises:
+        CheckpointError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{os.fspath(path)} begins with the home of a user who is not known here. Give the "
+            "whole path."
+        ) from error
 
 
 def _describe(file: FoundFile, folder: Path) -> str:

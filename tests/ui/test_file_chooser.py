@@ -49,6 +49,7 @@ def test_a_click_in_the_list_opens_the_file_and_says_what_it_is(folder: Path):
         ("runs/page.pth", "page"),
         ("", "No file is chosen"),
         ("a\0b", "cannot be used"),
+        ("x" * 300, "cannot be"),
     ],
 )
 def test_what_cannot_be_opened_is_a_sentence_and_the_file_before_stays(
@@ -71,6 +72,16 @@ def test_typing_completes(folder: Path):
     assert chooser._path_box.options == (str(folder / "old.pth"),)
     chooser.path = f"{folder}/"
     assert chooser._path_box.options == (f"{folder / 'runs'}/", str(folder / "old.pth"))
+
+
+def test_the_home_of_a_user_who_is_not_there_is_a_sentence(folder: Path):
+    chooser = choose_checkpoint(folder, folder / "old.pth")
+    chooser.path = "~nobody-of-this-name/x"
+    assert chooser._path_box.options == ()
+    press_open(chooser)
+    assert "~nobody-of-this-name/x" in chooser.status and "failed" in chooser.status
+    with pytest.raises(CheckpointError, match="home"):
+        choose_checkpoint("~nobody-of-this-name")
 
 
 def test_an_empty_folder_is_no_error_and_a_missing_one_is(tmp_path: Path):
