@@ -58,6 +58,7 @@ class _Training:
         self.parts = parts
         self.state = parts.state
         self.processes = options.processes
+        self.state.use_batch_size(parts.train_loader.images_per_batch * self.processes.size)
         dataset = parts.val_loader.dataset
         self.preview = Preview(config, dataset, parts.device, parts.precision)
         self._stopping = False

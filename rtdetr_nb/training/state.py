@@ -1,5 +1,8 @@
 """Everything that changes while training, saved and loaded in the official layout."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +18,12 @@ from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.optimizer import LinearWarmup
 
+logger = logging.getLogger(__name__)
+
 # Our own part of a checkpoint; the official loader does not look at it.
 _OWN_KEY = "rtdetr_nb"
+# What a file that is none of ours, or a damaged one, makes PyTorch raise.
+_WRONG_CONTENT = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass
@@ -27,12 +34,13 @@ class TrainingState:
         model: not wrapped.
         step: optimizer updates so far.
         epoch: the current epoch, from 0.
-        batch: batches of the current epoch so far.
+        batch: batches of the current epoch so far, of `total_batch_size` pictures.
         seed: all randomness is keyed by the seed, the epoch and the sample, or the seed and the
             step, so no generator state has to be saved.
         best_ap: the best AP so far, or None before the first evaluation.
         evaluated_step: the step of the last evaluation; None before the first. A run that ends
             between an epoch and its evaluation makes up for it when it is resumed.
+        total_batch_size: pictures of a step, over all processes; None where that is not known.
     """
 
     model: nn.Module
@@ -47,6 +55,7 @@ class TrainingState:
     batch: int = 0
     best_ap: float | None = None
     evaluated_step: int | None = None
+    total_batch_size: int | None = None
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -76,6 +85,7 @@ class TrainingState:
             "seed": self.seed,
             "best_ap": self.best_ap,
             "evaluated_step": self.evaluated_step,
+            "total_batch_size": self.total_batch_size,
         }
         return state
 
@@ -94,36 +104,54 @@ class TrainingState:
 
     def restore(self, state: dict[str, Any], path: Path, steps_per_epoch: int) -> None:
         """Go on from the content of the checkpoint at `path`; see `load`."""
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise RunError(
-                f"{path} is of another model or optimizer than the configuration describes: "
-                f"{_summary(error)}. Resume with the configuration that the run began with (-c), "
-                "or start a new run from its weights (-t)."
-            ) from error
-        for name, part in (
-            ("lr_scheduler", self.lr_scheduler),
-            ("lr_warmup_scheduler", self.warmup),
-            ("ema", self.ema),
-            ("scaler", self.scaler),
+        for name, part, is_needed in (
+            ("model", self.model, True),
+            ("optimizer", self.optimizer, True),
+            ("lr_scheduler", self.lr_scheduler, False),
+            ("lr_warmup_scheduler", self.warmup, False),
+            ("ema", self.ema, False),
+            ("scaler", self.scaler, False),
         ):
-            if part is not None and state.get(name):
-                part.load_state_dict(state[name])
+            if part is not None and (is_needed or state.get(name)):
+                with _explained(path, name):
+                    part.load_state_dict(state[name])
+        if self.ema and not state.get("ema"):
+            logger.warning("%s holds no average (ema): it begins with the weights.", path)
+            self.ema.module.load_state_dict(self.model.state_dict())
         own = state.get(_OWN_KEY)
         if own is None:  # of the official code, which saves at the end of an epoch
-            self.epoch, self.batch = int(state["last_epoch"]) + 1, 0
+            with _explained(path, "last_epoch"):
+                self.epoch, self.batch = int(state["last_epoch"]) + 1, 0
             self.step = self.epoch * steps_per_epoch
             return
         self.step, self.epoch, self.batch = own["step"], own["epoch"], own["batch"]
-        self.seed, self.best_ap = own["seed"], own["best_ap"]
+        self.seed, self.best_ap = own["seed"], own.get("best_ap")
         self.evaluated_step = own.get("evaluated_step")
+        self.total_batch_size = own.get("total_batch_size")
+
+    def use_batch_size(self, total: int) -> None:
+        """Say how many pictures a step has; with another number than before the place in the epoch
+        becomes the whole batches of the new size among the pictures that were seen.
+
+        Args:
+            total: pictures of a step, over all processes.
+        """
+        before = self.total_batch_size
+        if self.batch and before is not None and before != total:
+            pictures = self.batch * before
+            self.batch = pictures // total
+            logger.info(
+                "A step now has %d pictures, not %d: epoch %d goes on behind its first %d pictures "
+                "(%d were seen).",
+                total, before, self.epoch, self.batch * total, pictures,
+            )  # fmt: skip
+        self.total_batch_size = total
 
 
 def seed_of(state: dict[str, Any]) -> int | None:
     """The seed that a checkpoint's run has; None in one of the official code."""
-    return state.get(_OWN_KEY, {}).get("seed")
+    own = state.get(_OWN_KEY)
+    return None if own is None else own["seed"]
 
 
 def read_resume_file(path: Path) -> dict[str, Any]:
@@ -141,13 +169,36 @@ def read_resume_file(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as a checkpoint to resume from ({type(error).__name__}). Give "
             "a run's last.pth; to start from weights alone use a tuning file (-t)."
         ) from error
+    if not isinstance(state, dict):
+        raise RunError(
+            f"{path} holds a {type(state).__name__}, no checkpoint to resume from. Give a run's "
+            "last.pth."
+        )
     missing = [key for key in ("model", "optimizer", "last_epoch") if key not in state]
     if missing:
         raise RunError(
             f"{path} holds no {', '.join(missing)}, so a run cannot be resumed from it. Give a "
             "run's last.pth, or use the file's weights as a tuning file (-t)."
         )
+    _check_own_part(state.get(_OWN_KEY), path)
     return state
+
+
+def _check_own_part(own: object, path: Path) -> None:
+    """Whether it has all that a run needs to go on; None is that of the official code."""
+    if own is None:
+        return
+    facts = own if isinstance(own, dict) else {}
+    needed = ("step", "epoch", "batch", "seed")
+    wrong = [name for name in needed if not isinstance(facts.get(name), int)]
+    optional = ("best_ap", "evaluated_step", "total_batch_size")
+    wrong += [n for n in optional if not isinstance(facts.get(n), int | float | None)]
+    if wrong:
+        raise RunError(
+            f"{path} does not say where the run stood: its part {_OWN_KEY!r} has no number for "
+            f"{', '.join(wrong)}. Give a run's last.pth, or use the file's weights as a tuning "
+            "file (-t)."
+        )
 
 
 def load_evaluated_weights(model: nn.Module, path: Path) -> None:
@@ -157,16 +208,26 @@ def load_evaluated_weights(model: nn.Module, path: Path) -> None:
         RunError: the file is no such checkpoint, or is one of another model.
     """
     state = read_resume_file(path)
-    weights = state["ema"]["module"] if state.get("ema") else state["model"]
+    name = "ema" if state.get("ema") else "model"
+    with _explained(path, name):
+        model.load_state_dict(state["ema"]["module"] if name == "ema" else state["model"])
+
+
+@contextlib.contextmanager
+def _explained(path: Path, part: str) -> Iterator[None]:
+    """Tell what is wrong with a part of the checkpoint at `path` in a sentence."""
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
+        yield
+    except _WRONG_CONTENT as error:
         raise RunError(
-            f"{path} is of another model than the configuration describes: {_summary(error)}. Give "
-            "the configuration of that run (-c)."
+            f"{path} is damaged, or of another model or optimizer than the configuration "
+            f"describes: its {part!r} cannot be used ({_summary(error)}). Give the configuration "
+            "that the run began with (-c), or start a new run from its weights (-t)."
         ) from error
 
 
 def _summary(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__

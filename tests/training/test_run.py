@@ -316,6 +316,14 @@ def test_a_resumed_run_without_a_seed_keeps_the_order_it_began(runs: Runs) -> No
     assert losses(whole.folder) == losses(runs.folder)
 
 
+def test_a_run_resumed_with_another_batch_size_sees_the_rest_of_its_epoch(runs: Runs) -> None:
+    runs.finish("--max-steps", 2)  # 4 of 8 pictures
+    four = ("-u", "train_dataloader.total_batch_size=4")
+    text = runs.finish("-r", runs.last, "--max-steps", 4, *four)
+    assert "A step now has 4 pictures, not 2" in text
+    assert [record["epoch"] for record in steps(runs.folder)] == [0, 0, 0, 1]
+
+
 def test_a_full_disk_keeps_the_last_good_checkpoint(runs: Runs) -> None:
     runs.finish("--max-steps", 4)
     before = runs.last.read_bytes()

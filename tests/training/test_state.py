@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,16 @@ import torch
 from rtdetr_nb.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.training.state import load_evaluated_weights
+from rtdetr_nb.training.state import load_evaluated_weights, read_resume_file, seed_of
+from tests.training.small_runs import narrow_backbone, narrow_config
 from tests.training.test_step import do_step, make_state
+
+
+@pytest.fixture
+def tiny_config(shapes_folder: Path) -> Iterator[Config]:
+    """Of a model that is built in no time."""
+    with narrow_backbone():
+        yield narrow_config(shapes_folder)
 
 
 def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_path: Path) -> None:
@@ -51,9 +60,56 @@ def test_evaluated_weights_are_the_averaged_ones(small_config: Config, tmp_path:
     assert not torch.equal(loaded, raw)
 
 
-@pytest.mark.parametrize("content", [None, "text", {"model": {}}, {"state_dict": {}}])
+def test_without_a_saved_average_it_begins_with_the_weights(
+    tiny_config: Config, tmp_path: Path
+) -> None:
+    state = make_state(tiny_config)
+    do_step(state, tiny_config)
+    content = state.state_dict()
+    del content["ema"]
+    torch.save(content, tmp_path / "last.pth")
+    fresh = make_state(tiny_config, seed=11)
+    fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
+    assert fresh.ema is not None and fresh.evaluated_model is fresh.ema.module
+    for name, value in state.model.state_dict().items():
+        assert torch.equal(fresh.ema.module.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("saved", "total", "batch"),
+    [
+        (4, 4, 5),
+        (4, 2, 10),
+        (4, 10, 2),  # 20 pictures
+        (4, 16, 1),  # 16 of 20: no picture is missed
+        (4, 32, 0),
+        (None, 2, 5),  # a file of before: as it was
+    ],
+)
+def test_another_batch_size_goes_on_at_the_picture_where_the_run_stood(
+    tiny_config: Config,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    saved: int | None,
+    total: int,
+    batch: int,
+) -> None:
+    state = make_state(tiny_config)
+    state.batch, state.total_batch_size = 5, saved
+    state.save(tmp_path / "last.pth")
+    fresh = make_state(tiny_config)
+    fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
+    with caplog.at_level("INFO"):
+        fresh.use_batch_size(total)
+    assert (fresh.batch, fresh.total_batch_size) == (batch, total)
+    assert ("20 were seen" in caplog.text) == (saved not in (None, total))
+
+
+@pytest.mark.parametrize(
+    "content", [None, "text", {"model": {}}, {"state_dict": {}}, torch.zeros(2), 3, [1]]
+)
 def test_what_cannot_be_resumed_is_explained(
-    small_config: Config, tmp_path: Path, content: object
+    tiny_config: Config, tmp_path: Path, content: object
 ) -> None:
     path = tmp_path / "file.pth"
     if isinstance(content, str):
@@ -61,7 +117,46 @@ def test_what_cannot_be_resumed_is_explained(
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(RunError, match=r"file\.pth .*(last\.pth|resume)"):
-        make_state(small_config).load(path, steps_per_epoch=1)
+        make_state(tiny_config).load(path, steps_per_epoch=1)
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "named"),
+    [
+        ("model", None, "model"),
+        ("model", {"a": 1}, "model"),
+        ("optimizer", 3, "optimizer"),
+        ("optimizer", {}, "no 'param_groups'"),
+        ("lr_scheduler", 3, "lr_scheduler"),
+        ("lr_warmup_scheduler", {"last_step": 3}, "no 'warmup_end_values'"),
+        ("ema", {"updates": 3}, "no 'module'"),
+        ("ema", [1], "ema"),
+        ("rtdetr_nb", 3, "step, epoch, batch, seed"),
+        ("rtdetr_nb", {"step": 3}, "epoch, batch, seed"),
+        ("rtdetr_nb", {"step": 3, "epoch": 0, "batch": "x", "seed": 1}, "number for batch"),
+        (("rtdetr_nb", "last_epoch"), (None, "x"), "last_epoch"),
+    ],
+)
+def test_a_part_that_cannot_be_used_is_a_sentence(
+    tiny_config: Config, tmp_path: Path, part: str | tuple, content: object, named: str
+) -> None:
+    state, path = make_state(tiny_config), tmp_path / "last.pth"
+    parts, contents = (part, content) if isinstance(part, tuple) else ([part], [content])
+    torch.save(state.state_dict() | dict(zip(parts, contents, strict=True)), path)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=rf"last\.pth .*{named}"):
+        seed_of(read_resume_file(path))
+        state.load(path, steps_per_epoch=4)
+
+
+@pytest.mark.parametrize(("part", "content"), [("model", None), ("ema", [1]), ("rtdetr_nb", 3)])
+def test_evaluated_weights_that_cannot_be_used_are_a_sentence(
+    tiny_config: Config, tmp_path: Path, part: str, content: object
+) -> None:
+    parts = make_state(tiny_config).state_dict()
+    parts |= {"ema": None, part: content}
+    torch.save(parts, tmp_path / "last.pth")
+    with pytest.raises(RunError, match=rf"last\.pth .*{part}"):
+        load_evaluated_weights(build_model(tiny_config), tmp_path / "last.pth")
 
 
 def test_a_checkpoint_of_another_model_names_the_difference(
