@@ -31,7 +31,7 @@ _SHARE_FOR_DRAWING = 0.015
 # The plots that are kept up to date, by whether another widget follows them and by their folders: a
 # plot in a cell of its own takes the place of another such one, never that of a panel's plot.
 _watched: "WeakValueDictionary[tuple[bool, tuple[str, ...]], LivePlot]" = WeakValueDictionary()
-_REPLACED = "<i>A newer plot of the same runs goes on; this one stands still.</i>"
+_REPLACED = "A newer plot of the same runs goes on; this one stands still."
 
 
 def live_plot(
@@ -89,10 +89,14 @@ class LivePlot:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._handles: list[DisplayHandle] = []
-        self._image = ipywidgets.Image(format="png", layout={"max_width": "100%"})
-        self._status = ipywidgets.HTML()
-        self.widget = ipywidgets.VBox([self._status, self._image])
+        self._note = self._note_html = ""  # why the plot stands still, if that needs a word
+        self._make_widget()
         self.update()
+
+    def _make_widget(self) -> None:
+        self._image = ipywidgets.Image(value=self._png, format="png", layout={"max_width": "100%"})
+        self._status = ipywidgets.HTML(self.html)
+        self.widget = ipywidgets.VBox([self._status, self._image])
 
     @property
     def figure(self) -> Figure:
@@ -107,13 +111,15 @@ class LivePlot:
     @property
     def text(self) -> str:
         """How the runs stand, one or more lines for each."""
-        return "\n".join(run.text() for run in self._progress)
+        lines = [*(run.text() for run in self._progress), self._note]
+        return "\n".join(line for line in lines if line)
 
     @property
     def html(self) -> str:
         """How the runs stand, with the colours of their lines."""
         colors = run_colors(len(self._progress))
-        return "".join(run.html(color) for run, color in zip(self._progress, colors, strict=True))
+        runs = zip(self._progress, colors, strict=True)
+        return "".join(run.html(color) for run, color in runs) + self._note_html
 
     @property
     def is_over(self) -> bool:
@@ -146,10 +152,11 @@ class LivePlot:
         key = (self._on_update is not None, folders)
         earlier = _watched.get(key)
         if earlier is not None and earlier is not self and earlier.is_watching:
+            earlier._tell(_REPLACED, f"<i>{_REPLACED}</i>")
             earlier.stop()
-            earlier._status.value += _REPLACED
         _watched[key] = self
         self._stopping.clear()
+        self._tell("", "")
         self._thread = threading.Thread(target=self._watch, name="live plot", daemon=True)
         self._thread.start()
 
@@ -190,14 +197,26 @@ class LivePlot:
             message = (
                 f"The plot has ended by a failure of its own ({type(error).__name__}: {error})."
             )
-            self._status.value = error_html(message)
+            self._tell(message, error_html(message))
             raise
-        self._publish()
+        finally:
+            self._publish()
+
+    def _tell(self, note: str, html: str) -> None:
+        """Say something below how the runs stand."""
+        self._note, self._note_html = note, html
+        self._status.value = self.html
 
     def _publish(self) -> None:
-        """Put a plain picture where the widget was: that is what a saved notebook keeps."""
+        """Put a plain picture where the widget was: that is what a saved notebook keeps.
+
+        The widget, which no page shows any more, is closed; one that was put on a page otherwise
+        stays.
+        """
         for handle in self._handles:
             handle.update(self._static_bundle(), raw=True)
+        if self._handles:
+            close_widgets(self.widget)
 
     @property
     def static_html(self) -> str:
@@ -216,6 +235,8 @@ class LivePlot:
         if self.is_over:
             display(self._static_bundle(), raw=True)
             return
+        if self.widget.comm is None:  # closed, as the plot stood still
+            self._make_widget()
         bundle: dict[str, object] = dict(self.widget._repr_mimebundle_() or {})
         handle = display({**bundle, "text/plain": self.text}, raw=True, display_id=True)
         if handle is not None:

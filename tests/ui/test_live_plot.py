@@ -196,6 +196,9 @@ def test_a_failure_of_the_plot_itself_is_told_and_raised(tuned, page, monkeypatc
     plot._ipython_display_()
     wait_until(lambda: not plot.is_watching)
     assert "ZeroDivisionError" in plot._status.value
+    kept = page.bundles[0]
+    assert "ZeroDivisionError" in kept["text/plain"] and "ZeroDivisionError" in kept["text/html"]
+    assert "data:image/png" in kept["text/html"]
     assert isinstance(raised[0], ZeroDivisionError)
 
 
@@ -205,6 +208,14 @@ def test_the_same_runs_shown_again_replace_the_thread(tuned, page):
     second._ipython_display_()
     assert not first.is_watching and second.is_watching
     assert len(plot_threads()) == 1
+    kept = page.bundles[0]
+    assert "A newer plot of the same runs goes on" in kept["text/html"]
+    assert "A newer plot of the same runs goes on" in kept["text/plain"]
+    assert "newer plot" not in second.html
+    first._ipython_display_()
+    assert first.is_watching and "newer plot" not in first.html
+    assert "A newer plot" in page.bundles[1]["text/html"]
+    first.close()
     second.close()
 
 
@@ -237,6 +248,41 @@ def test_nothing_is_left_behind(tuned, page):
         del plot
     page.bundles.clear()
     assert count() == before
+
+
+def test_a_cell_that_is_run_again_leaves_no_widget_of_before(tuned, page):
+    before = open_widgets()
+    live_plot(tuned.run)._ipython_display_()
+    one = open_widgets()
+    for _ in range(3):
+        plot = live_plot(tuned.run)
+        plot._ipython_display_()
+        assert open_widgets() == one
+    tuned.finish()
+    plot.wait()
+    assert open_widgets() == before
+    assert all("data:image/png" in bundle["text/html"] for bundle in page.bundles)
+
+
+def test_a_stopped_plot_that_is_shown_again_follows_again(tuned, page):
+    plot = live_plot(tuned.run)
+    plot._ipython_display_()
+    plot.stop()
+    plot._ipython_display_()
+    assert "application/vnd.jupyter.widget-view+json" in page.bundles[1]
+    tuned.step(1)
+    wait_until(lambda: "step 1 of 20" in plot._status.value)
+    assert plot._image.value == plot.png
+    plot.close()
+
+
+def test_a_widget_that_was_shown_otherwise_stays(tuned, page):
+    plot = live_plot(tuned.run)
+    plot.start()
+    tuned.finish()
+    plot.wait()
+    assert plot.widget.comm is not None
+    plot.close()
 
 
 def test_labels_have_to_fit(tuned):
