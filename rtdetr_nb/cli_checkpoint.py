@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.printable import printable
+from rtdetr_nb.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.contents import Candidate
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = "rtdetrv2_hgnetv2_l"
 REFUSED = 2
+_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -66,6 +68,11 @@ def _add_convert(commands: Any) -> None:
     )
     parser.add_argument(
         "--exclude", nargs="+", default=(), metavar="PATTERN", help="leave these out"
+    )
+    parser.add_argument(
+        "--accept-near",
+        action="store_true",
+        help="apply the pairs of near names that diff offers",
     )
     parser.add_argument(
         "--base", metavar="FULL", help="full official checkpoint whose encoder and decoder to keep"
@@ -143,9 +150,12 @@ def run_convert(options: argparse.Namespace) -> int:
     """Write a tuning file, unless the verdict is failed, and prove it."""
     from rtdetr_nb.checkpoint.findings import Verdict
     from rtdetr_nb.checkpoint.tuning import write_tuning_file
-    from rtdetr_nb.checkpoint.verdict import judge
+    from rtdetr_nb.checkpoint.verdict import judge, judge_written
 
+    _check_output(options)
     diff = _compare(options.input, options)
+    if options.accept_near:
+        diff = diff.accept_near()
     verdict = judge(diff, rows=())
     if verdict == "failed" and not options.force:
         return _refuse(options, verdict)
@@ -157,11 +167,40 @@ def run_convert(options: argparse.Namespace) -> int:
         selection, options.output, options.base, overwrite=options.force, prefix=options.prefix
     )
     proved = _load_into_fresh_model(selection, report, options)
+    written = None if proved is None else _compare_written(report, selection)
+    if written is not None:
+        verdict = judge_written(selection, written)
     if options.json:
         _print_json(**_convert_json(selection, verdict, report, proved))
     else:
-        _show_conversion(selection, verdict, report, proved)
+        _show_conversion(selection, verdict, report, proved, written)
     return 0
+
+
+def _check_output(options: argparse.Namespace) -> None:
+    """Refuse outputs that nothing could read, before anything is read."""
+    suffix = Path(options.output).suffix
+    if suffix not in _SUFFIXES:
+        raise UserError(
+            f"The output {options.output} ends in {suffix or 'nothing'}; expected one of "
+            f"{', '.join(_SUFFIXES)}."
+        )
+    if options.prefix and not options.prefix.endswith("."):
+        raise UserError(
+            f"The prefix {options.prefix!r} does not end in a dot, so names would begin with "
+            f"{options.prefix}stem. Give {options.prefix}. with its dot."
+        )
+
+
+def _compare_written(report: WriteReport, selection: Selection) -> Diff | None:
+    """The written file against the model; None if too little was selected to know it again."""
+    from rtdetr_nb.checkpoint.diff import compare
+    from rtdetr_nb.checkpoint.read import open_checkpoint
+
+    try:
+        return compare(open_checkpoint(report.path), selection.diff.config)
+    except CheckpointError:
+        return None
 
 
 def _compare(file: str, options: argparse.Namespace) -> Diff:
@@ -209,20 +248,52 @@ def _show_diff(diff: Diff) -> None:
         counted = ", ".join(f"{name} ({count})" for name, count in diff.elsewhere.items())
         show.line(f"not compared, elsewhere in the file: {counted} tensors", "dim")
     _show_verdict(show, diff.verdict)
+    _show_as_it_is(show, diff)
+
+
+def _show_as_it_is(show: _Printer, diff: Diff) -> None:
+    """What the official `-t` makes of the file itself, which is seldom what the verdict is on."""
+    loaded, total = _found_officially(diff)
+    matched = sum(row.loadable for row in diff.rows)
+    found = f"{loaded or 'none'} of the model's {total} tensors"
+    if loaded >= matched:
+        show.line(f"as it is, the official -t finds {found} in this file: it is a tuning file")
+        return
+    show.line(f"as it is, the official -t finds {found} in this file; for those matched above:")
+    show.line(f"  rtdetr-nb convert --input {diff.checkpoint.path} --output tuning.pth")
+
+
+def _found_officially(diff: Diff) -> tuple[int, int]:
+    """How many tensors the official `-t` finds in the compared file, and the model has."""
+    from rtdetr_nb.checkpoint.official_rules import count_loaded_as_it_is
+
+    total = sum(row.model_key is not None for row in diff.rows)
+    return count_loaded_as_it_is(diff.checkpoint, diff.config), total
 
 
 def _show_conversion(
-    selection: Selection, verdict: Verdict, report: WriteReport, proved: bool | None
+    selection: Selection,
+    verdict: Verdict,
+    report: WriteReport,
+    proved: bool | None,
+    written: Diff | None,
 ) -> None:
     from rtdetr_nb.checkpoint.rendering import diff_title, part_table
 
     show = _Printer()
     show.line(diff_title(selection.diff))
-    show.table(part_table(selection.diff.parts))
+    show.table(part_table((written or selection.diff).parts))
     for warning in selection.warnings:
         show.line(f"warning: {warning}", _STYLES["warning"])
     _show_verdict(show, verdict)
     show.line(f"written {report}", "green")
+    if report.path.suffix == ".safetensors":
+        show.line(
+            "the official -t reads files of torch.save only: give it a .pth", _STYLES["warning"]
+        )
+    elif written is not None:
+        loaded, total = _found_officially(written)
+        show.line(f"the official -t will load {loaded} of the model's {total} tensors from it")
     if proved is None:
         show.line(
             "its names do not begin with backbone.: the official -t would load nothing of it",

@@ -65,6 +65,8 @@ def test_diff_shows_counts_and_verdict(run, backbone_file):
     code, out, err = run("diff", backbone_file)
     assert (code, err) == (0, "")
     assert "verdict: ok" in out and "stages.3" in out
+    assert f"rtdetr-nb convert --input {backbone_file} --output tuning.pth" in out
+    assert "the official -t finds none of the model's 869 tensors" in out
     assert "adapter_state_dict.a" in out and "not applied" not in out
 
 
@@ -131,6 +133,61 @@ def test_convert_writes_proves_and_reports(run, backbone_file, tmp_path):
     assert state.keys() == prefixed("backbone.", backbone()).keys()
 
 
+def test_the_verdict_of_convert_is_on_what_was_written(run, backbone_file, tmp_path):
+    words = ("convert", "--input", backbone_file, "--output", tmp_path / "t.pth")
+    _, out, _ = run(*words, "--include", "stem.*", "stages.0")
+    assert "335 tensors of the backbone are not in the file and stay at random" in out
+    assert "the official -t will load 65 of the model's 869 tensors" in out
+    _, out, _ = run(*words, "--exclude", "*.running_*", "--force")
+    assert "160 norm statistics are not loaded" in out
+    assert "keep the file's statistics" not in out
+    _, out, _ = run("diff", tmp_path / "t.pth")
+    assert "finds 240 of the model's 869 tensors in this file: it is a tuning file" in out
+
+
+def test_convert_never_replaces_what_it_reads(run, backbone_file, tmp_path):
+    source = save({"model": detector()}, tmp_path / "full.pth")
+    (tmp_path / "link.pth").symlink_to(source)
+    before = source.read_bytes()
+    for read, write in (
+        (["--input", source], source),
+        (["--input", tmp_path / "link.pth"], source),
+        (["--input", source], tmp_path / "link.pth"),
+        (["--input", backbone_file, "--base", source], source),
+    ):
+        code, out, err = run("convert", *read, "--output", write, "--force")
+        assert (code, out) == (2, "") and "is what the tensors come from" in err
+    assert source.read_bytes() == before
+
+
+def test_near_names_are_applied_when_asked(run, tmp_path):
+    state = {k.replace("aggregation", "agregation"): v for k, v in backbone().items()}
+    path = save({"model": state}, tmp_path / "a.pth")
+    _, out, _ = run("diff", path)
+    assert "convert --accept-near" in out
+    words = ("convert", "--input", path, "--output", tmp_path / "t.pth")
+    code, out, _ = run(*words)
+    assert code == 0 and "400 selected" not in out
+    code, out, _ = run(*words, "--accept-near", "--force")
+    assert code == 0 and "400 selected tensors" in out
+    written = torch.load(tmp_path / "t.pth", weights_only=True)["model"]
+    assert all(torch.equal(written[f"backbone.{key}"], v) for key, v in backbone().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "t.txt"], "ends in .txt; expected one of .pth"),
+        (["--output", "t"], "ends in nothing; expected one of .pth"),
+        (["--output", "t.pth", "--prefix", "net"], "does not end in a dot"),
+    ],
+)
+def test_outputs_that_nothing_could_read_are_refused(run, backbone_file, tmp_path, words, message):
+    words[1] = tmp_path / words[1]
+    code, _, err = run("convert", "--input", backbone_file, *words)
+    assert code == 2 and message in err and not list(tmp_path.iterdir())
+
+
 def test_convert_selects_and_prints_json(run, backbone_file, tmp_path):
     code, out, _ = run(
         *("convert", "--input", backbone_file, "--output", tmp_path / "t.safetensors"),
@@ -140,6 +197,8 @@ def test_convert_selects_and_prints_json(run, backbone_file, tmp_path):
     assert code == 0 and len(report["selected"]) == 52
     assert report["bit_equal"] and report["loaded_bit_equal"]
     assert "13 convolutions" in report["warnings"][0]
+    words = ("convert", "--input", backbone_file, "--output", tmp_path / "t.safetensors")
+    assert "reads files of torch.save only" in run(*words, "--force")[1]
 
 
 def test_convert_keeps_the_old_flags(run, tmp_path):
@@ -160,6 +219,8 @@ def test_convert_grafts(run, backbone_file, tmp_path):
         *("convert", "--input", backbone_file, "--output", tmp_path / "t.pth", "--base", base)
     )
     assert code == 0 and "469 from the base" in out
+    assert "the official -t will load 869 of the model's 869 tensors" in out
+    assert "encoder and decoder start at random" not in out
 
 
 def refused(content):

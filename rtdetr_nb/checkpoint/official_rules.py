@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.tensor_info import TensorInfo
+from rtdetr_nb.model_keys import ModelConfig, model_keys
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.read import Checkpoint
@@ -69,6 +70,19 @@ def official_state_dict(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]
     if "module" not in ema:
         raise OfficialError("KeyError", "'module'")
     return "ema.module", _as_dict(ema["module"], "ema.module", classes)
+
+
+def count_loaded_as_it_is(checkpoint: Checkpoint, config: ModelConfig) -> int:
+    """How many of the model's tensors the official loader finds in a file, by names and shapes.
+
+    0 too where it would stop with an error on what is in the file; reads no values.
+    """
+    try:
+        _, params = official_state_dict(checkpoint)
+        shapes = {key: info.shape for key, info in model_keys(config).items()}
+        return len(match_officially(shapes, params).loaded)
+    except OfficialError:
+        return 0
 
 
 def match_officially(

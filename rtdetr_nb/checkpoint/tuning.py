@@ -165,7 +165,7 @@ def write_tuning_file(
         selection: what to write.
         path: `.safetensors` writes that format, anything else a torch file.
         base: a full official checkpoint whose other tensors (encoder, decoder) are kept.
-        overwrite: replace an existing file.
+        overwrite: replace an existing file; never the source or the base.
         prefix: what the backbone's names begin with in the file. The official `-t` needs
             "backbone."; other programs may want "" or a prefix of their own.
 
@@ -179,11 +179,13 @@ def write_tuning_file(
     """
     path = Path(path)
     _check_name(path)
+    _spare(path, selection.diff.checkpoint)
     selected = selection.read()
     provenance = _provenance(selection)
     tensors = dict(selected)
     if base is not None:
         opened = base if isinstance(base, Checkpoint) else open_checkpoint(base)
+        _spare(path, opened)
         tensors = _graft(selection, selected, opened)
         provenance["base"] = {"file": opened.path.name, "sha256": opened.sha256()}
     tensors = {_prefixed(name, prefix): value for name, value in tensors.items()}
@@ -210,6 +212,15 @@ def _check_name(path: Path) -> None:
             f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}. Give "
             "another name."
         ) from error
+
+
+def _spare(path: Path, checkpoint: Checkpoint) -> None:
+    """Refuse to replace what is read: it holds more than a tuning file does."""
+    if path.exists() and any(path.samefile(file) for file in checkpoint.files if file.exists()):
+        raise TuningError(
+            f"{path} is what the tensors come from, and may hold more than the tuning file would. "
+            "Give another name for the output."
+        )
 
 
 def _tuning_state(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]:

@@ -14,6 +14,7 @@ from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
 from rtdetr_nb.checkpoint.health import health
 from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.checkpoint.select import Selection
 
 
 def judge(
@@ -29,10 +30,29 @@ def judge(
     findings = [
         *candidate_findings(diff),
         *coverage_findings(diff),
+        *leftover_findings(diff),
         *config_findings(diff.config, diff, total_steps=total_steps),
         *health(diff, rows),
     ]
     return Verdict(findings)
+
+
+def judge_written(selection: Selection, written: Diff) -> Verdict:
+    """Judge a tuning file: its source by what was taken and left, itself by what it fills.
+
+    Args:
+        selection: what was written.
+        written: the comparison of the written file.
+    """
+    return Verdict(
+        [
+            *candidate_findings(selection.diff),
+            *coverage_findings(written),
+            *leftover_findings(selection.diff),
+            *config_findings(written.config, written),
+            *health(selection.diff, selection.rows),
+        ]
+    )
 
 
 def candidate_findings(diff: Diff) -> list[Finding]:
@@ -48,7 +68,7 @@ def candidate_findings(diff: Diff) -> list[Finding]:
 
 
 def coverage_findings(diff: Diff) -> list[Finding]:
-    """Judge what of the model is filled and what of the file is left over."""
+    """Judge what of the model is filled."""
     backbone = [row for row in diff.rows if (row.model_key or "").startswith(BACKBONE)]
     findings = []
     if not any(row.status == MATCHED for row in backbone):
@@ -61,11 +81,12 @@ def coverage_findings(diff: Diff) -> list[Finding]:
                 "Check the file and the configuration.",
             )
         )
-    findings += _gaps(backbone)
-    findings += _affine_blocks(diff, backbone)
-    findings += _heads(diff)
-    findings += _batch_counters(diff)
-    return findings
+    return [*findings, *_gaps(diff, backbone), *_heads(diff)]
+
+
+def leftover_findings(diff: Diff) -> list[Finding]:
+    """Judge what the file and the model do not have in common by their architecture."""
+    return [*_affine_blocks(diff), *_batch_counters(diff)]
 
 
 def _other_variant(diff: Diff) -> list[Finding]:
@@ -135,8 +156,15 @@ def _paddles_pooling(candidate: Candidate) -> list[Finding]:
     ]
 
 
-def _gaps(backbone: Sequence[Row]) -> list[Finding]:
+def _gaps(diff: Diff, backbone: Sequence[Row]) -> list[Finding]:
     findings = []
+    action = "Look at these rows of the table."
+    if diff.near:
+        action = (
+            f"{len(diff.near)} tensors of the file could belong there by shape and name: look at "
+            "the pairs, and apply them with `rtdetr-nb convert --accept-near` or "
+            "`diff.accept_near()`."
+        )
     for status, what in (
         (MISSING, "of the backbone are not in the file and stay at random"),
         (MISMATCHED, "of the backbone have another shape in the file and stay at random"),
@@ -152,15 +180,15 @@ def _gaps(backbone: Sequence[Row]) -> list[Finding]:
                     f"{len(rows)} tensors {what}.",
                     f"{parts}: {first.model_key}{shapes if status == MISMATCHED else ''}",
                     "Random layers among trained ones spoil what comes after them.",
-                    "Look at these rows of the table, and at the pairs offered in diff.near.",
+                    action,
                 )
             )
     return findings
 
 
-def _affine_blocks(diff: Diff, backbone: Sequence[Row]) -> list[Finding]:
+def _affine_blocks(diff: Diff) -> list[Finding]:
     extra = [row for row in diff.rows if row.model_key is None and _is_affine(row.checkpoint_key)]
-    lacking = [r for r in backbone if r.status == MISSING and _is_affine(r.model_key)]
+    lacking = [row for row in diff.rows if row.status == MISSING and _is_affine(row.model_key)]
     if extra:
         return [
             Finding(
