@@ -243,7 +243,7 @@ class Settings:
             evaluates after every epoch).
         preview_freq: record predictions on a few validation pictures every so many steps; 0 is
             never (likewise).
-        compile: run the model through `torch.compile` (likewise).
+        compile: run the model's parts through `torch.compile`, for a GPU (likewise).
         channels_last: keep pictures and convolutions in that memory format (likewise).
     """
 

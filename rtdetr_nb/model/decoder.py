@@ -190,7 +190,7 @@ class RTDETRTransformerv2(nn.Module):
             content = torch.cat([denoising.content, content], dim=1)
             boxes_logit = torch.cat([denoising.boxes_logit, boxes_logit], dim=1)
             mask = denoising.attention_mask
-        layers = self._decode(content, boxes_logit, memory, map_sizes_hw, mask)
+        layers = self.decode(content, boxes_logit, memory, map_sizes_hw, mask)
         if not self.training:
             return layers[-1]
         return self._training_outputs(layers, selection, denoising)
@@ -248,7 +248,7 @@ class RTDETRTransformerv2(nn.Module):
             return logits.flatten(1).topk(self.num_queries, dim=1).indices // self.num_classes
         return logits.amax(dim=-1).topk(self.num_queries, dim=1).indices
 
-    def _decode(
+    def decode(
         self,
         content: Tensor,
         boxes_logit: Tensor,
@@ -256,7 +256,18 @@ class RTDETRTransformerv2(nn.Module):
         map_sizes_hw: Sequence[tuple[int, int]],
         attention_mask: Tensor | None,
     ) -> list[dict[str, Tensor]]:
-        """Outputs of all layers (in training), or of the evaluated one alone."""
+        """The layers one after the other, on their own so that they can be compiled.
+
+        Args:
+            content: (B, Q, C), of the queries.
+            boxes_logit: (B, Q, 4), where they begin.
+            memory: (B, N, C), all maps flattened row by row and joined, finest first.
+            map_sizes_hw: height and width of each map.
+            attention_mask: (Q, Q), true where a query may not see another; None lets all see all.
+
+        Returns:
+            Outputs of all layers (in training), or of the evaluated one alone.
+        """
         outputs = []
         reference = boxes_logit.sigmoid()  # what the layer looks at: no gradient goes through it
         previous = None  # the same boxes with gradient, which the next layer's boxes build on

@@ -173,23 +173,31 @@ class HybridEncoder(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Map (B, in_channels[i], H_i, W_i), finest first, to as many (B, hidden_dim, H_i, W_i)."""
+        attended = self.use_encoder_idx if self.num_encoder_layers > 0 else ()
+        return self.fuse(maps, [self._position_embedding(maps[index]) for index in attended])
+
+    def fuse(self, maps: Sequence[Tensor], position_embeddings: Sequence[Tensor]) -> list[Tensor]:
+        """All of the encoder that is computed anew for each batch, so that it can be compiled.
+
+        Args:
+            maps: as in `forward`.
+            position_embeddings: (1, H_i * W_i, hidden_dim) for each map that attention runs on.
+        """
         maps = [proj(x) for proj, x in zip(self.input_proj, maps, strict=True)]
-        if self.num_encoder_layers > 0:
-            for index, encoder in zip(self.use_encoder_idx, self.encoder, strict=True):
-                maps[index] = self._attend(encoder, maps[index])
+        attention = zip(self.use_encoder_idx, self.encoder, position_embeddings, strict=False)
+        for index, encoder, embedding in attention:
+            tokens = maps[index].flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H*W, C)
+            tokens = encoder(tokens, embedding).transpose(1, 2)
+            maps[index] = tokens.reshape(maps[index].shape).contiguous()
         return self._bottom_up(self._top_down(maps))
 
-    def _attend(self, encoder: nn.Module, x: Tensor) -> Tensor:
+    def _position_embedding(self, x: Tensor) -> Tensor:
+        """Of a map (B, C, H, W): (1, H * W, hidden_dim), kept for the next batch of that size."""
         height, width = x.shape[-2:]
-        tokens = x.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H*W, C)
-        tokens = encoder(tokens, self._position_embedding(height, width, x.device))
-        return tokens.transpose(1, 2).reshape(x.shape).contiguous()
-
-    def _position_embedding(self, height: int, width: int, device: torch.device) -> Tensor:
-        key = (height, width, device)
+        key = (height, width, x.device)
         if key not in self._position_embeddings:
             embedding = position_embedding_2d(height, width, self.hidden_dim, self.pe_temperature)
-            self._position_embeddings[key] = embedding.to(device)
+            self._position_embeddings[key] = embedding.to(x.device)
         return self._position_embeddings[key]
 
     def _top_down(self, maps: Sequence[Tensor]) -> list[Tensor]:

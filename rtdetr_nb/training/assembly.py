@@ -14,6 +14,7 @@ from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file
 from rtdetr_nb.config import Config
 from rtdetr_nb.datasets.loader import DetectionLoader, build_dataloader
 from rtdetr_nb.model.build import build_model, build_postprocessor
+from rtdetr_nb.model.rtdetr import RTDETR
 from rtdetr_nb.training.criterion import Criterion, build_criterion
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device, synchronise_norms
 from rtdetr_nb.training.ema import ModelEMA
@@ -83,7 +84,9 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         torch.manual_seed(seed)
         model = build_model(without_download(config, options.tuning or options.resume))
         report = load_tuning_file(model, options.tuning) if options.tuning else None
-        model = _place(model, config, device, processes)
+        if report is not None:
+            logger.info("%s", report)  # in figures what the official line has as names
+        _place(model, config, device, processes)
         shares = {"seed": seed, "rank": processes.rank, "world_size": processes.size}
         train_loader = build_dataloader(config, "train", **shares)
         val_loader = build_dataloader(config, "val", **shares)
@@ -94,11 +97,13 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
     # Without auxiliary losses nothing reaches the heads of the query selection.
     find_unused = config.find_unused_parameters or not config.decoder.aux_loss
     network = processes.wrap(model, device, find_unused)
+    if config.compile:
+        compile_parts(model)
     return Assembly(
         device=device,
         precision=precision,
         state=state,
-        network=_compiled(network) if config.compile else network,
+        network=network,
         criterion=build_criterion(config),
         postprocessor=build_postprocessor(config),
         train_loader=train_loader,
@@ -115,16 +120,13 @@ def without_download(config: Config, weights: Path | None) -> Config:
     return config
 
 
-def _place(
-    model: nn.Module, config: Config, device: torch.device, processes: Processes
-) -> nn.Module:
+def _place(model: RTDETR, config: Config, device: torch.device, processes: Processes) -> None:
     """Move the model, before the average copies it and the optimizer holds its parameters."""
     model.to(device)
     if config.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.sync_bn and processes.joined:
-        return synchronise_norms(model, device)
-    return model
+        synchronise_norms(model, device)
 
 
 def _make_state(model: nn.Module, config: Config, precision: Precision, seed: int) -> TrainingState:
@@ -147,5 +149,20 @@ def _make_state(model: nn.Module, config: Config, precision: Precision, seed: in
     )
 
 
-def _compiled(network: nn.Module) -> Any:
-    return torch.compile(network)
+def compile_parts(model: RTDETR, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Compile backbone, encoder and decoder layers in place; the state dict stays as it is.
+
+    Each is compiled for the first size of picture that it meets, once more for any size, and (the
+    decoder) for another number of denoising queries. The rest of the model is not compiled: its
+    caches by size, and denoising queries made from the targets, would have it compiled anew for
+    nearly every batch, until the compiler gives up and runs it as it was, only later.
+
+    A copy of the model that is made afterwards computes with the weights of its original.
+
+    Args:
+        model: to compile; nothing happens before its first batch.
+        backend: of `torch.compile`.
+    """
+    model.backbone.compile(backend=backend)
+    for owner, name in ((model.encoder, "fuse"), (model.decoder, "decode")):
+        setattr(owner, name, torch.compile(getattr(owner, name), backend=backend))

@@ -193,8 +193,8 @@ def process_device(name: str | None, processes: Processes) -> torch.device:
     return device
 
 
-def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
-    """Let batch norms use the statistics of all processes' pictures (`sync_bn`), on GPUs.
+def synchronise_norms(model: nn.Module, device: torch.device) -> None:
+    """Let batch norms in a model use all processes' pictures (`sync_bn`), on GPUs.
 
     The names and shapes of the state dict stay.
     """
@@ -203,8 +203,8 @@ def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
             "sync_bn is not used: PyTorch synchronises batch norms on GPUs only. Here each process "
             "has the statistics of its own pictures; those of the first one are saved."
         )
-        return model
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return
+    nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
 def _address() -> str:

@@ -239,12 +239,12 @@ def test_own_queries_do_not_see_denoising_queries(monkeypatch):
     expected = decoder(small_maps())["pred_boxes"]
     assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12)
 
-    right = RTDETRTransformerv2._decode
+    right = RTDETRTransformerv2.decode
 
     def without_mask(self, content, boxes_logit, memory, sizes_hw, mask) -> list[dict[str, Tensor]]:
         return right(self, content, boxes_logit, memory, sizes_hw, None)
 
-    monkeypatch.setattr(RTDETRTransformerv2, "_decode", without_mask)
+    monkeypatch.setattr(RTDETRTransformerv2, "decode", without_mask)
     decoder.num_denoising = 8
     leaked = decoder(small_maps(), small_targets())["pred_boxes"]
     assert (leaked - expected).abs().max() > 1e-3

@@ -52,14 +52,14 @@ def test_trajectory_is_the_recorded_one():
 
 @pytest.mark.slow
 def test_an_undetached_reference_changes_the_gradient(monkeypatch: pytest.MonkeyPatch):
-    right = RTDETRTransformerv2._decode
+    right = RTDETRTransformerv2.decode
 
     def undetached(self: RTDETRTransformerv2, *args):
         with monkeypatch.context() as patched:
             patched.setattr(torch.Tensor, "detach", lambda tensor: tensor)
             return right(self, *args)
 
-    monkeypatch.setattr(RTDETRTransformerv2, "_decode", undetached)
+    monkeypatch.setattr(RTDETRTransformerv2, "decode", undetached)
     ((total, norm),) = train(1)
     assert abs(total / TRAJECTORY[0]["total"] - 1) < TOLERANCE  # the loss itself does not tell
     assert abs(norm / TRAJECTORY[0]["grad_norm"] - 1) > NOTICED
