@@ -49,12 +49,15 @@ def clear_folder(folder: Path) -> None:
     from rtdetr_nb.errors import RunError
     from rtdetr_nb.training.ensure import find_runs
 
-    with contextlib.suppress(RunError):  # there are none, or one does not die
-        for run in find_runs(folder):
-            if not run.is_over:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(int(run.description["pid"]), signal.SIGKILL)
-                run.wait(_SECONDS_TO_DIE)
+    alive = []
+    with contextlib.suppress(RunError):  # there are none
+        alive = [run for run in find_runs(folder) if not run.is_over]
+    for run in alive:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(int(run.description["pid"]), signal.SIGKILL)
+    for run in alive:
+        with contextlib.suppress(RunError):  # it does not die
+            run.wait(_SECONDS_TO_DIE)
     shutil.rmtree(folder, ignore_errors=True)
 
 

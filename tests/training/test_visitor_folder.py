@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rtdetr_nb.training import visitor_folder
 from rtdetr_nb.training.run_folder import RUN_FILE, process_start_time
 from rtdetr_nb.training.visitor_folder import clear_folder
 
@@ -64,6 +65,27 @@ def test_the_folder_and_its_runs_end_with_the_kernel(how: str | int) -> None:
             os.kill(kernel.pid, how)
     assert run.wait(60) == -signal.SIGKILL
     _wait_until(lambda: not folder.exists())
+
+
+def test_a_run_that_does_not_die_spares_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitor_folder, "_SECONDS_TO_DIE", 1.0)
+    visitor = tmp_path / "visitor"
+    visitor.mkdir()
+    gone, other = _start_run(visitor / "first"), _start_run(visitor / "second")
+    gone.kill()
+    gone.wait()
+    # What a run on another machine does is not seen from here.
+    description = json.loads((visitor / "first" / RUN_FILE).read_text()) | {"host": "elsewhere"}
+    (visitor / "first" / RUN_FILE).write_text(json.dumps(description), encoding="utf-8")
+    try:
+        clear_folder(visitor)
+        assert other.wait(10) == -signal.SIGKILL
+        assert not visitor.exists()
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_run_that_has_ended_is_left_alone(tmp_path: Path) -> None:
