@@ -5,9 +5,10 @@ Computed by faster-coco-eval, as in the official code; its figures equal those o
 
 import contextlib
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from rtdetr_nb.boxes import xyxy_to_cxcywh
 from rtdetr_nb.training.distributed import ALONE, Processes
 from rtdetr_nb.training.history import STATISTICS, Record
 from rtdetr_nb.training.precision import Precision
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,10 @@ class Evaluation:
         return self.statistics["AP"] or 0.0
 
 
+class EvaluationStopped(Exception):
+    """An evaluation was given up, as asked, before it had seen all pictures."""
+
+
 def evaluate(
     model: nn.Module,
     postprocessor: nn.Module,
@@ -85,17 +92,23 @@ def evaluate(
     device: torch.device,
     precision: Precision,
     processes: Processes = ALONE,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
     """Run the model over all batches of `loader` and compare with the annotations `coco`.
 
     Each of several processes looks at the pictures of its own loader; together they have each
     picture once, and all get the result of the whole. The model is left in the mode, training or
     evaluation, in which it was.
+
+    Raises:
+        EvaluationStopped: `stop_requested`, asked behind each batch, was true in any process; it is
+            raised in all of them.
+        UserError: a picture cannot be used, in any process.
     """
     detections = [np.empty((0, 7))]  # a process may have no picture at all
     image_ids = []
-    with processes.failing_together():
-        for ids, results in predict(model, postprocessor, loader, device, precision):
+    with contextlib.closing(predict(model, postprocessor, loader, device, precision)) as batches:
+        for ids, results in _in_all(batches, processes, stop_requested):
             image_ids.extend(ids)
             for image_id, result in zip(ids, results, strict=True):
                 detections.append(_coco_rows(image_id, result))
@@ -105,6 +118,21 @@ def evaluate(
     return processes.from_first(lambda: score(coco, rows, all_ids))
 
 
+def _in_all(
+    batches: Iterator[T], processes: Processes, stop_requested: Callable[[], bool]
+) -> Iterator[T]:
+    """Yield this process's batches, and wait for those that have more of them."""
+    goes_on = True
+    while processes.any(goes_on):
+        fetched: list[T] = []
+        with processes.failing_together():
+            fetched.extend(itertools.islice(batches, 1))
+        yield from fetched
+        goes_on = bool(fetched)
+        if processes.any(stop_requested()):
+            raise EvaluationStopped
+
+
 @torch.no_grad()
 def predict(
     model: nn.Module,
@@ -112,7 +140,7 @@ def predict(
     loader: DataLoader[Any],
     device: torch.device,
     precision: Precision,
-) -> Iterator[tuple[list[int], list[dict[str, Tensor]]]]:
+) -> Generator[tuple[list[int], list[dict[str, Tensor]]], None, None]:
     """Image ids and detections, batch by batch; boxes are xyxy in pixels of the original."""
     was_training = model.training
     model.eval()

@@ -7,7 +7,7 @@ data. Any other record has `event`.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, 
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble, without_download
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device
-from rtdetr_nb.training.evaluate import Evaluation, evaluate
+from rtdetr_nb.training.evaluate import Evaluation, EvaluationStopped, evaluate
 from rtdetr_nb.training.failures import named_failures
 from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.precision import Precision, choose_precision
@@ -77,12 +77,9 @@ class _Training:
             self._save(LAST_FILE)  # the state after the last whole step
             raise
         yield self._save(LAST_FILE)
-        if self._stopping:
-            yield {"event": "stop", "step": state.step}
-            return
-        if state.evaluated_step != state.step:
+        if not self._stopping and state.evaluated_step != state.step:
             yield from self._evaluate()
-        yield {"event": "end", "step": state.step}
+        yield {"event": "stop" if self._stopping else "end", "step": state.step}
 
     def _epochs(self) -> Iterator[Record]:
         """Epoch after epoch, each with its checkpoint and then, if it is due, its evaluation."""
@@ -202,14 +199,19 @@ class _Training:
     def _evaluate(self) -> Iterator[Record]:
         """Evaluate the averaged weights, and keep them if they are the best so far."""
         state, parts = self.state, self.parts
-        result = evaluate_state(
-            state.evaluated_model,
-            parts.postprocessor,
-            parts.val_loader,
-            parts.device,
-            parts.precision,
-            self.processes,
-        )
+        try:
+            result = evaluate_state(
+                state.evaluated_model,
+                parts.postprocessor,
+                parts.val_loader,
+                parts.device,
+                parts.precision,
+                self.processes,
+                self.options.stop_requested,
+            )
+        except EvaluationStopped:
+            self._stopping = True  # the step stays without an evaluation, for who resumes
+            return
         yield {"event": "evaluation", "step": state.step, "epoch": state.epoch, **result.figures}
         state.evaluated_step = state.step
         if state.best_ap is None or result.ap > state.best_ap:
@@ -253,11 +255,18 @@ def evaluate_state(
     device: torch.device,
     precision: Precision,
     processes: Processes = ALONE,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
-    """Evaluate on the data set that `loader` reads; all processes get the result of the whole."""
-    dataset: Any = loader.dataset
+    """Evaluate on the data set that `loader` reads; all processes get the result of the whole.
+
+    Raises:
+        EvaluationStopped: as `stop_requested` asked between two batches.
+    """
+    coco = loader.dataset.coco  # type: ignore[attr-defined]  # of a `DetectionLoader`
     processes.copy_buffers(model)
-    return evaluate(model, postprocessor, loader, dataset.coco, device, precision, processes)
+    return evaluate(
+        model, postprocessor, loader, coco, device, precision, processes, stop_requested
+    )
 
 
 def evaluate_weights(

@@ -11,6 +11,8 @@ from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble
 from rtdetr_nb.training.distributed import Processes, join_processes
+from rtdetr_nb.training.evaluate import EvaluationStopped
+from rtdetr_nb.training.loop import evaluate_state
 from rtdetr_nb.training.step import Batch, train_step
 
 
@@ -35,6 +37,33 @@ def take_one_step_with_a_bad_picture(config_file: str, result: str) -> None:
             _steps(parts, processes, 1, spoil)
         except UserError as error:
             Path(f"{result}.{processes.rank}").write_text(f"{type(error).__name__}: {error}")
+
+
+def give_up_an_evaluation(config_file: str, result: str) -> None:
+    """The last process, which has fewer pictures, asks for it once it has no more."""
+    with join_processes("cpu") as processes:
+        parts = _assemble(config_file, processes)
+        asked = 0
+
+        def stop_requested() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == 2 and processes.rank == processes.size - 1
+
+        try:
+            evaluate_state(
+                parts.state.model,
+                parts.postprocessor,
+                parts.val_loader,
+                parts.device,
+                parts.precision,
+                processes,
+                stop_requested,
+            )
+        except EvaluationStopped:
+            pictures = len(parts.val_loader.epoch_sampler)
+            said = {"pictures": pictures, "asked": asked, "training": parts.state.model.training}
+            torch.save(said, f"{result}.{processes.rank}")
 
 
 def _assemble(config_file: str, processes: Processes) -> Assembly:

@@ -133,6 +133,20 @@ def test_a_bad_picture_in_one_process_ends_all_with_its_name(
     assert len(named) == 1  # of the two pictures of the batch, the one of the second process
 
 
+def test_an_evaluation_is_given_up_by_all_also_by_those_without_pictures(
+    train_server: TrainServer, shapes_folder: Path, tmp_path: Path
+) -> None:
+    three = annotations_without(shapes_folder, "val", tmp_path / "val.json", boxes_of_odd=False)
+    file = write(
+        narrow_config(shapes_folder, f"val_dataloader.dataset.ann_file={three}"),
+        tmp_path / "config.yml",
+    )
+    paths = run_ranks(train_server, 2, "give_up_an_evaluation", file, output=tmp_path)
+    said = [torch.load(path) for path in paths]
+    assert [each["pictures"] for each in said] == [2, 1]
+    assert all(each["asked"] == 2 and each["training"] for each in said)
+
+
 def start(server: TrainServer, count: int, file: Path, folder: Path, *flags: object) -> list[Child]:
     words = ["train", "-c", file, "--output-dir", folder, *flags]
     return server.start_ranks(count, *words, output=folder.with_suffix(".log"))

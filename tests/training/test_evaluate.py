@@ -16,7 +16,7 @@ from rtdetr_nb.boxes import xyxy_to_cxcywh
 from rtdetr_nb.config import Config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.model.build import build_postprocessor
-from rtdetr_nb.training.evaluate import Evaluation, evaluate, predict, score
+from rtdetr_nb.training.evaluate import Evaluation, EvaluationStopped, evaluate, predict, score
 from rtdetr_nb.training.history import STATISTICS
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.ui.figures import to_png
@@ -224,6 +224,29 @@ def test_a_model_is_evaluated_as_its_detections_are(small_config: Config) -> Non
     ours = [-1 if value is None else value for value in result.statistics.values()]
     assert ours == pytest.approx(theirs.stats.tolist(), abs=1e-6)
     assert result.num_images == 4 and 0.2 < result.ap < 0.95, result.ap
+
+
+def test_an_evaluation_is_given_up_behind_the_batch_when_asked(small_config: Config) -> None:
+    loader, cpu = build_dataloader(small_config, "val"), torch.device("cpu")
+    model = _Seer(loader.dataset, small_config.num_classes).train()
+    asked = []
+
+    def stop_requested() -> bool:
+        asked.append(model.training)
+        return True
+
+    with pytest.raises(EvaluationStopped):
+        evaluate(
+            model,
+            build_postprocessor(small_config),
+            loader,
+            loader.dataset.coco,
+            cpu,
+            Precision("cpu", None),
+            stop_requested=stop_requested,
+        )
+    assert asked == [False] and model.training
+    assert 0 < model._next <= loader.images_per_batch
 
 
 class _Half(nn.Module):

@@ -1,0 +1,38 @@
+"""The training loop by itself, within this process."""
+
+from pathlib import Path
+
+import pytest
+
+from rtdetr_nb.training.assembly import TrainingOptions
+from rtdetr_nb.training.history import Record
+from rtdetr_nb.training.loop import train
+from tests.training.small_runs import narrow_backbone, narrow_config
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["behind an epoch", "at the end"])
+def test_a_stop_gives_up_an_evaluation_and_who_resumes_makes_up_for_it(
+    shapes_folder: Path, tmp_path: Path, last: bool
+) -> None:
+    config = narrow_config(
+        shapes_folder, f"eval_freq={5 if last else 1}", f"epoches={1 if last else 2}"
+    )
+    checkpoint = tmp_path / "last.pth"
+    asked_at: list[int] = []
+    records: list[Record] = []
+
+    def stop_requested() -> bool:
+        # All 4 steps of the epoch, and what asks when no step was made since: an evaluation.
+        step = records[-1].get("step", 0)
+        asked_at.append(step)
+        return asked_at.count(4) == 2
+
+    with narrow_backbone():
+        for record in train(config, TrainingOptions(tmp_path, stop_requested=stop_requested)):
+            records.append(record)
+        kinds = [record.get("event", "step") for record in records if record["step"] == 4]
+        assert kinds == ["step", "checkpoint", "checkpoint", "stop"]
+        resumed = list(train(config, TrainingOptions(tmp_path, resume=checkpoint)))
+    kinds = [record.get("event", "step") for record in resumed if record["step"] == 4]
+    assert "evaluation" in kinds and "step" not in kinds
+    assert resumed[-1] == {"event": "end", "step": 4 if last else 8}
