@@ -1,8 +1,9 @@
 """`rtdetr-nb demo`: the whole job on the shipped data."""
 
 import argparse
+import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rtdetr_nb.checkout import shipped
 
@@ -35,5 +36,14 @@ def run_demo(options: argparse.Namespace) -> int:
         steps=options.steps,
         seed=options.seed,
     )
-    run_demo(settings, Console())
+    # By default the signal would end the demo alone and leave its training behind.
+    previous = signal.signal(signal.SIGTERM, _end)
+    try:
+        run_demo(settings, Console())
+    finally:
+        signal.signal(signal.SIGTERM, previous)
     return 0
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -75,6 +75,7 @@ def run_lab(options: argparse.Namespace) -> int:
         folder = CHECKOUT / "runs" / "lab" / name
         output = folder / "output" if options.output is None else options.output.resolve()
         notebooks = copy_notebooks(notebooks, folder, {**_defaults(), **given}, output=output)
+        print(f"copies of the notebooks are in {folder}; they write to {output}")
     first = notebooks[0].relative_to(CHECKOUT)
     return subprocess.call([jupyter, "lab", str(first), *options.jupyter], cwd=CHECKOUT)
 

@@ -96,7 +96,8 @@ def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
     if index is not None:
         defaults = _source(cells[index])
         lines = [f"{k} = {v!r}" for k, v in parameters.items() if _assigns(defaults, k)]
-        cells.insert(index + 1, _code_cell("\n".join(lines)))
+        note = "# This is what holds in this copy, instead of the cell above."
+        cells.insert(index + 1, _code_cell("\n".join([note, *lines])))
     content["cells"] = cells
 
 

@@ -1,13 +1,17 @@
 """The demo from end to end, small."""
 
 import io
+import os
 import re
+import signal
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import rtdetr_nb as rt
+from rtdetr_nb.cli import main
 from rtdetr_nb.demo import LABELS, DemoSettings, run_demo
 from rtdetr_nb.errors import RunError
 
@@ -41,3 +45,24 @@ def test_a_folder_with_anything_else_in_it_is_not_replaced(tmp_path: Path) -> No
         run_demo(DemoSettings(CHECKPOINT, tmp_path, tmp_path), Console(file=io.StringIO()))
     assert thesis.read_text() == "years of work"
     assert (tmp_path / "tuning.pth").read_text() == "mine"
+
+
+def test_a_demo_that_is_ended_stops_its_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal has to unwind the demo, which stops the run that it waits for."""
+    unwound = []
+
+    def run_demo(_settings: DemoSettings, _console: Console) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            unwound.append(True)
+
+    monkeypatch.setattr("rtdetr_nb.demo.run_demo", run_demo)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", "--output", str(tmp_path / "demo")])
+    assert ended.value.code == 143 and unwound
+    assert signal.getsignal(signal.SIGTERM) == before

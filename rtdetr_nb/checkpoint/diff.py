@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
@@ -17,6 +18,7 @@ from rtdetr_nb.checkpoint.dialects import Origin
 from rtdetr_nb.checkpoint.findings import Verdict
 from rtdetr_nb.checkpoint.near import NearPair, near_pairs
 from rtdetr_nb.checkpoint.plain_text import show_as_text
+from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.rows import (
     BACKBONE,
     BOOKKEEPING,
@@ -29,13 +31,12 @@ from rtdetr_nb.checkpoint.rows import (
     model_row,
     unused_rows,
 )
-from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.errors import ConfigError, SelectionError
 from rtdetr_nb.model_keys import KeyInfo, ModelConfig, model_keys
 
 if TYPE_CHECKING:
     import pandas
 
-    from rtdetr_nb.checkpoint.read import Checkpoint
     from rtdetr_nb.checkpoint.select import Selection
 
 
@@ -174,16 +175,24 @@ class Diff:
         return diff_html(self)
 
 
-def compare(source: Checkpoint | Candidate, config: ModelConfig) -> Diff:
+def compare(source: Checkpoint | Candidate | str | PathLike[str], config: ModelConfig) -> Diff:
     """Compare one copy of the weights with the model that `config` builds.
 
-    A checkpoint stands for its first candidate. Where an official encoder and decoder lie beside
-    the backbone, they are compared too.
+    A checkpoint stands for its first candidate, and a path for the checkpoint there. Where an
+    official encoder and decoder lie beside the backbone, they are compared too.
 
     Raises:
         CheckpointError: the file holds no HGNetv2.
         AmbiguousCheckpointError: it holds several that nothing tells apart.
+        ConfigError: `config` is a name or a path.
     """
+    if isinstance(config, str | PathLike):
+        raise ConfigError(
+            f"{fspath(config)!r} is a name, not a configuration. Give rt.load_config("
+            f"{fspath(config)!r})."
+        )
+    if isinstance(source, str | PathLike):
+        source = open_checkpoint(source)
     candidate = (
         source
         if isinstance(source, Candidate)

@@ -7,7 +7,7 @@ from rtdetr_nb.checkpoint.near import NearPair, near_pairs
 from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.checkpoint.rows import COLUMNS, block_of, part_of
 from rtdetr_nb.config import load_config
-from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.errors import ConfigError, SelectionError
 from rtdetr_nb.model_keys import model_keys
 from tests.checkpoint.wild import CONFIG, as_dfine, backbone, detector, prefixed, save, tensor
 
@@ -188,3 +188,9 @@ def test_a_second_detector_of_other_layout_is_unused_not_matched(tmp_path):
     assert [row.checkpoint_key for row in diff.rows if row.status == "unused"] == [
         "model.criterion.weight"
     ]
+
+
+def test_a_path_stands_for_its_checkpoint_but_a_name_for_no_configuration(backbone_file):
+    assert compare(str(backbone_file), CONFIG).rows == compare(backbone_file, CONFIG).rows
+    with pytest.raises(ConfigError, match=r"Give rt\.load_config\('rtdetrv2_hgnetv2_l'\)"):
+        compare(backbone_file, "rtdetrv2_hgnetv2_l")  # type: ignore[arg-type]
