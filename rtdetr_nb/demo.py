@@ -131,7 +131,7 @@ def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
         f"{candidate.variant}, names in the {candidate.dialect} dialect, {candidate.dtype}."
     )
     parts = [
-        [p.part, p.tensors, p.matched, p.mismatched, p.missing, f"{p.share:.0%}"]
+        [p.part, p.tensors, p.matched, p.mismatched, p.missing, p.bookkeeping, f"{p.share:.0%}"]
         for p in diff.parts
         if p.tensors
     ]
@@ -139,7 +139,7 @@ def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
         [r.model_key or "", r.checkpoint_key or "", r.status, str(r.model_shape or "")]
         for r in diff.rows
     ]
-    columns = ["part", "tensors", "matched", "mismatched", "missing", "share loaded"]
+    columns = ["part", "tensors", "matched", "mismatched", "missing", "bookkeeping", "share loaded"]
     section = Section(
         "What the file holds, against the model",
         texts=[found],
@@ -149,7 +149,8 @@ def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
         details=ReportTable(["model", "file", "status", "shape"], rows),
         details_title=f"all {len(rows)} names",
     )
-    story.tell(section)
+    reasons = [str(f) for f in diff.verdict.findings if f.level != "note"]
+    story.tell(section, reasons=reasons)
     return diff
 
 
@@ -196,7 +197,8 @@ def _probe(story: Story, settings: DemoSettings) -> rt.ProbeResult:
 def _train(
     story: Story, config: rt.Config, name: str, settings: DemoSettings, tuning: Path | None
 ) -> rt.Run:
-    story.begin(f"4. Short fine-tune {LABELS[name]}, {settings.steps} steps")
+    number = 4 + list(LABELS).index(name)
+    story.begin(f"{number}. Short fine-tune {LABELS[name]}, {settings.steps} steps")
     folder = settings.output / name
     run = rt.start_run(config, output_dir=folder, tuning=tuning, max_steps=settings.steps)
     try:

@@ -30,14 +30,22 @@ class Story:
         """A section for the report only."""
         self.sections.append(section)
 
-    def tell(self, section: Section, said: Sequence[str] | None = None) -> None:
-        """A section for both: on the terminal its texts (or those in `said`) and its table."""
+    def tell(
+        self, section: Section, said: Sequence[str] | None = None, reasons: Sequence[str] = ()
+    ) -> None:
+        """A section for both: on the terminal its texts (or those in `said`) and its table.
+
+        Args:
+            section: for the report, whole.
+            said: on the terminal instead of its texts.
+            reasons: of its verdict, on the terminal.
+        """
         for text in section.texts if said is None else said:
             self.say(text)
         if section.table is not None:
             self._draw(section.table)
         if section.verdict:
-            self.say(f"Verdict: {section.verdict}.")
+            self.say(f"Verdict: {section.verdict}." + "".join(f"\n  {r}" for r in reasons))
         self.add(section)
 
     @property
