@@ -7,16 +7,22 @@ between two dollar signs for a formula, and fails on most of it.
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Rectangle
+
+from rtdetr_nb.ui.fonts import drawable_texts, drawable_words
 
 # Told apart in both themes and by readers who see red and green alike (Okabe and Ito, 2008).
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -35,6 +41,11 @@ def new_figure(width: float, height: float, columns: int = 1, rows: int = 1) -> 
 
 class PrintedFigure(Figure):
     """A figure that a notebook shows as a picture, although pyplot knows nothing of it."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw, with a font for each name in it."""
+        with drawable_texts(self):
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         return to_png(self)
@@ -66,11 +77,20 @@ def add_legend(ax: Axes, **options: Any) -> Legend:
         ax: whose lines and bars have the labels.
         options: of `Axes.legend`.
     """
-    legend = ax.legend(frameon=False, labelcolor=GREY, **options)
+    # Left to itself `legend` leaves out whatever begins with an underscore.
+    named = [artist for artist in (*ax.lines, *ax.containers) if _is_named(artist)]
+    labels = [str(artist.get_label()) for artist in named]
+    legend = ax.legend(named, labels, frameon=False, labelcolor=GREY, **options)
     legend.get_title().set_color(GREY)
     for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)
     return legend
+
+
+def _is_named(artist: Artist | Container) -> bool:
+    """Whether the label is not one that matplotlib gives by itself."""
+    label = str(artist.get_label() or "")
+    return bool(label) and not re.fullmatch(r"_(child\d+|container\d+|nolegend_)", label)
 
 
 def loss_figure(histories: Mapping[str, Any]) -> Figure:
@@ -128,7 +148,8 @@ def accuracy_figure(
     ax.bar(position + 0.2, means, 0.38, color=COLORS[1], label="random")
     ax.errorbar(position + 0.2, means, spread, fmt="none", ecolor=GREY, capsize=2, linewidth=1)
     ax.axhline(chance, color=GREY, linewidth=1, linestyle=":", label="most frequent class")
-    ax.set_xticks(position, names, rotation=35, ha="right", parse_math=False)
+    labels = [drawable_words(name) for name in names]
+    ax.set_xticks(position, labels, rotation=35, ha="right", parse_math=False)
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("accuracy on held-out pictures")
     add_legend(ax, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16))

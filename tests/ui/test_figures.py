@@ -55,3 +55,12 @@ def test_names_are_no_formulas(kind):
     assert to_png(figure).startswith(b"\x89PNG")
     # Formulas draw nothing of their dollar signs.
     assert to_png(figure) != to_png(figures_with(FORMULA.replace("$", ""))[kind])
+
+
+@pytest.mark.parametrize("kind", ["loss", "curves", "run"])
+def test_a_name_may_begin_as_names_that_matplotlib_hides(kind):
+    figure = figures_with("_hidden")[kind]
+    legends = [axes.get_legend() for axes in figure.axes]
+    words = [text.get_text() for legend in legends if legend for text in legend.get_texts()]
+    assert sum("_hidden" in word for word in words) == 1
+    assert not any("child" in word or "container" in word or "nolegend" in word for word in words)

@@ -254,12 +254,12 @@ def test_a_cell_that_is_run_again_leaves_no_widget_of_before(tuned, page):
     before = open_widgets()
     live_plot(tuned.run)._ipython_display_()
     one = open_widgets()
-    for _ in range(3):
-        plot = live_plot(tuned.run)
+    plots = [live_plot(tuned.run) for _ in range(3)]
+    for plot in plots:
         plot._ipython_display_()
-        assert open_widgets() == one
+    assert open_widgets() == one
     tuned.finish()
-    plot.wait()
+    plots[-1].wait()
     assert open_widgets() == before
     assert all("data:image/png" in bundle["text/html"] for bundle in page.bundles)
 

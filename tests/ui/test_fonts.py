@@ -1,0 +1,70 @@
+"""Names in characters that matplotlib's own font lacks."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+
+import matplotlib
+import pytest
+from matplotlib.text import Text
+
+from rtdetr_nb.ui import fonts
+from rtdetr_nb.ui.figures import to_png
+from tests.ui.test_figures import figures_with
+
+CHINESE = "\u4e2d\u6587 star"  # the characters of "Chinese"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    """What was found out for another test is found out again."""
+    for cached in (fonts.installed_families, fonts._say_once):
+        cached.cache_clear()
+    yield
+    for cached in (fonts.installed_families, fonts._say_once):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def no_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "CJK_FAMILIES", ())
+
+
+@pytest.mark.usefixtures("no_font")
+@pytest.mark.parametrize("kind", ["loss", "accuracy", "pictures", "curves", "run"])
+def test_characters_of_no_font_are_said_once(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    figure = figures_with(CHINESE)[kind]
+    before = [text.get_text() for text in figure.findobj(Text)]  # type: ignore[attr-defined]
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        drawn = to_png(figure)
+        to_png(figure)
+    assert drawn == to_png(figures_with("?? star")[kind])
+    assert [record.name for record in caplog.records] == ["rtdetr_nb.ui.fonts"]
+    after = [text.get_text() for text in figure.findobj(Text)]  # type: ignore[attr-defined]
+    assert set(before) <= set(after)  # the names are what they were
+
+
+def test_an_installed_family_draws_what_the_own_font_lacks(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A font of symbols plays the Chinese one: what counts is that the own font lacks them."""
+    symbols = "\ue000"  # in the private area, of which the own font has nothing here
+    monkeypatch.setattr(fonts, "CJK_FAMILIES", ("Not Installed", "STIXNonUnicode"))
+    assert fonts.installed_families() == ("STIXNonUnicode",)
+    before = dict(matplotlib.rcParams)
+    figure = figures_with(symbols)["run"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = to_png(figure)
+    assert drawn != to_png(figures_with("?")["run"])
+    assert caplog.records == []
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_plain_names_keep_their_font() -> None:
+    figure = figures_with("star")["run"]
+    families = {tuple(text.get_fontfamily()) for text in figure.findobj(Text)}  # type: ignore[attr-defined]
+    to_png(figure)
+    after = {tuple(text.get_fontfamily()) for text in figure.findobj(Text)}  # type: ignore[attr-defined]
+    assert families == after
