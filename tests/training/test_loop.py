@@ -14,9 +14,8 @@ from tests.training.small_runs import narrow_backbone, narrow_config
 def test_a_stop_gives_up_an_evaluation_and_who_resumes_makes_up_for_it(
     shapes_folder: Path, tmp_path: Path, last: bool
 ) -> None:
-    config = narrow_config(
-        shapes_folder, f"eval_freq={5 if last else 1}", f"epoches={1 if last else 2}"
-    )
+    epochs, every = (1, 5) if last else (2, 1)
+    config = narrow_config(shapes_folder, f"epoches={epochs}", f"eval_freq={every}")
     checkpoint = tmp_path / "last.pth"
     asked_at: list[int] = []
     records: list[Record] = []
