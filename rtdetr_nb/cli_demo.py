@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rtdetr_nb.checkout import shipped
+from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
 
 
 def add_command(commands: Any) -> None:
@@ -25,6 +26,7 @@ def add_command(commands: Any) -> None:
 
 def run_demo(options: argparse.Namespace) -> int:
     """Run the demo on the shipped data, or on what the options name."""
+    let_waiting_threads_sleep()
     from rich.console import Console
 
     from rtdetr_nb.demo import DemoSettings, run_demo

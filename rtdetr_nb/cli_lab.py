@@ -11,6 +11,7 @@ from typing import Any
 
 from rtdetr_nb.checkout import CHECKOUT, shipped
 from rtdetr_nb.errors import UserError
+from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
 
 CLASS_FOLDER = CHECKOUT / "runs" / "class"
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
@@ -67,6 +68,7 @@ def run_lab(options: argparse.Namespace) -> int:
 
     from rtdetr_nb.notebook_copies import copy_notebooks
 
+    let_waiting_threads_sleep()  # in the kernels, which inherit it
     jupyter = _program("jupyter", "notebook")
     notebooks = sorted(shipped("notebooks").resolve().glob("*.ipynb"))
     given = _given(options)
@@ -86,6 +88,7 @@ def run_class(options: argparse.Namespace) -> int:
 
     from rtdetr_nb.notebook_copies import copy_notebooks
 
+    let_waiting_threads_sleep()  # in the kernels, which inherit it
     voila = _program("voila", "class")
     copy_notebooks(
         [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],

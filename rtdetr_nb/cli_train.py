@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.errors import RunError, UserError
+from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
     from rtdetr_nb.config import Config
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     """Train or evaluate as the options say, alone or as one of torchrun's processes."""
     from rtdetr_nb.config import load_config
 
+    let_waiting_threads_sleep()
     try:
         config = load_config(options.config, options.update).with_values(_flags(options))
     except UserError as error:
