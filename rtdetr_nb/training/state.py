@@ -171,8 +171,8 @@ def read_resume_file(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict):
         raise RunError(
-            f"{path} holds a {type(state).__name__}, no checkpoint to resume from. Give a run's "
-            "last.pth."
+            f"{path} is no checkpoint to resume from: what it holds is of type "
+            f"{type(state).__name__}, not dict. Give a run's last.pth."
         )
     missing = [key for key in ("model", "optimizer", "last_epoch") if key not in state]
     if missing:
@@ -221,7 +221,7 @@ def _explained(path: Path, part: str) -> Iterator[None]:
     except _WRONG_CONTENT as error:
         raise RunError(
             f"{path} is damaged, or of another model or optimizer than the configuration "
-            f"describes: its {part!r} cannot be used ({_summary(error)}). Give the configuration "
+            f"describes: its {part!r} cannot be used ({_summary(error).rstrip('.')}). Give the configuration "
             "that the run began with (-c), or start a new run from its weights (-t)."
         ) from error
 
