@@ -221,7 +221,7 @@ def _explained(path: Path, part: str) -> Iterator[None]:
     except _WRONG_CONTENT as error:
         raise RunError(
             f"{path} is damaged, or of another model or optimizer than the configuration "
-            f"describes: its {part!r} cannot be used ({_summary(error).rstrip('.')}). Give the configuration "
+            f"describes: its {part!r} cannot be used ({_summary(error)}). Give the configuration "
             "that the run began with (-c), or start a new run from its weights (-t)."
         ) from error
 
@@ -230,4 +230,5 @@ def _summary(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__
+    line = lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__
+    return line.rstrip(".")
