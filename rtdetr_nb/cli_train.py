@@ -42,7 +42,9 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "--test-only", action="store_true", help="evaluate the weights, no training"
     )
-    parser.add_argument("--output-dir", metavar="DIR", help="folder of the run")
+    parser.add_argument(
+        "--output-dir", metavar="DIR", help="folder of the run; with -r, that of its checkpoint"
+    )
     parser.add_argument("--summary-dir", metavar="DIR", help="also write TensorBoard events there")
     parser.add_argument(
         "-u", "--update", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
@@ -60,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
     let_waiting_threads_sleep()
     try:
+        _check_weights(options)
         config = load_config(options.config, options.update).with_values(_flags(options))
     except UserError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":
@@ -76,12 +79,29 @@ def run(options: argparse.Namespace) -> int:
             return error.exit_code
 
 
+def _check_weights(options: argparse.Namespace) -> None:
+    """Refuse a path that leads nowhere before the run folder is touched."""
+    for verb, path in (("start", options.tuning), ("resume", options.resume)):
+        if path is not None and not path.exists():
+            raise RunError(f"There is no file {path} to {verb} from.")
+
+
 def _flags(options: argparse.Namespace) -> dict[str, Any]:
     """What flags say in the configuration's terms. They win over -u, as in the official code."""
     names = ("device", "seed", "output_dir", "summary_dir")
     flags = {name: getattr(options, name) for name in names}
+    if not any(update.startswith("output_dir=") for update in options.update):
+        flags["output_dir"] = flags["output_dir"] or _folder_of_resumed_run(options)
     given = {name: value for name, value in flags.items() if value is not None}
     return given | ({"use_amp": True} if options.use_amp else {})
+
+
+def _folder_of_resumed_run(options: argparse.Namespace) -> str | None:
+    """Where the run lives that is gone on with; None for a checkpoint without a run beside it."""
+    from rtdetr_nb.training.run_folder import RUN_FILE
+
+    folder = options.resume.parent if options.resume is not None else None
+    return str(folder) if folder is not None and (folder / RUN_FILE).is_file() else None
 
 
 def _train(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:

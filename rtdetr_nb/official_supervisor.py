@@ -75,7 +75,7 @@ class _Supervisor:
     def _begin(self) -> None:
         options, folder = self._options, self._folder
         folder.begin(
-            resumed=options.resume is not None,
+            resumed=folder.holds(options.resume),
             tuning=options.tuning and str(options.tuning),
             resume=options.resume and str(options.resume),
             official=str(options.checkout),

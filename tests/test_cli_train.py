@@ -82,6 +82,20 @@ def test_resuming_within_an_epoch_changes_no_loss(config_file: Path, tmp_path: P
     assert len(losses(whole)) == 6
 
 
+def test_resuming_goes_on_where_the_run_lives(config_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert train(config_file, folder, "--max-steps", 1) == 0
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert train(config_file, folder, "-t", tmp_path / "no.pth") == 2
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    words = ["train", "-c", str(config_file), "-r", str(folder / "last.pth")]
+    assert main([*words, "--max-steps", "2"]) == 0
+    assert sorted(losses(folder)) == [1, 2]
+    elsewhere = tmp_path / "elsewhere"
+    assert main([*words, "--max-steps", "3", "-u", f"output_dir={elsewhere}"]) == 0
+    assert sorted(losses(folder)) == [1, 2] and sorted(losses(elsewhere)) == [3]
+
+
 def test_a_loss_that_is_not_finite_is_told_and_keeps_the_last_good_state(
     config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +147,7 @@ def test_a_flag_is_no_yaml() -> None:
     ("flags", "message"),
     [
         (["-t", "a.pth", "-r", "b.pth"], "not allowed with argument"),
-        (["-t", "a.pth"], "a.pth"),
+        (["-t", "a.pth"], "There is no file a.pth to start from"),
         (["-r", "a.pth"], "There is no file a.pth to resume from"),
         (["-u", "HGNetv2.freez_at=1"], "Did you mean 'freeze_at'"),
         (["-d", "cuda:9"], "The device 'cuda:9' cannot be used"),

@@ -35,7 +35,8 @@ class TrainingOptions:
         resume: checkpoint to go on from; not together with `tuning`.
         max_steps: stop after so many optimizer updates, counted over the whole run; changes no
             schedule.
-        stop_requested: asked after each step; True in any process ends the run with a checkpoint.
+        stop_requested: asked after each step, and after each batch of an evaluation; True in any
+            process ends the run with a checkpoint.
         processes: that train together.
     """
 
