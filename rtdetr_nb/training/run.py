@@ -19,7 +19,13 @@ from typing import Any
 
 from rtdetr_nb.config import Config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import Record, events, history_table, read_records
+from rtdetr_nb.training.history import (
+    Record,
+    events,
+    history_table,
+    read_records,
+    without_abandoned,
+)
 from rtdetr_nb.training.previous_run import PreviousRun, read_json
 from rtdetr_nb.training.run_folder import (
     CONFIG_FILE,
@@ -89,7 +95,7 @@ class Run:
     @property
     def evaluations(self) -> list[Record]:
         """The evaluations so far."""
-        return events(self.records, "evaluation")
+        return events(without_abandoned(self.records), "evaluation")
 
     @property
     def checkpoint(self) -> Path:

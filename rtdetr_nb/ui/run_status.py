@@ -102,9 +102,11 @@ class RunProgress:
 
     def _take_step(self, record: Record) -> None:
         known = bisect_left(self.steps, record["step"])
-        columns = (self.steps, self.learning_rates, self.seconds, *self.losses.values())
-        for column in columns:
-            del column[known:]  # the run was resumed from before what it had already done
+        if known < len(self.steps):  # it was resumed from before what it had already done
+            for column in (self.steps, self.learning_rates, self.seconds, *self.losses.values()):
+                del column[known:]
+            for kept in (self.evaluations, self.predictions):
+                kept[:] = [earlier for earlier in kept if earlier["step"] < record["step"]]
         self.steps.append(record["step"])
         self.learning_rates.append([float(rate) for rate in record.get("lr", [])])
         self.seconds.append(float(record.get("seconds", "nan")))

@@ -39,6 +39,19 @@ def test_steps_trained_again_after_a_resume_replace_the_first_ones(fake):
     assert len(progress.learning_rates) == len(progress.seconds) == 2
 
 
+def test_evaluations_that_a_resume_has_left_behind_are_left_out(fake):
+    progress = RunProgress(fake.run, "tuned")
+    for step in (1, 2, 3):
+        fake.step(step)
+    fake.evaluate(3, 0.9)
+    fake.append({"event": "predictions", "step": 3})
+    progress.update()
+    assert len(progress.evaluations) == len(progress.predictions) == 1
+    fake.step(2)
+    progress.update()
+    assert progress.evaluations == progress.predictions == [] == fake.run.evaluations
+
+
 def test_a_run_begun_anew_starts_from_nothing(fake):
     progress = RunProgress(fake.run, "tuned")
     for step in range(1, 9):
