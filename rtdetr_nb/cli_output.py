@@ -1,0 +1,184 @@
+"""What the commands on checkpoints print: drawn by rich on a terminal, plain in a pipe, or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rtdetr_nb.checkpoint.printable import printable
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.contents import Candidate
+    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.findings import Finding, Verdict
+    from rtdetr_nb.checkpoint.rendering import Table
+    from rtdetr_nb.checkpoint.select import Selection
+    from rtdetr_nb.checkpoint.tuning import WriteReport
+
+_STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def show_diff(diff: Diff) -> None:
+    """A comparison: its tables, its verdict, and what the official `-t` makes of the file."""
+    from rtdetr_nb.checkpoint.rendering import diff_tables, diff_title
+
+    show = Printer()
+    show.line(diff_title(diff))
+    for table in diff_tables(diff):
+        show.table(table)
+    if diff.elsewhere:
+        counted = ", ".join(f"{name} ({count})" for name, count in diff.elsewhere.items())
+        show.line(f"not compared, elsewhere in the file: {counted} tensors", "dim")
+    _show_verdict(show, diff.verdict)
+    _show_as_it_is(show, diff)
+
+
+def _show_as_it_is(show: Printer, diff: Diff) -> None:
+    """What the official `-t` makes of the file itself, which is seldom what the verdict is on."""
+    loaded, total = _found_officially(diff)
+    matched = sum(row.loadable for row in diff.rows)
+    found = f"{loaded or 'none'} of the model's {total} tensors"
+    if loaded >= matched:
+        show.line(f"as it is, the official -t finds {found} in this file: it is a tuning file")
+        return
+    show.line(f"as it is, the official -t finds {found} in this file; for those matched above:")
+    show.line(f"  rtdetr-nb convert --input {diff.checkpoint.path} --output tuning.pth")
+
+
+def _found_officially(diff: Diff) -> tuple[int, int]:
+    """How many tensors the official `-t` finds in the compared file, and the model has."""
+    from rtdetr_nb.checkpoint.official_rules import count_loaded_as_it_is
+
+    total = sum(row.model_key is not None for row in diff.rows)
+    return count_loaded_as_it_is(diff.checkpoint, diff.config), total
+
+
+def show_conversion(
+    selection: Selection,
+    verdict: Verdict,
+    report: WriteReport,
+    proved: bool | None,
+    written: Diff | None,
+) -> None:
+    """What was written, judged and proved; see `cli_checkpoint.run_convert`."""
+    from rtdetr_nb.checkpoint.rendering import diff_title, part_table
+
+    show = Printer()
+    show.line(diff_title(selection.diff))
+    show.table(part_table((written or selection.diff).parts))
+    for warning in selection.warnings:
+        show.line(f"warning: {warning}", _STYLES["warning"])
+    _show_verdict(show, verdict)
+    show.line(f"written {report}", "green")
+    if report.path.suffix == ".safetensors":
+        show.line(
+            "the official -t reads files of torch.save only: give it a .pth", _STYLES["warning"]
+        )
+    elif written is not None:
+        loaded, total = _found_officially(written)
+        show.line(f"the official -t will load {loaded} of the model's {total} tensors from it")
+    if proved is None:
+        show.line(
+            "its names do not begin with backbone.: the official -t would load nothing of it",
+            _STYLES["warning"],
+        )
+    else:
+        equal = "bit-equal" if proved else "NOT EQUAL"
+        show.line(f"loaded into a fresh model: {len(selection)} tensors {equal}", "green")
+
+
+def _show_verdict(show: Printer, verdict: Verdict) -> None:
+    show.line(f"verdict: {verdict}")
+    for finding in verdict.findings:
+        show.line(f"  {finding.level}: {finding}", _STYLES[finding.level])
+
+
+def candidate_json(candidate: Candidate) -> dict[str, Any]:
+    """A copy of the backbone as plain values."""
+    fields = ("name", "prefix", "dialect", "variant", "role", "tensors", "dtype")
+    return {**{name: getattr(candidate, name) for name in fields}, "notes": list(candidate.notes)}
+
+
+def _finding_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    return [vars(finding) for finding in findings]
+
+
+def diff_json(diff: Diff) -> dict[str, Any]:
+    """A comparison as plain values."""
+    from rtdetr_nb.checkpoint.rows import COLUMNS
+
+    return {
+        "file": str(diff.checkpoint.path),
+        "candidate": candidate_json(diff.candidate),
+        "counts": diff.counts,
+        "parts": [vars(part) for part in diff.parts],
+        "elsewhere": dict(diff.elsewhere),
+        "verdict": str(diff.verdict),
+        "findings": _finding_json(diff.verdict.findings),
+        "near": [vars(pair) for pair in diff.near],
+        "rows": [{name: getattr(row, name) for name in COLUMNS} for row in diff.rows],
+    }
+
+
+def convert_json(
+    selection: Selection, verdict: Verdict, report: WriteReport, proved: bool | None
+) -> dict[str, Any]:
+    """What `show_conversion` shows as plain values."""
+    return {
+        "output": str(report.path),
+        "bytes": report.nbytes,
+        "candidate": candidate_json(selection.diff.candidate),
+        "selected": list(selection.keys),
+        "grafted": report.grafted,
+        "bit_equal": report.bit_equal,
+        "loaded_bit_equal": proved,
+        "warnings": list(selection.warnings),
+        "verdict": str(verdict),
+        "findings": _finding_json(verdict.findings),
+    }
+
+
+def print_json(**values: Any) -> None:
+    """Print an object of these values."""
+    print(json.dumps(values, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else list(value)
+
+
+class Printer:
+    """Prints with rich on a terminal and as plain text elsewhere."""
+
+    def __init__(self) -> None:
+        self._console: Any = None
+        if sys.stdout.isatty():
+            from rich.console import Console
+
+            self._console = Console(highlight=False, soft_wrap=True)
+
+    def line(self, text: str, style: str = "") -> None:
+        """Print a line, on a terminal in the style of rich."""
+        if self._console is None:
+            print(printable(text))
+        else:
+            self._console.print(text, style=style or None, markup=False)
+
+    def table(self, table: Table) -> None:
+        """Print a table."""
+        if self._console is None:
+            print(table.text())
+            return
+        from rich.table import Table as RichTable
+
+        drawn = RichTable(
+            title=table.title or None, title_justify="left", caption=table.footer or None
+        )
+        for column in table.columns:
+            drawn.add_column(column, justify="right" if column in table.numeric else "left")
+        for row in table.rows:
+            drawn.add_row(*(cell.replace("[", r"\[") for cell in row))
+        self._console.print(drawn)
