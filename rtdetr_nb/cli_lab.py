@@ -22,9 +22,8 @@ _VOILA_OPTIONS = (
     # Asks no other machine for icons, as Voila's own pages do.
     "--template=class",
     "--classic-tree",
-    # Extensions of JupyterLab that a page has no place for end in errors: these draw the widgets.
-    "--VoilaConfiguration.extension_allowlist=@jupyter-widgets/jupyterlab-manager",
-    "--VoilaConfiguration.extension_allowlist=anywidget",
+    # Of Notebook 7, if that is installed: a button that a page has no place for and fails on.
+    "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
     # A page that is closed ends its kernel; where the browser could not say so, this does.
     "--MappingKernelManager.cull_idle_timeout=600",
     "--MappingKernelManager.cull_interval=60",
