@@ -20,6 +20,14 @@ def browser() -> Iterator[Browser]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def no_page_stays(browser: Browser) -> Iterator[None]:
+    """A page that is left open goes on asking for its server, in the time of the next tests."""
+    yield
+    for context in browser.contexts:
+        context.close()
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where pictures of the pages go; `make pictures` keeps them."""
