@@ -180,10 +180,10 @@ def _section(config: Config, split: Split) -> DataLoaderConfig:
 
 def _batch_size(section: DataLoaderConfig, split: Split, world_size: int) -> int:
     total, each = section.total_batch_size, section.batch_size
-    if (total is None) == (each is None) or (total or each or 0) < 1:
+    if (total is None) == (each is None):
         raise ConfigError(
             f"{split}_dataloader has total_batch_size: {total} and batch_size: {each}; expected "
-            "one of the two, at least 1."
+            "one of the two."
         )
     if total is None:
         return each or 1

@@ -133,7 +133,7 @@ def test_fewer_pictures_than_a_batch_are_refused(config: Config):
     ("override", "world_size", "said"),
     [
         ("train_dataloader.total_batch_size=null", 1, "total_batch_size: None and batch_size"),
-        ("train_dataloader.total_batch_size=0", 1, "at least 1"),
+        ("train_dataloader.total_batch_size=0", 1, "1 or more"),
         ("train_dataloader.total_batch_size=4", 3, "3 processes cannot share"),
         ("train_dataloader.dataset.type=VocDetection", 1, "expected CocoDetection"),
         ("train_dataloader.dataset.return_masks=True", 1, "return_masks"),
