@@ -15,7 +15,7 @@ from rtdetr_nb.ui.run_figure import thin
 from tests.ui.fake_run import FakeRun
 
 
-def wait_until(condition, seconds: float = 20) -> None:
+def wait_until(condition, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
@@ -143,7 +143,7 @@ def test_the_thread_goes_on_while_the_main_thread_is_busy(tuned, page):
     plot._ipython_display_()
     before = plot._image.value
     tuned.step(1)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while plot._image.value == before and time.monotonic() < deadline:
         sum(range(1000))
     assert plot._image.value != before
