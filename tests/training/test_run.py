@@ -246,17 +246,22 @@ def test_a_request_to_a_run_that_is_gone_is_none_to_the_next(runs: Runs) -> None
 
 
 @pytest.mark.parametrize(
-    "flags", [("-t", "nowhere.pth"), ("-u", "train_dataloader.dataset.ann_file=nowhere.json")]
+    ("flags", "word"),
+    [
+        (("-t", "{file}"), "narrow.yml"),  # that is no checkpoint
+        (("-u", "train_dataloader.dataset.ann_file=nowhere.json"), "nowhere"),
+    ],
 )
 def test_a_run_that_cannot_begin_touches_nothing_of_the_one_before(
-    runs: Runs, flags: tuple[str, ...]
+    runs: Runs, flags: tuple[str, ...], word: str
 ) -> None:
+    flags = tuple(flag.format(file=runs.file) for flag in flags)
     runs.finish("--max-steps", 2)
     records = (runs.folder / "metrics.jsonl").read_bytes()
     for _ in range(2):  # the second failure stands in the place of the first
-        assert "nowhere" in runs.finish("--max-steps", 1, *flags, status=2)
+        assert word in runs.finish("--max-steps", 1, *flags, status=2)
         failed = attach_run(runs.folder)
-        assert failed.status == "failed" and "nowhere" in failed.error and failed.records == []
+        assert failed.status == "failed" and word in failed.error and failed.records == []
         assert (runs.folder / "metrics.jsonl").read_bytes() == records
         assert runs.saved_step() == 2
     runs.finish("--max-steps", 1)
@@ -280,8 +285,8 @@ def test_a_run_that_could_not_be_resumed_can_be(runs: Runs) -> None:
 @pytest.mark.parametrize("name", ["a #b", "a: b"])
 def test_the_folder_of_a_run_may_have_any_name(runs: Runs, name: str) -> None:
     runs.folder = runs.folder.with_name(name)
-    runs.finish("-t", "nowhere.pth", status=2)
-    assert "nowhere.pth" in attach_run(runs.folder).error
+    runs.finish("-t", runs.file, status=2)  # that is no checkpoint
+    assert runs.file.name in attach_run(runs.folder).error
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
