@@ -152,7 +152,7 @@ def run_convert(options: argparse.Namespace) -> int:
     """Write a tuning file, unless the verdict is failed, and prove it."""
     from rtdetr_nb.checkpoint.findings import Verdict
     from rtdetr_nb.checkpoint.tuning import write_tuning_file
-    from rtdetr_nb.checkpoint.verdict import judge, judge_written
+    from rtdetr_nb.checkpoint.verdict import judge
 
     _check_output(options)
     diff = _compare(options.input, options)
@@ -171,7 +171,7 @@ def run_convert(options: argparse.Namespace) -> int:
     proved = _load_into_fresh_model(selection, report, options)
     written = None if proved is None else _compare_written(report, selection)
     if written is not None:
-        verdict = judge_written(selection, written)
+        verdict = judge(diff, rows=selection.rows, written=written)
     if options.json:
         print_json(**convert_json(selection, verdict, report, proved))
     else:

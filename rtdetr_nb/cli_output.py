@@ -52,8 +52,7 @@ def _found_officially(diff: Diff) -> tuple[int, int]:
     """How many tensors the official `-t` finds in the compared file, and the model has."""
     from rtdetr_nb.checkpoint.official_rules import count_loaded_as_it_is
 
-    total = sum(row.model_key is not None for row in diff.rows)
-    return count_loaded_as_it_is(diff.checkpoint, diff.config), total
+    return count_loaded_as_it_is(diff.checkpoint, diff.model_shapes), len(diff.model_shapes)
 
 
 def show_conversion(

@@ -63,6 +63,7 @@ class _Supervisor:
         self._stopping = False
 
     def run(self) -> int:
+        """Train to the end or until asked to stop; the exit status."""
         # Before the run is described: who reads "running" may send a signal to stop it.
         with self._stopped_by_signals():
             try:

@@ -74,6 +74,11 @@ class Diff:
         return self.candidate.checkpoint
 
     @cached_property
+    def model_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the model's tensors by name, in its order."""
+        return {row.model_key: row.model_shape or () for row in self.rows if row.model_key}
+
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Number of rows of each status."""
         counted = Counter(row.status for row in self.rows)

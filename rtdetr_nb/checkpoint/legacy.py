@@ -45,6 +45,7 @@ def list_legacy(source: SourceFile, stream: BufferedReader, reader: PickleReader
     storages = _find_storages(source, stream, keys, _item_sizes(reader.persistent_ids))
 
     def find_storage(key: str, nbytes: int) -> Storage:
+        """A storage of the file; one that is missing or too small is refused."""
         if key not in storages or storages[key].nbytes < nbytes:
             _refuse(f"storage {key!r} is missing or too small")
         return storages[key]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.tensor_info import TensorInfo
-from rtdetr_nb.model_keys import ModelConfig, model_keys
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.read import Checkpoint
@@ -72,15 +71,16 @@ def official_state_dict(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]
     return "ema.module", _as_dict(ema["module"], "ema.module", classes)
 
 
-def count_loaded_as_it_is(checkpoint: Checkpoint, config: ModelConfig) -> int:
+def count_loaded_as_it_is(
+    checkpoint: Checkpoint, model_shapes: Mapping[str, tuple[int, ...]]
+) -> int:
     """How many of the model's tensors the official loader finds in a file, by names and shapes.
 
     0 too where it would stop with an error on what is in the file; reads no values.
     """
     try:
         _, params = official_state_dict(checkpoint)
-        shapes = {key: info.shape for key, info in model_keys(config).items()}
-        return len(match_officially(shapes, params).loaded)
+        return len(match_officially(model_shapes, params).loaded)
     except OfficialError:
         return 0
 

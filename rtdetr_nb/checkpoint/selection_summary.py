@@ -66,7 +66,6 @@ def summarise_keys(diff: Diff, keys: Collection[str]) -> SelectionSummary:
     chosen = set(keys)
     rows = [row for row in diff.rows if row.model_key]
     picked = [row for row in rows if row.model_key in chosen]
-    shapes = {row.model_key or "": row.model_shape or () for row in rows}
     backbone = [row for row in rows if (row.model_key or "").startswith(BACKBONE)]
     parts = []
     for part in dict.fromkeys(row.part for row in rows if row.loadable):
@@ -80,7 +79,7 @@ def summarise_keys(diff: Diff, keys: Collection[str]) -> SelectionSummary:
         backbone_share=_share(backbone, chosen),
         parts=tuple(parts),
         official=match_officially(
-            shapes, {row.model_key: KeyInfo(row.model_shape or ()) for row in picked}
+            diff.model_shapes, {row.model_key: KeyInfo(row.model_shape or ()) for row in picked}
         ),
     )
 

@@ -41,6 +41,7 @@ def write_proved(
     equal: dict[str, bool] = {}
 
     def write(temporary: Path) -> None:
+        """Write the file, and compare what it returns before it gets its name."""
         writer = _write_safetensors if path.suffix == ".safetensors" else _write_torch
         writer(temporary, tensors, provenance)
         equal.update(_proof(temporary, tensors, path.suffix))

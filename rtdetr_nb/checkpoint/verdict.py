@@ -14,11 +14,14 @@ from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
 from rtdetr_nb.checkpoint.health import health
 from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
-from rtdetr_nb.checkpoint.select import Selection
 
 
 def judge(
-    diff: Diff, rows: Iterable[Row] | None = None, *, total_steps: int | None = None
+    diff: Diff,
+    rows: Iterable[Row] | None = None,
+    *,
+    total_steps: int | None = None,
+    written: Diff | None = None,
 ) -> Verdict:
     """Collect every finding on a comparison.
 
@@ -26,33 +29,18 @@ def judge(
         diff: the comparison.
         rows: what will be loaded; everything that fits if None. Values are only read of these.
         total_steps: optimizer steps of the run, if known: short runs have traps of their own.
+        written: the comparison of the tuning file that was made, which then is what fills the
+            model, from `diff` alone or with a base.
     """
+    filled = diff if written is None else written
     findings = [
         *candidate_findings(diff),
-        *coverage_findings(diff),
+        *coverage_findings(filled),
         *leftover_findings(diff),
-        *config_findings(diff.config, diff, total_steps=total_steps),
+        *config_findings(filled.config, filled, total_steps=total_steps),
         *health(diff, rows),
     ]
     return Verdict(findings)
-
-
-def judge_written(selection: Selection, written: Diff) -> Verdict:
-    """Judge a tuning file: its source by what was taken and left, itself by what it fills.
-
-    Args:
-        selection: what was written.
-        written: the comparison of the written file.
-    """
-    return Verdict(
-        [
-            *candidate_findings(selection.diff),
-            *coverage_findings(written),
-            *leftover_findings(selection.diff),
-            *config_findings(written.config, written),
-            *health(selection.diff, selection.rows),
-        ]
-    )
 
 
 def candidate_findings(diff: Diff) -> list[Finding]:

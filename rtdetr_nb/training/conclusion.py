@@ -15,7 +15,7 @@ from typing import Any
 
 from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import events, without_abandoned
+from rtdetr_nb.training.history import events
 from rtdetr_nb.training.run import Run
 from rtdetr_nb.training.run_folder import CONFIG_FILE
 
@@ -182,7 +182,7 @@ def _last_loss(run: Run) -> float:
 
 
 def _average_precision(run: Run) -> float | None:
-    evaluations = events(without_abandoned(run.records), "evaluation")
+    evaluations = run.evaluations
     return evaluations[-1]["statistics"]["AP"] if evaluations else None
 
 

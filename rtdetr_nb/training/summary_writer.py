@@ -66,6 +66,7 @@ class _Summary:
         self._writer: Any = None
 
     def add(self, record: Record) -> None:
+        """Write the figures of a record; the first one opens the file."""
         writer = self._writer or self._open(record.get("step", 0))
         step = record.get("step", 0)
         if is_step(record):
