@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 _LEAST_SIMILARITY = 0.6
+_SMALLEST_STAGE = 40  # tensors: with fewer it is not a whole stage that is missing
+_STAGE = re.compile(r"(?P<stage>.*?stages?[._]?\d+)[._](?P<rest>.+)")
+
+_Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ def near_pairs(
     """Pair missing model keys with unused file keys of the same shape and a similar name.
 
     The numbers in both names (stage, block, layer) have to agree from the right: a similar name of
-    another layer is exactly the mistake that an offer must not invite. Each key is used once.
+    another layer is exactly the mistake that an offer must not invite. The one exception is a stage
+    that is there as a whole under another number. Each key is used once.
     """
+    missing, unused = list(missing), list(unused)
     by_shape: dict[tuple[int, ...], list[tuple[str, list[str]]]] = defaultdict(list)
     for key, shape in unused:
         by_shape[shape].append((key, _words(key)))
-    offers = []
+    offers = _renumbered_stages(dict(missing), dict(unused))
     for model_key, shape in missing:
         words = _words(model_key)
         for checkpoint_key, other in by_shape[shape]:
@@ -43,7 +49,7 @@ def near_pairs(
                 similarity = SequenceMatcher(None, words, other).ratio()
                 if similarity >= _LEAST_SIMILARITY:
                     offers.append(NearPair(model_key, checkpoint_key, shape, similarity))
-    offers.sort(key=lambda pair: -pair.similarity)
+    offers.sort(key=lambda pair: -pair.similarity)  # stable: stages before single keys
     taken: set[str] = set()
     chosen = []
     for pair in offers:
@@ -51,6 +57,35 @@ def near_pairs(
             taken.update((pair.model_key, pair.checkpoint_key))
             chosen.append(pair)
     return chosen
+
+
+def _renumbered_stages(missing: _Shapes, unused: _Shapes) -> list[NearPair]:
+    """Offer a stage of the file for one that nothing fills, if all names in it and shapes agree."""
+    theirs = _by_stage(unused)
+    offers = []
+    for ours in _by_stage(missing).values():
+        fitting = [
+            stage
+            for stage in theirs.values()
+            if all(stage.get(rest, ("", ()))[1] == shape for rest, (_, shape) in ours.items())
+        ]
+        if len(fitting) == 1 and len(ours) >= _SMALLEST_STAGE:
+            for rest, (model_key, shape) in ours.items():
+                checkpoint_key = fitting[0][rest][0]
+                similarity = SequenceMatcher(
+                    None, _words(model_key), _words(checkpoint_key)
+                ).ratio()
+                offers.append(NearPair(model_key, checkpoint_key, shape, similarity))
+    return offers
+
+
+def _by_stage(shapes: _Shapes) -> dict[str, dict[str, tuple[str, tuple[int, ...]]]]:
+    """Return, for each name up to its first number, what follows it -> (whole key, shape)."""
+    stages: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = defaultdict(dict)
+    for key, shape in shapes.items():
+        if match := _STAGE.match(key):
+            stages[match["stage"]][match["rest"]] = key, shape
+    return stages
 
 
 def _words(key: str) -> list[str]:

@@ -149,6 +149,23 @@ def test_near_names_are_offered_and_applied_only_when_accepted(tmp_path):
     assert all((tensors[f"backbone.{k}"] == v).all() for k, v in backbone().items())
 
 
+def test_a_stage_under_another_number_is_offered_as_a_whole(tmp_path):
+    state = {key.replace("stages.1.", "stages.7."): value for key, value in backbone().items()}
+    diff = compare(open_checkpoint(save(state, tmp_path / "a.pth")), CONFIG)
+    count = sum(key.startswith("stages.1.") for key in backbone())
+    assert len(diff.near) == count == diff.counts["unused"]
+    accepted = diff.accept_near()
+    tensors = accepted.select("backbone.*").read()
+    assert len(tensors) == 400
+    assert all((tensors[f"backbone.{k}"] == v).all() for k, v in backbone().items())
+
+
+def test_a_part_of_a_stage_under_another_number_is_not_offered():
+    keys = [f"blocks.0.layers.{i}.conv.weight" for i in range(12)]
+    missing = [(f"backbone.stages.1.{key}", (8, 8)) for key in keys]
+    assert not near_pairs(missing, [(f"stages.7.{key}", (8, 8)) for key in keys])
+
+
 def test_only_offered_pairs_are_accepted(backbone_diff):
     foreign = NearPair("backbone.stem.stem1.conv.weight", "a", (32, 3, 3, 3), 1.0)
     with pytest.raises(SelectionError, match="was not offered"):
