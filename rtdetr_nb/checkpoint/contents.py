@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 TOP_LEVEL = "top level"
 
+# Its stem is a plain chain and its blocks end in channel attention; HGNetv2 has neither.
+_FIRST_HGNET = r"(stem\.(stem\.)?\d+\.(conv|bn)\.|stages\.\d+\.blocks\.\d+\.att\.)"
+
 # First words of a backbone's own names: without a prefix, other parts of the file lie beside them.
 _OWN_NAME = re.compile(r"(stem|stages_?\d?|embedder|encoder|head|last_conv|fc|\d+)\.")
 
@@ -153,8 +156,14 @@ def _anchored_prefixes(keys: Iterable[str]) -> list[str]:
         matches = (anchor.match(key) for key in keys for anchor in anchors)
         prefixes = list(dict.fromkeys(match["prefix"] for match in matches if match))
         if prefixes:
-            return prefixes
+            return [prefix for prefix in prefixes if not _is_first_hgnet(prefix, keys)]
     return []
+
+
+def _is_first_hgnet(prefix: str, keys: Iterable[str]) -> bool:
+    """Tell HGNetv2's predecessor, whose stages have much the same names."""
+    pattern = re.compile(re.escape(prefix) + _FIRST_HGNET)
+    return any(pattern.match(key) for key in keys)
 
 
 def _describe(checkpoint: Checkpoint, prefix: str, keys: Iterable[str]) -> Candidate:
@@ -265,6 +274,8 @@ def _no_backbone(checkpoint: Checkpoint) -> str:
     hint = "It may be another architecture"
     if any(".res_layers." in key for key in keys):
         hint = "It looks like RT-DETR's PResNet"
+    elif any(re.search(rf"(^|\.){_FIRST_HGNET}", key) for key in keys):
+        hint = "It looks like HGNet, the predecessor, whose layers are others"
     elif any(re.search(r"(^|\.)layer[1-4]\.\d+\.conv\d", key) for key in keys):
         hint = "It looks like a ResNet"
     first = ", ".join(map(printable, keys[:3]))

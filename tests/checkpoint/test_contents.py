@@ -88,6 +88,14 @@ def test_an_unknown_name_lists_the_known_ones():
     [
         (("backbone.res_layers.0.blocks.0.conv1.weight",), "PResNet"),
         (("model.layer1.0.conv1.weight",), "ResNet"),
+        (
+            ("stem.stem.0.conv.weight", "stages.0.blocks.0.layers.0.conv.weight"),
+            "HGNet, the predecessor",
+        ),
+        (
+            ("stages.0.blocks.0.layers.0.conv.weight", "stages.0.blocks.0.att.conv.weight"),
+            "HGNet, the predecessor",
+        ),
         (("head.weight",), "another architecture"),
         ((), "no tensors"),
     ],
