@@ -7,6 +7,7 @@ from typing import Any
 
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import NOTE, WARNING, Finding
+from rtdetr_nb.checkpoint.plain_text import counted
 from rtdetr_nb.checkpoint.rows import MATCHED, MISMATCHED, MISSING
 
 _STATISTICS = (".bn.running_mean", ".bn.running_var")
@@ -46,7 +47,7 @@ def _frozen_parts(config: Any, diff: Diff | None) -> list[Finding]:
         return [
             Finding(
                 WARNING,
-                f"{len(unfilled)} tensors of {named} stay at random and are frozen.",
+                f"{counted(len(unfilled), 'tensor')} of {named}: random, and frozen.",
                 where,
                 "Nothing will ever train them.",
                 "Set HGNetv2.freeze_at=-1.",

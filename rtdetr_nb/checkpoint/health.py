@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, WARNING, Finding
+from rtdetr_nb.checkpoint.plain_text import counted
 from rtdetr_nb.checkpoint.rows import BACKBONE, Row
 
 if TYPE_CHECKING:
@@ -125,45 +126,45 @@ def _name(row: Row) -> str:
 _DESCRIPTIONS: dict[str, tuple[str, str, str, str]] = {
     "not finite": (
         FAILURE,
-        "hold values that are infinite or not a number.",
+        "values that are infinite or not a number.",
         "One such value spreads to every output.",
         "Take an earlier checkpoint, from before the training diverged (or, if the file is in "
         "half precision, one in float32: large values overflow to infinity).",
     ),
     "negative variance": (
         WARNING,
-        "have a negative running variance.",
+        "a negative running variance.",
         "Its square root is not a number, and so is every output.",
         "The file is damaged or was averaged wrongly; take another one.",
     ),
     "tiny variance": (
         WARNING,
-        f"have a running variance below {_TINY_VARIANCE:g}.",
+        f"a running variance below {_TINY_VARIANCE:g}.",
         "Channels without variance carried nothing, or lost it to half precision; they are "
         "amplified by up to 1/sqrt(1e-5) = 316.",
         "Look whether the file was cast to half precision; take the float32 one if there is one.",
     ),
     "all zero": (
         WARNING,
-        "are zero throughout.",
+        "the value zero throughout.",
         "These layers pass nothing on.",
         "Look whether the layers were pruned or never saved.",
     ),
     "constant": (
         WARNING,
-        "hold one value throughout.",
+        "one value throughout.",
         "A trained convolution never does: it may be a placeholder.",
         "Look how the file was exported.",
     ),
     "outliers": (
         WARNING,
-        f"hold values more than {_OUTLIER_RATIO:g} times the median of their layer.",
+        f"values more than {_OUTLIER_RATIO:g} times the median of their layer.",
         "Damaged files and diverging runs look like this.",
         "Compare with another checkpoint of the same run.",
     ),
     "saturated": (
         WARNING,
-        "hold the largest value that float16 can represent.",
+        "the largest value that float16 can represent.",
         "Larger values were clipped when the file was cast.",
         "Take the float32 file if there is one.",
     ),
@@ -173,7 +174,9 @@ _DESCRIPTIONS: dict[str, tuple[str, str, str, str]] = {
 def _finding(kind: str, names: Sequence[str]) -> Finding:
     level, what, why, action = _DESCRIPTIONS[kind]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return Finding(level, f"{len(names)} tensors {what}", shown, why, action)
+    return Finding(
+        level, f"{counted(len(names), 'tensor has', 'tensors have')} {what}", shown, why, action
+    )
 
 
 def _precision(rows: Iterable[Row]) -> list[Finding]:
@@ -181,7 +184,8 @@ def _precision(rows: Iterable[Row]) -> list[Finding]:
     findings = [
         Finding(
             WARNING,
-            f"{count} tensors are stored as {dtype}: the file is quantised.",
+            f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype}: "
+            "the file is quantised.",
             why="Whole numbers mean nothing without the scales that belong to them.",
             action="Take the file from before the quantisation.",
         )
@@ -191,7 +195,7 @@ def _precision(rows: Iterable[Row]) -> list[Finding]:
     return findings + [
         Finding(
             WARNING,
-            f"{count} tensors are stored as {dtype} and are cast to float32.",
+            f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype} and cast to float32.",
             why="The precision that the cast to the file took is lost: features differ by "
             + ("about 0.1 to 0.5 %." if dtype == "float16" else "about 1 to 5 %."),
             action="Take the float32 weights if they exist; else go on, training makes up for it.",

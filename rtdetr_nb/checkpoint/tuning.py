@@ -20,7 +20,7 @@ from rtdetr_nb.checkpoint.official_rules import (
     match_officially,
     official_state_dict,
 )
-from rtdetr_nb.checkpoint.plain_text import show_as_text
+from rtdetr_nb.checkpoint.plain_text import counted, show_as_text
 from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.rows import BACKBONE
@@ -58,7 +58,7 @@ class TuningReport:
     _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {len(self.loaded)} tensors loaded from {self.source!r}"]
+        lines = [f"{self.path}: {counted(len(self.loaded), 'tensor')} loaded from {self.source!r}"]
         for name in ("missed", "unmatched", "unused"):
             keys = getattr(self, name)
             if keys:

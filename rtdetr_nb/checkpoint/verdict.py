@@ -13,6 +13,7 @@ from rtdetr_nb.checkpoint.contents import Candidate
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
 from rtdetr_nb.checkpoint.health import health
+from rtdetr_nb.checkpoint.plain_text import counted
 from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
 
 
@@ -149,23 +150,30 @@ def _gaps(diff: Diff, backbone: Sequence[Row]) -> list[Finding]:
     action = "Look at these rows of the table."
     if diff.near:
         action = (
-            f"{len(diff.near)} tensors of the file could belong there by shape and name: look at "
-            "the pairs, and apply them with `rtdetr-nb convert --accept-near` or "
+            f"{counted(len(diff.near), 'tensor')} of the file could belong there by shape and "
+            "name: look at the pairs, and apply them with `rtdetr-nb convert --accept-near` or "
             "`diff.accept_near()`."
         )
-    for status, what in (
-        (MISSING, "of the backbone are not in the file and stay at random"),
-        (MISMATCHED, "of the backbone have another shape in the file and stay at random"),
+    for status, one, many in (
+        (MISSING, "is not in the file and stays", "are not in the file and stay"),
+        (
+            MISMATCHED,
+            "has another shape in the file and stays",
+            "have another shape in the file and stay",
+        ),
     ):
         rows = [r for r in backbone if r.status == status and ".lab." not in (r.model_key or "")]
         if rows:
             parts = ", ".join(dict.fromkeys(row.part for row in rows))
             first = rows[0]
+            count = counted(
+                len(rows), f"tensor of the backbone {one}", f"tensors of the backbone {many}"
+            )
             shapes = f" ({first.checkpoint_shape} against {first.model_shape})"
             findings.append(
                 Finding(
                     WARNING,
-                    f"{len(rows)} tensors {what}.",
+                    f"{count} at random.",
                     f"{parts}: {first.model_key}{shapes if status == MISMATCHED else ''}",
                     "Random layers among trained ones spoil what comes after them.",
                     action,
@@ -235,7 +243,7 @@ def _heads(diff: Diff) -> list[Finding]:
             Finding(
                 NOTE,
                 f"The file was trained on another number of classes ({shape[0]}): "
-                f"{len(classes)} tensors of the class heads start at random.",
+                f"{counted(len(classes), 'tensor')} of the class heads will be random.",
                 classes[0].model_key or "",
                 "This is normal for a new data set; the official log lists them as unmatched.",
             )
