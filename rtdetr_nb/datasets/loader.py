@@ -124,14 +124,18 @@ def build_dataset(config: Config, split: Split, *, seed: int = 0) -> CocoDetecti
             f"{split}_dataloader.dataset is {section.type} with return_masks: "
             f"{section.return_masks}; expected CocoDetection with return_masks: False."
         )
-    return CocoDetection(
-        section.img_folder,
-        section.ann_file,
-        transforms=build_transforms(section.transforms.ops, section.transforms.policy),
-        remap_mscoco_category=config.remap_mscoco_category,
-        num_classes=config.num_classes,
-        seed=seed,
-    )
+    transforms = build_transforms(section.transforms.ops, section.transforms.policy)
+    try:
+        return CocoDetection(
+            section.img_folder,
+            section.ann_file,
+            transforms=transforms,
+            remap_mscoco_category=config.remap_mscoco_category,
+            num_classes=config.num_classes,
+            seed=seed,
+        )
+    except DatasetError as error:
+        raise DatasetError(f"{split}_dataloader: {error}") from error
 
 
 def build_dataloader(
@@ -165,9 +169,10 @@ def build_dataloader(
     )
     if section.drop_last and len(sampler) < batch_size:
         raise DatasetError(
-            f"{section.dataset.ann_file} lists {len(dataset)} pictures, fewer than one batch over "
-            f"all processes ({batch_size * world_size}), and {split}_dataloader.drop_last is True, "
-            "so an epoch would have no step. Set a smaller total_batch_size, or drop_last: False."
+            f"{split}_dataloader: {section.dataset.ann_file} lists {len(dataset)} pictures, fewer "
+            f"than one batch over all processes ({batch_size * world_size}), and drop_last is "
+            "True, so an epoch would have no step. Set a smaller total_batch_size, or "
+            "drop_last: False."
         )
     collate = BatchCollate(section.collate_fn.scales, section.collate_fn.stop_epoch, seed)
     workers = section.num_workers if num_workers is None else num_workers
