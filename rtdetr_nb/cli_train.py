@@ -1,15 +1,14 @@
 """`rtdetr-nb train`: runs the training loop and writes its records to the run folder."""
 
 import argparse
-import contextlib
 import json
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rtdetr_nb.cli_progress import Progress, figure
 from rtdetr_nb.errors import RunError, UserError
 from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
 
@@ -182,6 +181,7 @@ def _train_silently(config: "Config", options: "TrainingOptions") -> int:
 def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunFolder") -> int:
     """Train in the first process, whose records and status are the run's."""
     from rtdetr_nb.training.loop import train
+    from rtdetr_nb.training.run_folder import how_to_go_on
     from rtdetr_nb.training.summary_writer import open_summary
 
     try:
@@ -198,6 +198,8 @@ def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunF
         folder.fail(str(error), kind, f"{kind}: {error}")
         raise
     logger.info("%s; everything is in %s", status, folder.path)
+    if status == "stopped":
+        logger.info("%s", how_to_go_on(folder.path))
     return 0
 
 
@@ -210,7 +212,7 @@ def _also(take: "Callable[[Record], None]", records: "Iterator[Record]") -> "Ite
 def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) -> str:
     """Write every record, show the progress, and return the status at the end."""
     status = "finished"
-    with _Progress(print_freq) as progress:
+    with Progress(print_freq) as progress:
         for record in training:
             if record.get("event") == "start":
                 _begin(folder, record)
@@ -223,58 +225,10 @@ def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) 
 
 def _begin(folder: "RunFolder", start: "Record") -> None:
     """Everything the run was told could be used: only now does it replace an earlier run."""
-    kept = folder.begin_records(**{k: v for k, v in start.items() if k != "event"})
+    facts = {k: v for k, v in start.items() if k not in ("event", "step")}
+    kept = folder.begin_records(from_step=start["step"], **facts)
     if kept:
         logger.info("what an earlier run has left is kept in %s", kept)
-
-
-class _Progress:
-    """A bar with the loss and the time left on a terminal, and a log line now and then."""
-
-    def __init__(self, print_freq: int) -> None:
-        self._print_freq = max(print_freq, 1)
-        self._total = 0
-        self._open = contextlib.ExitStack()
-
-    def __enter__(self) -> "_Progress":
-        from tqdm import tqdm
-        from tqdm.contrib.logging import logging_redirect_tqdm
-
-        # On a terminal only: elsewhere (`disable=None`) the log lines are what tells the progress.
-        bar = tqdm(unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=1.0, disable=None)
-        self._bar = self._open.enter_context(bar)
-        if not bar.disable:
-            self._open.enter_context(logging_redirect_tqdm([logging.getLogger("rtdetr_nb")]))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open.close()
-
-    def show(self, record: "Record") -> None:
-        """Show what a record means for somebody who waits."""
-        kind = record.get("event")
-        if kind == "start":
-            self._total = record["total_steps"]
-            self._bar.reset(total=self._total)
-            self._bar.update(record["step"])
-        elif kind == "evaluation":
-            logger.info("step %d: AP %s", record["step"], _figure(record["statistics"]["AP"]))
-        elif kind is None:
-            self._show_step(record)
-
-    def _show_step(self, record: "Record") -> None:
-        self._bar.set_postfix(loss=f"{record['loss']:.3f}", epoch=record["epoch"], refresh=False)
-        self._bar.update()
-        if record["step"] % self._print_freq == 0 or self._bar.disable and record["step"] == 1:
-            logger.info(
-                "step %d of %d  epoch %d  loss %.4f  lr %.2e  %.2f s",
-                record["step"],
-                self._total,
-                record["epoch"],
-                record["loss"],
-                record["lr"][-1],
-                record["seconds"],
-            )
 
 
 def _test_only(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
@@ -297,10 +251,10 @@ def _test_only(config: "Config", options: argparse.Namespace, processes: "Proces
     curves = {"precision_recall": result.precision_recall.record}
     _write_evaluation({**weights, **result.figures, **curves}, _output_folder(config))
     for name, value in result.statistics.items():
-        print(f"{name:<10} {_figure(value)}")
+        print(f"{name:<10} {figure(value)}")
     print(f"{result.num_images} images")
     for name, value in result.per_class.items():
-        print(f"AP {name:<20} {_figure(value)}")
+        print(f"AP {name:<20} {figure(value)}")
     return 0
 
 
@@ -320,10 +274,6 @@ def _write_evaluation(evaluation: "Record", folder: Path) -> None:
             "another folder with --output-dir."
         ) from error
     print(f"written {figures} and {curves}")
-
-
-def _figure(value: float | None) -> str:
-    return "no boxes" if value is None else f"{value:.3f}"
 
 
 def _positive(text: str) -> int:

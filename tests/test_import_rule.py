@@ -47,7 +47,16 @@ ALLOWED: dict[str, set[str]] = {
         *("training.ensure", "training.history", "training.run", "training.run_folder"),
     },
 }
-COMMANDS = {"__main__", "cli", "cli_checkpoint", "cli_demo", "cli_lab", "cli_output", "cli_train"}
+COMMANDS = {
+    "__main__",
+    "cli",
+    "cli_checkpoint",
+    "cli_demo",
+    "cli_lab",
+    "cli_output",
+    "cli_progress",
+    "cli_train",
+}
 MAY_IMPORT_ALL = {"__init__", "demo", "demo_story", *COMMANDS}
 
 # Of these parts, what takes long to load belongs inside functions.
