@@ -5,11 +5,9 @@ crash costs no kernel, a restarted kernel finds the run again, and GPU memory co
 """
 
 import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,15 +33,12 @@ from rtdetr_nb.training.run_folder import (
     RUN_FILE,
     STOP_FILE,
     RunFolder,
-    process_start_time,
 )
 from rtdetr_nb.training.run_lock import RunLock
+from rtdetr_nb.training.run_process import fate, is_alive, launch, process_id
 
 _LOG_LINES_IN_ERROR = 15
 _LOG_LINE_LENGTH = 300  # characters
-
-# Processes started here, by id: the system tells an exit status to the parent only.
-_started_here: dict[int, "subprocess.Popen[bytes]"] = {}
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class Run:
         status = description.get("status", "starting")
         if status != "running" and status != "starting":
             return status
-        return status if _is_alive(description) else "died"
+        return status if is_alive(description) else "died"
 
     @property
     def is_over(self) -> bool:
@@ -108,7 +103,7 @@ class Run:
         status = self.status
         if status not in ("failed", "died"):
             return ""
-        reason = self.description.get("error") or _fate(self.description)
+        reason = self.description.get("error") or fate(self.description)
         return f"{reason}\n{self.log_tail()}".rstrip()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
@@ -134,7 +129,7 @@ class Run:
             # Another user's process takes no signal from here.
             with contextlib.suppress(PermissionError):
                 with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-                    os.kill(_process_id(description), signal.SIGTERM)
+                    os.kill(process_id(description), signal.SIGTERM)
                 return
         # Neither does another machine's, and a run that only starts would be killed by it; the
         # file is seen as soon as it can stop in order.
@@ -270,78 +265,6 @@ def attach_run(output_dir: str | os.PathLike[str]) -> Run:
     return run
 
 
-def launch(command: Iterable[str], folder: Path) -> None:
-    """Start the process of a run, which logs to its folder and outlives this one.
-
-    It stands described in `run.json` until it describes itself.
-    """
-    log = open(folder / LOG_FILE, "ab")  # noqa: SIM115 - the child inherits it
-    with log:
-        # A session of its own: an interrupt of the kernel does not reach it.
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    _started_here[process.pid] = process
-    _describe_started(process.pid, folder)
-
-
-def _describe_started(pid: int, folder: Path) -> None:
-    """Write `run.json`, whole or not at all, unless the process has described itself already."""
-    description = {
-        "status": "starting",
-        "pid": pid,
-        "process_started": process_start_time(pid),
-        "host": socket.gethostname(),
-    }
-    text = json.dumps(description)
-    temporary = folder / f".{RUN_FILE}.{pid}.partial"
-    # Where the file is there already, the word of the process counts.
-    with contextlib.suppress(FileExistsError):
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.link(temporary, folder / RUN_FILE)
-        except FileExistsError:
-            raise
-        except OSError:
-            # No hard links on this file system, or the process has swept the folder meanwhile.
-            with open(folder / RUN_FILE, "x", encoding="utf-8") as file:
-                file.write(text)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
 def _cut(line: str) -> str:
     cut = len(line) - _LOG_LINE_LENGTH
     return line if cut <= 0 else f"{line[:_LOG_LINE_LENGTH]} ... ({cut:,} more characters)"
-
-
-def _process_id(description: Record) -> int:
-    """The id of the run's process; 0, which no process has, where there is none that could be."""
-    process_id = description.get("pid")
-    return process_id if isinstance(process_id, int) and process_id > 0 else 0
-
-
-def _is_alive(description: Record) -> bool:
-    if not description:
-        return True  # started a moment ago
-    if description.get("host") != socket.gethostname():
-        return True  # nothing can be known from here
-    started = process_start_time(_process_id(description))
-    return started is not None and started == description.get("process_started")
-
-
-def _fate(description: Record) -> str:
-    """How a process ended that wrote nothing about it."""
-    process = _started_here.get(_process_id(description))
-    status = process.poll() if process else None
-    if status is None:
-        return "The process ended without a word."
-    if status >= 0:
-        return f"The process ended without a word (exit status {status})."
-    name = signal.Signals(-status).name
-    hint = " The system does that when memory runs out." if name == "SIGKILL" else ""
-    return f"The process ended without a word: it was killed by {name}.{hint}"

@@ -18,6 +18,7 @@ from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.previous_run import PreviousRun, read_json
+from rtdetr_nb.training.process_identity import describes_this_process, process_start_time
 from rtdetr_nb.training.run_lock import RunLock
 
 RUN_FILE = "run.json"
@@ -105,7 +106,7 @@ class RunFolder:
         self._lock.describe(started=started)
         earlier = read_json(self.path / RUN_FILE)
         # Whoever starts a run in a process of its own has done so, and asks that one to stop.
-        if not _is_of_this_process(earlier):
+        if not describes_this_process(earlier):
             self._make_room(config, is_first=not earlier)
         for path in self.path.glob(".*.partial"):  # what a run was killed while it wrote
             path.unlink(missing_ok=True)
@@ -272,37 +273,6 @@ def _reads(path: Path, text: str) -> bool:
         return path.read_text(encoding="utf-8") == text
     except (OSError, ValueError):
         return False
-
-
-def _is_of_this_process(description: Record) -> bool:
-    started = process_start_time(os.getpid())
-    return (description.get("pid"), description.get("process_started", started)) == (
-        os.getpid(),
-        started,
-    )
-
-
-def process_start_time(pid: int) -> str | None:
-    """When the process with this id began, in the system's own words; None where none runs.
-
-    Together with the id it names a process for good: ids are used again. Only Linux tells it
-    without help; elsewhere the answer for a process that runs is "unknown".
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        if Path("/proc/self").exists():
-            return None
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except PermissionError:
-            return "unknown"
-        return "unknown"
-    # The command name, in parentheses, may hold anything; state and start time follow it.
-    fields = stat.rsplit(")", 1)[1].split()
-    return None if fields[0] == "Z" else fields[19]
 
 
 def _json_safe(value: Any) -> Any:

@@ -12,9 +12,10 @@ import torch
 
 from rtdetr_nb.config import load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.run import Run, _describe_started, attach_run, start_run
+from rtdetr_nb.training.run import Run, attach_run, start_run
 from rtdetr_nb.training.run_folder import RunFolder
 from rtdetr_nb.training.run_lock import RunLock
+from rtdetr_nb.training.run_process import describe_started
 from tests.training.small_runs import Child, TrainServer, await_steps, losses, narrow_config, steps
 
 
@@ -120,11 +121,11 @@ def test_what_cannot_be_written_at_the_start_is_a_sentence(
 
 
 def test_the_first_description_never_replaces_the_one_of_the_process(tmp_path: Path) -> None:
-    _describe_started(os.getpid(), tmp_path)
+    describe_started(os.getpid(), tmp_path)
     first = Run(tmp_path).description
     assert first["status"] == "starting" and first["pid"] == os.getpid()
     (tmp_path / "run.json").write_text('{"status": "failed"}')
-    _describe_started(os.getpid(), tmp_path)
+    describe_started(os.getpid(), tmp_path)
     assert Run(tmp_path).status == "failed"
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 

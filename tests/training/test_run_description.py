@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.training.previous_run import PreviousRun
+from rtdetr_nb.training.process_identity import process_start_time
 from rtdetr_nb.training.run import Run
-from rtdetr_nb.training.run_folder import RUN_FILE, STOP_FILE, process_start_time
+from rtdetr_nb.training.run_folder import RUN_FILE, STOP_FILE
 
 
 def describe(folder: Path, **facts: object) -> Run:

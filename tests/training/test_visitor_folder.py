@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.training import visitor_folder
-from rtdetr_nb.training.run_folder import RUN_FILE, process_start_time
+from rtdetr_nb.training.process_identity import process_start_time
+from rtdetr_nb.training.run_folder import RUN_FILE
 from rtdetr_nb.training.visitor_folder import clear_folder
 
 # Stands for a kernel: makes the folder, starts a process in it as a run, and waits.

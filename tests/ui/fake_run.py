@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rtdetr_nb.training.process_identity import process_start_time
 from rtdetr_nb.training.run import Run
-from rtdetr_nb.training.run_folder import LOG_FILE, METRICS_FILE, RUN_FILE, process_start_time
+from rtdetr_nb.training.run_folder import LOG_FILE, METRICS_FILE, RUN_FILE
 
 
 class FakeRun:
