@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -279,12 +280,18 @@ def test_a_mistake_is_told_by_one_process(
     assert second.text() == ""
 
 
-def torchrun(file: Path, folder: Path) -> "subprocess.Popen[str]":
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2"]
+def torchrun(
+    file: Path,
+    folder: Path,
+    launch: Sequence[str] = ("--nproc_per_node=2",),
+    train: Sequence[str] = (),
+) -> "subprocess.Popen[str]":
+    """Start torchrun; `launch` is for itself, `train` for what it starts."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", *launch]
     program = ["-m", "tests.training.small_runs", "train", "-c", str(file)]
     return subprocess.Popen(
         [*launcher, f"--master_port={free_port()}", *program, "--output-dir", str(folder),
-         "-u", "train_dataloader.num_workers=1"],
+         "-u", "train_dataloader.num_workers=1", *train],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -305,6 +312,25 @@ def test_sigterm_to_torchrun_ends_with_a_checkpoint(narrow_file: Path, tmp_path:
     assert "stopping after this step (SIGTERM)" in run.log_tail()
     state = torch.load(folder / "last.pth", weights_only=True)
     assert state["rtdetr_nb"]["step"] == max(losses(folder))
+
+
+@pytest.mark.slow
+def test_two_machines_make_one_run(narrow_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    machine = (
+        "--nnodes=2",
+        "--nproc_per_node=1",
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint=127.0.0.1:{free_port()}",
+    )
+    machines = [torchrun(narrow_file, folder, machine, ("--max-steps", "3")) for _ in range(2)]
+    texts = [launcher.communicate(timeout=240)[1] for launcher in machines]
+    assert [launcher.returncode for launcher in machines] == [0, 0], texts
+    run = attach_run(folder)
+    assert run.status == "finished" and run.description["processes"] == 2
+    assert sorted(losses(folder)) == [1, 2, 3]
+    assert len(steps(folder)) == 3  # one of them writes
+    assert sum("step 1 of 3" in text for text in texts) == 1
 
 
 @pytest.mark.slow
