@@ -5,11 +5,14 @@ et al., 2024): a number of sampling points of its own for each level, and discre
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from rtdetr_nb.model.attention_by_rows import attend_by_rows
 
 # Sampling offsets are counted in halves of the reference box.
 _OFFSET_SCALE = 0.5
@@ -37,7 +40,44 @@ def sample_discrete(value: Tensor, locations: Tensor) -> Tensor:
     return value.flatten(2).gather(2, index).reshape(N, C, Q, P)
 
 
-_SAMPLERS = {"default": sample_bilinear, "discrete": sample_discrete}
+def attend_by_maps(
+    sampler: Callable[[Tensor, Tensor], Tensor],
+    value: Tensor,
+    locations: Tensor,
+    weights: Tensor,
+    map_sizes_hw: Sequence[tuple[int, int]],
+    num_points: Sequence[int],
+) -> Tensor:
+    """Sample every map at its points, then sum with the weights.
+
+    Args:
+        sampler: as `sample_bilinear`; the rest and the result as in `attend_by_rows`.
+    """
+    B, Q, heads, points = weights.shape
+    # heads join the batch: (B, N, heads, C) -> (B*heads, C, N)
+    value = value.permute(0, 2, 3, 1).flatten(0, 1)
+    locations = locations.transpose(1, 2).flatten(0, 1)  # (B*heads, Q, points, 2)
+    areas = [height * width for height, width in map_sizes_hw]
+    levels = zip(
+        value.split(areas, dim=-1),
+        locations.split(list(num_points), dim=2),
+        map_sizes_hw,
+        strict=True,
+    )
+    sampled = [
+        # Autocast leaves values in half precision and locations in single; sampling needs one.
+        sampler(level.unflatten(-1, size_hw), where.to(level.dtype))
+        for level, where, size_hw in levels
+    ]
+    weights = weights.transpose(1, 2).reshape(B * heads, 1, Q, points)
+    attended = (torch.cat(sampled, dim=-1) * weights).sum(dim=-1)  # (B*heads, C, Q)
+    return attended.reshape(B, -1, Q).transpose(1, 2)
+
+
+_BY_MAPS = {
+    "default": partial(attend_by_maps, sample_bilinear),
+    "discrete": partial(attend_by_maps, sample_discrete),
+}
 
 
 class DeformableAttention(nn.Module):
@@ -105,37 +145,19 @@ class DeformableAttention(nn.Module):
         """
         B, Q, C = query.shape
         heads, points = self.num_heads, sum(self.num_points)
-        # (B, N, C) -> (B*heads, C/heads, N)
-        value = self.value_proj(memory).transpose(1, 2).reshape(B * heads, C // heads, -1)
+        value = self.value_proj(memory).unflatten(-1, (heads, C // heads))
         offsets = self.sampling_offsets(query).reshape(B, Q, heads, points, 2)
         weights = self.attention_weights(query).reshape(B, Q, heads, points).softmax(dim=-1)
         locations = self._locations(reference_boxes_cxcywh, offsets)
-        # heads join the batch: (B, Q, heads, points, 2) -> (B*heads, Q, points, 2)
-        locations = locations.transpose(1, 2).flatten(0, 1)
-        sampled = self._sample(value, locations, map_sizes_hw)  # (B*heads, C/heads, Q, points)
-        weights = weights.transpose(1, 2).reshape(B * heads, 1, Q, points)
-        attended = (sampled * weights).sum(dim=-1)  # (B*heads, C/heads, Q)
-        return self.output_proj(attended.reshape(B, C, Q).transpose(1, 2))
+        attend = attend_by_rows if self._is_quicker_by_rows(query) else _BY_MAPS[self.method]
+        return self.output_proj(attend(value, locations, weights, map_sizes_hw, self.num_points))
+
+    def _is_quicker_by_rows(self, query: Tensor) -> bool:
+        """On a CPU, for what rows can compute, and if no compiler has to make its way through."""
+        on_cpu = query.device.type == "cpu"
+        return on_cpu and self.method == "default" and not torch.compiler.is_compiling()
 
     def _locations(self, boxes_cxcywh: Tensor, offsets: Tensor) -> Tensor:
         boxes = boxes_cxcywh[:, :, None, None, :]  # (B, Q, 1, 1, 4)
         scale = self.num_points_scale.to(offsets.dtype)[:, None]
         return boxes[..., :2] + offsets * scale * boxes[..., 2:] * _OFFSET_SCALE
-
-    def _sample(
-        self, value: Tensor, locations: Tensor, map_sizes_hw: Sequence[tuple[int, int]]
-    ) -> Tensor:
-        sampler = _SAMPLERS[self.method]
-        areas = [height * width for height, width in map_sizes_hw]
-        levels = zip(
-            value.split(areas, dim=-1),
-            locations.split(list(self.num_points), dim=2),
-            map_sizes_hw,
-            strict=True,
-        )
-        sampled = [
-            # Autocast leaves values in half precision and locations in single; sampling needs one.
-            sampler(level.unflatten(-1, size_hw), points.to(level.dtype))
-            for level, points, size_hw in levels
-        ]
-        return torch.cat(sampled, dim=-1)

@@ -7,6 +7,7 @@ thousand times the tolerance.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -305,14 +306,16 @@ def align_corners(monkeypatch: pytest.MonkeyPatch, model: RTDETR) -> None:
     def sample(value: Tensor, locations: Tensor) -> Tensor:
         return F.grid_sample(value, 2 * locations - 1, align_corners=True)
 
-    monkeypatch.setitem(deformable_attention._SAMPLERS, "default", sample)
+    attend = partial(deformable_attention.attend_by_maps, sample)
+    monkeypatch.setattr(deformable_attention, "attend_by_rows", attend)
 
 
 def swap_x_and_y(monkeypatch: pytest.MonkeyPatch, model: RTDETR) -> None:
     def sample(value: Tensor, locations: Tensor) -> Tensor:
         return deformable_attention.sample_bilinear(value, locations.flip(-1))
 
-    monkeypatch.setitem(deformable_attention._SAMPLERS, "default", sample)
+    attend = partial(deformable_attention.attend_by_maps, sample)
+    monkeypatch.setattr(deformable_attention, "attend_by_rows", attend)
 
 
 def start_all_levels_from_one_box_size(monkeypatch: pytest.MonkeyPatch, model: RTDETR) -> None:
