@@ -6,7 +6,8 @@ Sources: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (CVPR 202
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -229,16 +230,18 @@ class RTDETRTransformerv2(nn.Module):
                 f"RTDETRTransformerv2.num_queries to at most {num_positions}."
             )
         anchors, valid = self._anchors_for(map_sizes_hw, memory.device)
-        memory = self.enc_output(valid.to(memory.dtype) * memory)
-        logits = self.enc_score_head(memory)
-        boxes_logit = self.enc_bbox_head(memory) + anchors
-        index = self._best_positions(logits)[..., None]  # (B, Q, 1)
-        logits = logits.gather(1, index.expand(-1, -1, logits.shape[-1]))
-        boxes_logit = boxes_logit.gather(1, index.expand(-1, -1, 4))
+        with _without_gradient(memory.device.type):
+            scores = self.enc_score_head(self.enc_output(valid.to(memory.dtype) * memory))
+            index = self._best_positions(scores)  # (B, Q)
+        # What needs a gradient is computed anew, for these few of all positions.
+        chosen = memory.gather(1, index[..., None].expand(-1, -1, memory.shape[-1]))
+        chosen = self.enc_output(valid[0, index].to(memory.dtype) * chosen)
+        logits = self.enc_score_head(chosen)
+        boxes_logit = self.enc_bbox_head(chosen) + anchors[0, index]
         if self.learn_query_content:
             content = self.tgt_embed.weight.expand(memory.shape[0], -1, -1)
         else:
-            content = memory.gather(1, index.expand(-1, -1, memory.shape[-1])).detach()
+            content = chosen.detach()
         selection = {"pred_logits": logits, "pred_boxes": boxes_logit.sigmoid()}
         return content, boxes_logit.detach(), selection
 
@@ -313,3 +316,15 @@ class RTDETRTransformerv2(nn.Module):
                 "dn_num_split": [denoising.num_queries, self.num_queries],
             }
         return outputs
+
+
+@contextmanager
+def _without_gradient(device_type: str) -> Iterator[None]:
+    """No gradient in here; in mixed precision as in float32, what comes after has one as before.
+
+    Autocast keeps the weights that it casts, and until it was mended (pytorch issue 158232) those
+    cast in here would have had no gradient later.
+    """
+    dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
+    with torch.no_grad(), torch.autocast(device_type, dtype, enabled, cache_enabled=False):
+        yield

@@ -293,6 +293,16 @@ def test_queries_are_cut_off_from_their_selection():
     assert gradient_reaches(selection["pred_logits"], decoder.enc_output)
 
 
+def test_the_ranking_in_half_precision_takes_no_gradient_away():
+    decoder = small_decoder().float()
+    maps = [x.float() for x in small_maps()]
+    with torch.autocast("cpu", torch.bfloat16):
+        selection = decoder(maps)["enc_aux_outputs"][0]
+    assert gradient_reaches(selection["pred_logits"].float(), decoder.enc_output)
+    assert gradient_reaches(selection["pred_logits"].float(), decoder.enc_score_head)
+    assert gradient_reaches(selection["pred_boxes"].float(), decoder.enc_bbox_head)
+
+
 # --- initialisation -------------------------------------------------------------------------------
 
 
