@@ -39,9 +39,8 @@ class ModelEMA:
             if average.is_floating_point()
         ]
         averages, values = [list(tensors) for tensors in zip(*pairs, strict=True)]
-        # Two calls for all tensors instead of two for each.
-        torch._foreach_mul_(averages, decay)  # pyright: ignore[reportPrivateImportUsage]
-        torch._foreach_add_(averages, values, alpha=1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        # One call for all tensors instead of two for each.
+        torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def state_dict(self) -> dict[str, Any]:
         """The official layout: `module` and `updates`."""

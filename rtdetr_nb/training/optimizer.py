@@ -77,7 +77,7 @@ def build_optimizer(config: Config, model: nn.Module) -> AdamW:
         betas=section.betas,
         eps=section.eps,
         weight_decay=section.weight_decay,
-        fused=next(iter(parameters.values())).is_cuda or None,
+        fused=next(iter(parameters.values())).device.type in ("cpu", "cuda"),
     )
 
 

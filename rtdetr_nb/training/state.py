@@ -115,6 +115,7 @@ class TrainingState:
             if part is not None and (is_needed or state.get(name)):
                 with _explained(path, name):
                     part.load_state_dict(state[name])
+        _lay_out_like_parameters(self.optimizer)
         if self.ema and not state.get("ema"):
             logger.warning("%s holds no average (ema): it begins with the weights.", path)
             self.ema.module.load_state_dict(self.model.state_dict())
@@ -146,6 +147,14 @@ class TrainingState:
                 total, before, self.epoch, self.batch * total, pictures,
             )  # fmt: skip
         self.total_batch_size = total
+
+
+def _lay_out_like_parameters(optimizer: Optimizer) -> None:
+    """Give moments from a file the memory format of their parameters: fused updates need that."""
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def seed_of(state: dict[str, Any]) -> int | None:

@@ -7,7 +7,13 @@ import torch
 from rtdetr_nb.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.training.state import load_evaluated_weights, read_resume_file, seed_of
+from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
+from rtdetr_nb.training.state import (
+    TrainingState,
+    load_evaluated_weights,
+    read_resume_file,
+    seed_of,
+)
 from tests.training.small_runs import narrow_backbone, narrow_config
 from tests.training.test_step import do_step, make_state
 
@@ -31,6 +37,33 @@ def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_pa
     assert fresh.ema is not None and state.ema is not None
     for name, value in state.ema.module.state_dict().items():
         torch.testing.assert_close(fresh.ema.module.state_dict()[name], value, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("saved_as", [torch.channels_last, torch.contiguous_format])
+def test_moments_in_another_memory_format_mean_the_same(tiny_config, tmp_path, saved_as):
+    def state_in(memory_format: torch.memory_format) -> TrainingState:
+        model = build_model(tiny_config).to(memory_format=memory_format)  # type: ignore[call-overload]
+        optimizer = build_optimizer(tiny_config, model)
+        scheduler = build_lr_scheduler(tiny_config, optimizer)
+        return TrainingState(model, optimizer, scheduler, None, None, None, seed=0)
+
+    def update(state: TrainingState) -> None:
+        """With gradients that anything but the same place of the same parameter has not."""
+        for parameter in state.model.parameters():
+            values = torch.linspace(-1, 1, parameter.numel()).view(parameter.shape)
+            parameter.grad = torch.empty_like(parameter).copy_(values)
+        state.optimizer.step()
+
+    state = state_in(saved_as)
+    update(state)
+    state.save(tmp_path / "last.pth")
+    formats = (torch.contiguous_format, torch.channels_last)
+    loaded = [state_in(memory_format) for memory_format in formats]
+    for fresh in loaded:
+        fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
+        update(fresh)
+    first, second = (fresh.model.state_dict() for fresh in loaded)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_an_official_checkpoint_resumes_after_its_last_epoch(
