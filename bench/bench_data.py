@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from bench.bench_step import BATCH_SIZE, IMAGE_SIZE, float32_step
+from bench.bench_step import BATCH_SIZE, IMAGE_SIZE, step_function
 from rtdetr_nb.config import Config, load_config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.presets import quick_run_config
@@ -27,7 +27,7 @@ def run() -> list[Result]:
         }
     )
     seconds, seconds_full = _seconds_a_picture(light), _seconds_a_picture(full)
-    step = float32_step()
+    step = step_function()
     step()  # the first one prepares
     share = seconds * BATCH_SIZE / step()
     return [

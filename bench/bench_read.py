@@ -6,7 +6,6 @@ the methods take turns, so that a noisy machine harms all of them alike.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from bench.memory import forget_peak, peak_memory
 
 ROUNDS = 3
 BACKBONE = "ema.module.backbone."
@@ -135,28 +136,10 @@ def _measure(method: Callable[[Path], None], path: Path) -> dict[str, float]:
 
     import rtdetr_nb.checkpoint.read  # noqa: F401
 
-    _forget_peak()
-    before, start = _peak(), time.perf_counter()
+    forget_peak()
+    before, start = peak_memory(), time.perf_counter()
     method(path)
-    return {"seconds": time.perf_counter() - start, "megabytes": (_peak() - before) / 1e6}
-
-
-def _forget_peak() -> None:
-    """Let the peak memory begin anew, where the system can do that (Linux)."""
-    if os.path.exists("/proc/self/clear_refs"):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak() -> int:
-    """Bytes of the largest memory in use since `_forget_peak`."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return {"seconds": time.perf_counter() - start, "megabytes": (peak_memory() - before) / 1e6}
 
 
 def main() -> None:

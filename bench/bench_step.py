@@ -1,90 +1,118 @@
-"""The training step: ours against the straightforward form, which matches and scores every layer
-by itself, in float32. Ratios of the median of several steps, taken in turn within one process, so
-that a noisy machine harms all variants alike."""
+"""The training step: ours against its straightforward form.
+
+Ratios of the median of several steps, taken in turn within one process, so that a noisy machine
+harms all variants alike; of peak memory in processes of their own.
+"""
 
 import copy
+import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bench.memory import forget_peak, peak_memory
+from bench.straightforward import LayerByLayerCriterion, attention_by_maps, make_straightforward
 from rtdetr_nb.config import Config, load_config
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.training.criterion import Criterion, build_criterion, denoising_matches
-from rtdetr_nb.training.matcher import Targets
+from rtdetr_nb.training.criterion import Criterion, build_criterion
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, cpu_has_bfloat16
 from rtdetr_nb.training.state import TrainingState
 from rtdetr_nb.training.step import train_step
 
-IMAGE_SIZE = 256
-BATCH_SIZE = 2
-ROUNDS = 4
+IMAGE_SIZE = 320
+BATCH_SIZE = 4
+ROUNDS = 6
 
 Result = tuple[str, float, str]
 
 
-class LayerByLayerCriterion(Criterion):
-    """The same losses with one matching and one computation for each layer."""
+@dataclass(frozen=True)
+class Variant:
+    """How a step is computed; by default as in a run without further settings."""
 
-    def forward(self, outputs: Mapping[str, Any], targets: Targets) -> dict[str, Tensor]:
-        """As `Criterion.forward`, layer by layer."""
-        last = {key: outputs[key] for key in ("pred_logits", "pred_boxes")}
-        losses = super().forward(last, targets)
-        for index, layer in enumerate(outputs["aux_outputs"]):
-            found = super().forward(layer, targets)
-            losses |= {f"{name}_aux_{index}": value for name, value in found.items()}
-        meta = outputs["dn_meta"]
-        num_boxes = max(sum(len(t["labels"]) for t in targets), 1) * meta["dn_num_group"]
-        for index, layer in enumerate(outputs["dn_aux_outputs"]):
-            matches = denoising_matches(meta, targets, num_layers=1)
-            logits, boxes = layer["pred_logits"][None], layer["pred_boxes"][None]
-            found = self._losses(logits, boxes, targets, matches, num_boxes)
-            losses |= {f"{name}_dn_{index}": value[0] for name, value in found.items()}
-        for index, layer in enumerate(outputs["enc_aux_outputs"]):
-            found = super().forward(layer, targets)
-            losses |= {f"{name}_enc_{index}": value for name, value in found.items()}
-        return losses
+    straightforward: bool = False
+    channels_last: bool = True
+    precision: Precision = Precision("cpu", None)
+
+
+STRAIGHTFORWARD = "straightforward"
+VARIANTS = {
+    STRAIGHTFORWARD: Variant(straightforward=True, channels_last=False),
+    "float32, not channels-last": Variant(channels_last=False),
+    "float32": Variant(),
+}
+if cpu_has_bfloat16():
+    _HALF = Precision("cpu", torch.bfloat16)
+    VARIANTS["bfloat16"] = Variant(precision=_HALF)
 
 
 def run() -> list[Result]:
     """Time the variants and return (name, ratio to the straightforward form, explanation)."""
-    torch.manual_seed(0)
-    config = _config()
-    batch = _batch()
-    ours = build_criterion(config)
-    by_layer = copy.deepcopy(ours)
-    by_layer.__class__ = LayerByLayerCriterion
-    model = build_model(config).train()
-    variants = {
-        "layer by layer, float32": _stepper(config, model, by_layer, batch),
-        "float32": _stepper(config, model, ours, batch),
-        "float32, channels-last": _stepper(config, model, ours, batch, channels_last=True),
-    }
-    if cpu_has_bfloat16():
-        half = Precision("cpu", torch.bfloat16)
-        variants["bfloat16, channels-last"] = _stepper(config, model, ours, batch, half, True)
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    steps = {name: step_function(variant) for name, variant in VARIANTS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS + 1):
-        for name, step in variants.items():
+        for name, step in steps.items():
             seconds[name].append(step())
     medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    reference = medians.pop("layer by layer, float32")
-    what = f"{IMAGE_SIZE} px, batch {BATCH_SIZE}, CPU, against layer by layer"
+    reference = medians.pop(STRAIGHTFORWARD)
+    del steps
+    memory = {name: _megabytes(name) for name in VARIANTS}
+    size = f"{IMAGE_SIZE} px, batch {BATCH_SIZE}, CPU"
     return [
-        ("criterion float32", _criterion_ratio(model, ours, by_layer, batch), what),
-        *((f"step {name}", value / reference, what) for name, value in medians.items()),
+        ("criterion float32", _criterion_ratio(), f"{size}, against layer by layer"),
+        *(
+            (f"step {name}", value / reference, f"{size}: {value:.2f} s against {reference:.2f} s")
+            for name, value in medians.items()
+        ),
+        *(
+            (
+                f"memory of a step {name}",
+                memory[name] / memory[STRAIGHTFORWARD],
+                f"{size}: {memory[name]:.0f} MB against {memory[STRAIGHTFORWARD]:.0f} MB",
+            )
+            for name in medians
+        ),
     ]
 
 
-def float32_step() -> Callable[[], float]:
-    """A function that trains one step as this project does, and returns its seconds."""
+def step_function(variant: Variant = VARIANTS["float32"]) -> Callable[[], float]:
+    """A function that trains one step and returns its seconds; all variants begin alike."""
     torch.manual_seed(0)
     config = _config()
-    return _stepper(config, build_model(config).train(), build_criterion(config), _batch())
+    model, criterion = build_model(config).train(), build_criterion(config)
+    images, targets = _batch()
+    if variant.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images = images.contiguous(memory_format=torch.channels_last)
+    optimizer = build_optimizer(config, model)
+    state = TrainingState(
+        model, optimizer, build_lr_scheduler(config, optimizer), None, None, None, seed=0
+    )
+    if variant.straightforward:
+        make_straightforward(model, criterion, optimizer)
+
+    def step() -> float:
+        with attention_by_maps() if variant.straightforward else nullcontext():
+            began = time.perf_counter()
+            train_step(state, model, criterion, (images, targets), variant.precision, 0.1)
+            return time.perf_counter() - began
+
+    return step
+
+
+def _megabytes(name: str) -> float:
+    """Peak memory that a model and its steps add to a process of their own."""
+    command = [sys.executable, "-m", "bench.bench_step", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def _config() -> Config:
@@ -92,15 +120,15 @@ def _config() -> Config:
     return load_config("rtdetrv2_hgnetv2_l", [size, "num_classes=10"])
 
 
-def _criterion_ratio(
-    model: torch.nn.Module,
-    ours: Criterion,
-    by_layer: Criterion,
-    batch: tuple[Tensor, list[dict[str, Tensor]]],
-) -> float:
+def _criterion_ratio() -> float:
     """Seconds of the matching and the losses alone, ours over layer by layer."""
-    images, targets = batch
-    outputs = model(images, targets)
+    torch.manual_seed(0)
+    config = _config()
+    ours = build_criterion(config)
+    by_layer = copy.deepcopy(ours)
+    by_layer.__class__ = LayerByLayerCriterion
+    images, targets = _batch()
+    outputs = build_model(config).train()(images, targets)
     seconds: dict[Criterion, list[float]] = {ours: [], by_layer: []}
     for _ in range(3 * ROUNDS):
         for criterion, times in seconds.items():
@@ -108,35 +136,6 @@ def _criterion_ratio(
             criterion(outputs, targets)
             times.append(time.perf_counter() - began)
     return statistics.median(seconds[ours]) / statistics.median(seconds[by_layer])
-
-
-def _stepper(
-    config: Config,
-    model: torch.nn.Module,
-    criterion: Criterion,
-    batch: tuple[Tensor, list[dict[str, Tensor]]],
-    precision: Precision | None = None,
-    channels_last: bool = False,
-) -> Callable[[], float]:
-    """A function that trains one step on a copy of the model and returns its seconds."""
-    model = copy.deepcopy(model)
-    images, targets = batch
-    if channels_last:
-        model.to(memory_format=torch.channels_last)
-        images = images.contiguous(memory_format=torch.channels_last)
-    optimizer = build_optimizer(config, model)
-    state = TrainingState(
-        model, optimizer, build_lr_scheduler(config, optimizer), None, None, None, seed=0
-    )
-
-    def step() -> float:
-        began = time.perf_counter()
-        train_step(
-            state, model, criterion, (images, targets), precision or Precision("cpu", None), 0.1
-        )
-        return time.perf_counter() - began
-
-    return step
 
 
 def _batch() -> tuple[Tensor, list[dict[str, Tensor]]]:
@@ -147,3 +146,17 @@ def _batch() -> tuple[Tensor, list[dict[str, Tensor]]]:
         labels = torch.randint(0, 10, (count,))
         targets.append({"labels": labels, "boxes": torch.cat([center, size], dim=1)})
     return images, targets
+
+
+def main() -> None:
+    """Measure the memory of one variant, as a child process."""
+    forget_peak()
+    before = peak_memory()
+    step = step_function(VARIANTS[sys.argv[1]])
+    step()
+    step()
+    print(json.dumps((peak_memory() - before) / 1e6))
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.straightforward import attention_by_maps, make_straightforward
 from rtdetr_nb.config import Config
 from rtdetr_nb.errors import NonFiniteLossError
 from rtdetr_nb.model.build import build_model
@@ -64,6 +65,18 @@ def test_steps_lower_the_loss_and_count(small_config: Config) -> None:
     assert min(losses[-3:]) < 0.8 * losses[0], losses
     assert (state.step, state.batch) == (15, 15)
     assert state.ema is not None and state.ema.updates == 15
+
+
+def test_what_the_speed_is_measured_against_computes_the_same(small_config: Config) -> None:
+    ours, theirs = make_state(small_config), make_state(small_config)
+    criterion = build_criterion(small_config)
+    make_straightforward(theirs.model, criterion, theirs.optimizer)
+    for _ in range(3):
+        quick = do_step(ours, small_config)
+        with attention_by_maps():
+            plain = train_step(theirs, theirs.model, criterion, make_batch(), FLOAT32, 0.1)
+        assert plain.losses == pytest.approx(quick.losses, rel=1e-3)
+        assert plain.grad_norm == pytest.approx(quick.grad_norm, rel=1e-2)
 
 
 def test_total_is_the_sum_of_the_named_losses(small_config: Config) -> None:
