@@ -72,7 +72,7 @@ def _wait_for(folders: list[Path]) -> None:
 
 def _write(folders: list[Path]) -> None:
     """Write the records of runs until the process is ended."""
-    from rtdetr_nb.training.run_folder import process_start_time
+    from rtdetr_nb.training.process_identity import process_start_time
 
     pid = os.getpid()
     description = {

@@ -225,8 +225,9 @@ def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) 
 
 def _begin(folder: "RunFolder", start: "Record") -> None:
     """Everything the run was told could be used: only now does it replace an earlier run."""
-    facts = {k: v for k, v in start.items() if k not in ("event", "step")}
-    kept = folder.begin_records(from_step=start["step"], **facts)
+    from rtdetr_nb.training.run_folder import start_facts
+
+    kept = folder.begin_records(**start_facts(start))
     if kept:
         logger.info("what an earlier run has left is kept in %s", kept)
 

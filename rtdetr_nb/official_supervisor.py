@@ -21,7 +21,7 @@ from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding
 from rtdetr_nb.checkpoint.official_prediction import OfficialPrediction, predict_official
 from rtdetr_nb.config import Config, load_config
 from rtdetr_nb.official_log import OfficialLogReader
-from rtdetr_nb.training.run_folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder
+from rtdetr_nb.training.run_folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder, start_facts
 
 # Time to end after SIGTERM: torchrun gives its workers 30 seconds.
 _PATIENCE_SECONDS = 40.0
@@ -141,7 +141,7 @@ class _Supervisor:
             return
         self._folder.append(record)
         if kind == "start":
-            self._folder.update(**{k: v for k, v in record.items() if k != "event"})
+            self._folder.update(**start_facts(record))
 
     def _fail(self, kind: str, message: str, status: int) -> int:
         text = f"{kind}: {message}" if message else kind

@@ -244,8 +244,8 @@ class Settings:
         preview_freq: record predictions on a few validation pictures every so many steps; 0 is
             never (likewise).
         compile: run the model's parts through `torch.compile`, for a GPU (likewise).
-        channels_last: keep pictures and convolutions in that memory format, which is quicker
-            (likewise).
+        channels_last: train with pictures and convolutions in that memory format, which is
+            quicker on a CPU (likewise).
     """
 
     task: str = "detection"

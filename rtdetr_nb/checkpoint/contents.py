@@ -151,13 +151,15 @@ def _called(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
 def _anchored_prefixes(keys: Iterable[str]) -> list[str]:
     """Return the prefix of every backbone, in the order of the file."""
     keys = list(keys)
-    for patterns in (dict.fromkeys(dialect.anchor for dialect in DIALECTS), PARTIAL_ANCHORS):
-        anchors = [re.compile(pattern) for pattern in patterns]
-        matches = (anchor.match(key) for key in keys for anchor in anchors)
-        prefixes = list(dict.fromkeys(match["prefix"] for match in matches if match))
-        if prefixes:
-            return [prefix for prefix in prefixes if not _is_first_hgnet(prefix, keys)]
-    return []
+    whole = _prefixes(keys, dict.fromkeys(dialect.anchor for dialect in DIALECTS))
+    partial = _prefixes(keys, PARTIAL_ANCHORS) if not whole else []
+    return whole or [prefix for prefix in partial if not _is_first_hgnet(prefix, keys)]
+
+
+def _prefixes(keys: Sequence[str], patterns: Iterable[str]) -> list[str]:
+    anchors = [re.compile(pattern) for pattern in patterns]
+    matches = (anchor.match(key) for key in keys for anchor in anchors)
+    return list(dict.fromkeys(match["prefix"] for match in matches if match))
 
 
 def _is_first_hgnet(prefix: str, keys: Iterable[str]) -> bool:
@@ -274,8 +276,8 @@ def _no_backbone(checkpoint: Checkpoint) -> str:
     hint = "It may be another architecture"
     if any(".res_layers." in key for key in keys):
         hint = "It looks like RT-DETR's PResNet"
-    elif any(re.search(rf"(^|\.){_FIRST_HGNET}", key) for key in keys):
-        hint = "It looks like HGNet, the predecessor, whose layers are others"
+    elif any(_is_first_hgnet(prefix, keys) for prefix in _prefixes(keys, PARTIAL_ANCHORS)):
+        hint = "It looks like HGNet, the predecessor, which has other layers"
     elif any(re.search(r"(^|\.)layer[1-4]\.\d+\.conv\d", key) for key in keys):
         hint = "It looks like a ResNet"
     first = ", ".join(map(printable, keys[:3]))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 _LEAST_SIMILARITY = 0.6
-_SMALLEST_STAGE = 40  # tensors: with fewer it is not a whole stage that is missing
-_STAGE = re.compile(r"(?P<stage>.*?stages?[._]?\d+)[._](?P<rest>.+)")
+_SMALLEST_STAGE = 40  # tensors: fewer that agree may be chance
+_STAGE = re.compile(r"(?P<stage>.*stages?[._]?\d+)[._](?P<rest>.+)")
 
 _Shapes = dict[str, tuple[int, ...]]
 
@@ -35,13 +35,13 @@ def near_pairs(
 
     The numbers in both names (stage, block, layer) have to agree from the right: a similar name of
     another layer is exactly the mistake that an offer must not invite. The one exception is a stage
-    that is there as a whole under another number. Each key is used once.
+    that is there under another number, all that is missing of it. Each key is used once.
     """
     missing, unused = list(missing), list(unused)
     by_shape: dict[tuple[int, ...], list[tuple[str, list[str]]]] = defaultdict(list)
     for key, shape in unused:
         by_shape[shape].append((key, _words(key)))
-    offers = _renumbered_stages(dict(missing), dict(unused))
+    offers = []
     for model_key, shape in missing:
         words = _words(model_key)
         for checkpoint_key, other in by_shape[shape]:
@@ -49,10 +49,10 @@ def near_pairs(
                 similarity = SequenceMatcher(None, words, other).ratio()
                 if similarity >= _LEAST_SIMILARITY:
                     offers.append(NearPair(model_key, checkpoint_key, shape, similarity))
-    offers.sort(key=lambda pair: -pair.similarity)  # stable: stages before single keys
+    offers.sort(key=lambda pair: -pair.similarity)
     taken: set[str] = set()
     chosen = []
-    for pair in offers:
+    for pair in [*_renumbered_stages(dict(missing), dict(unused)), *offers]:
         if taken.isdisjoint((pair.model_key, pair.checkpoint_key)):
             taken.update((pair.model_key, pair.checkpoint_key))
             chosen.append(pair)
@@ -60,7 +60,7 @@ def near_pairs(
 
 
 def _renumbered_stages(missing: _Shapes, unused: _Shapes) -> list[NearPair]:
-    """Offer a stage of the file for one that nothing fills, if all names in it and shapes agree."""
+    """Offer a stage of the file where so much of one is missing, if all names and shapes agree."""
     theirs = _by_stage(unused)
     offers = []
     for ours in _by_stage(missing).values():
@@ -80,7 +80,7 @@ def _renumbered_stages(missing: _Shapes, unused: _Shapes) -> list[NearPair]:
 
 
 def _by_stage(shapes: _Shapes) -> dict[str, dict[str, tuple[str, tuple[int, ...]]]]:
-    """Return, for each name up to its first number, what follows it -> (whole key, shape)."""
+    """Return, for each name up to the number of its stage, what follows -> (whole key, shape)."""
     stages: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = defaultdict(dict)
     for key, shape in shapes.items():
         if match := _STAGE.match(key):

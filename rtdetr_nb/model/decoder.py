@@ -320,10 +320,10 @@ class RTDETRTransformerv2(nn.Module):
 
 @contextmanager
 def _without_gradient(device_type: str) -> Iterator[None]:
-    """No gradient in here; in mixed precision as in float32, what comes after has one as before.
+    """No gradient in here; the same layers, called afterwards, get theirs under autocast too.
 
-    Autocast keeps the weights that it casts, and until it was mended (pytorch issue 158232) those
-    cast in here would have had no gradient later.
+    Autocast keeps the weights that it casts. Until that was mended (pytorch issue 158232) those
+    cast without a gradient were used again where one was wanted.
     """
     dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
     with torch.no_grad(), torch.autocast(device_type, dtype, enabled, cache_enabled=False):

@@ -153,9 +153,10 @@ class DeformableAttention(nn.Module):
         return self.output_proj(attend(value, locations, weights, map_sizes_hw, self.num_points))
 
     def _is_quicker_by_rows(self, query: Tensor) -> bool:
-        """On a CPU, for what rows can compute, and if no compiler has to make its way through."""
-        on_cpu = query.device.type == "cpu"
-        return on_cpu and self.method == "default" and not torch.compiler.is_compiling()
+        """On a CPU, for what rows can compute, and where nobody records the operations: compilers
+        and exporters know those of `attend_by_maps`."""
+        recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+        return query.device.type == "cpu" and self.method == "default" and not recorded
 
     def _locations(self, boxes_cxcywh: Tensor, offsets: Tensor) -> Tensor:
         boxes = boxes_cxcywh[:, :, None, None, :]  # (B, Q, 1, 1, 4)

@@ -39,8 +39,10 @@ class ModelEMA:
             if average.is_floating_point()
         ]
         averages, values = [list(tensors) for tensors in zip(*pairs, strict=True)]
-        # One call for all tensors instead of two for each.
-        torch._foreach_lerp_(averages, values, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        # Two calls for all tensors instead of two for each. No interpolation: that takes a
+        # difference, which is not a number for the anchors that are infinite.
+        torch._foreach_mul_(averages, decay)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(averages, values, alpha=1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     def state_dict(self) -> dict[str, Any]:
         """The official layout: `module` and `updates`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
 from rtdetr_nb.config import Config
@@ -77,8 +77,50 @@ def build_optimizer(config: Config, model: nn.Module) -> AdamW:
         betas=section.betas,
         eps=section.eps,
         weight_decay=section.weight_decay,
-        fused=next(iter(parameters.values())).device.type in ("cpu", "cuda"),
+        fused=next(iter(parameters.values())).device.type in ("cpu", "cuda") or None,
     )
+
+
+def portable_state(optimizer: Optimizer) -> dict[str, Any]:
+    """The `state_dict` as any program can go on with it.
+
+    What is fused, and the memory format of the moments, are matters of the program that runs: the
+    official one keeps what a file says, and fused updates want moments that are laid out as their
+    parameters are.
+    """
+    saved = optimizer.state_dict()
+    moments = {
+        index: {
+            name: value.contiguous() if isinstance(value, torch.Tensor) else value
+            for name, value in values.items()
+        }
+        for index, values in saved["state"].items()
+    }
+    groups = [{**group, "fused": None, "foreach": None} for group in saved["param_groups"]]
+    return {**saved, "state": moments, "param_groups": groups}
+
+
+def load_portable_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Go on from a `state_dict`, fused as the optimizer was built, whatever the file says.
+
+    Raises:
+        ValueError: a moment has another shape than its parameter, which torch does not look at.
+    """
+    kernels = {name: optimizer.defaults[name] for name in ("fused", "foreach")}
+    groups = [{**group, **kernels} for group in state["param_groups"]]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    for parameter, moments in optimizer.state.items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            if name not in moments:
+                continue
+            value = moments[name]
+            if value.shape != parameter.shape:
+                raise ValueError(
+                    f"{name} of a parameter of shape {tuple(parameter.shape)} has the shape "
+                    f"{tuple(value.shape)}"
+                )
+            if value.stride() != parameter.stride():
+                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def build_lr_scheduler(config: Config, optimizer: torch.optim.Optimizer) -> MultiStepLR:

@@ -1,4 +1,4 @@
-"""Which process it was: an id alone does not tell, ids are used again."""
+"""Which process it was: an id alone does not tell."""
 
 import os
 from pathlib import Path

@@ -260,6 +260,12 @@ class RunFolder:
         )
 
 
+def start_facts(record: Record) -> Record:
+    """What `run.json` says of a run by its record of the start."""
+    facts = {name: value for name, value in record.items() if name not in ("event", "step")}
+    return facts | ({"from_step": record["step"]} if "step" in record else {})
+
+
 def how_to_go_on(folder: Path) -> str:
     """A sentence on the last checkpoint of the run in a folder."""
     if PreviousRun(folder).is_in_place or not (folder / LAST_FILE).exists():

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.ema import ModelEMA
-from rtdetr_nb.training.optimizer import LinearWarmup
+from rtdetr_nb.training.optimizer import LinearWarmup, load_portable_state, portable_state
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class TrainingState:
             # Official: the last epoch that is complete.
             "last_epoch": self.epoch - 1,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": portable_state(self.optimizer),
             "lr_scheduler": self.lr_scheduler.state_dict(),
         }
         if self.ema:
@@ -114,8 +114,10 @@ class TrainingState:
         ):
             if part is not None and (is_needed or state.get(name)):
                 with _explained(path, name):
-                    part.load_state_dict(state[name])
-        _lay_out_like_parameters(self.optimizer)
+                    if name == "optimizer":
+                        load_portable_state(self.optimizer, state[name])
+                    else:
+                        part.load_state_dict(state[name])
         if self.ema and not state.get("ema"):
             logger.warning("%s holds no average (ema): it begins with the weights.", path)
             self.ema.module.load_state_dict(self.model.state_dict())
@@ -147,14 +149,6 @@ class TrainingState:
                 total, before, self.epoch, self.batch * total, pictures,
             )  # fmt: skip
         self.total_batch_size = total
-
-
-def _lay_out_like_parameters(optimizer: Optimizer) -> None:
-    """Give moments from a file the memory format of their parameters: fused updates need that."""
-    for parameter, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if value.shape == parameter.shape and value.stride() != parameter.stride():
-                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def seed_of(state: dict[str, Any]) -> int | None:

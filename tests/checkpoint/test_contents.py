@@ -105,6 +105,11 @@ def test_no_backbone_says_what_is_there(keys, words):
         choose_candidate(checkpoint(extra=keys))
 
 
+def test_another_stem_beside_it_does_not_hide_a_backbone():
+    names = ("stem.stem.0.conv.weight", "stages.0.blocks.0.att.conv.weight")
+    assert choose_candidate(checkpoint("", extra=names)).variant == "L"
+
+
 @pytest.mark.parametrize("part", ["stages.3.", "stages.2.blocks.1.", "stem.stem4."])
 def test_a_part_of_a_backbone_is_found_without_its_stem(part):
     whole = checkpoint("model.backbone.")

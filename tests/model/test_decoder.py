@@ -293,11 +293,20 @@ def test_queries_are_cut_off_from_their_selection():
     assert gradient_reaches(selection["pred_logits"], decoder.enc_output)
 
 
-def test_the_ranking_in_half_precision_takes_no_gradient_away():
+def test_the_ranking_in_half_precision_takes_no_gradient_away(monkeypatch):
     decoder = small_decoder().float()
     maps = [x.float() for x in small_maps()]
+    keeps_casts = []
+    best_positions = decoder._best_positions
+
+    def watched(logits: Tensor) -> Tensor:
+        keeps_casts.append(torch.is_autocast_cache_enabled())
+        return best_positions(logits)
+
+    monkeypatch.setattr(decoder, "_best_positions", watched)
     with torch.autocast("cpu", torch.bfloat16):
         selection = decoder(maps)["enc_aux_outputs"][0]
+    assert keeps_casts == [False] and torch.is_autocast_cache_enabled()
     assert gradient_reaches(selection["pred_logits"].float(), decoder.enc_output)
     assert gradient_reaches(selection["pred_logits"].float(), decoder.enc_score_head)
     assert gradient_reaches(selection["pred_boxes"].float(), decoder.enc_bbox_head)

@@ -96,8 +96,10 @@ def test_the_figures_and_the_names_stay(model: RTDETR) -> None:
     (boxes, gradients), (compiled_boxes, compiled_gradients) = found
     torch.testing.assert_close(compiled_boxes, boxes, rtol=0, atol=1e-6)
     assert compiled_gradients.keys() == gradients.keys()
+    largest = max(gradient.norm() for gradient in gradients.values())
     for name, gradient in gradients.items():  # attention is summed in another order
-        assert (compiled_gradients[name] - gradient).norm() < 1e-3 * gradient.norm() + 1e-4, name
+        difference = (compiled_gradients[name] - gradient).norm()
+        assert difference < 1e-3 * gradient.norm() + 1e-7 * largest, name
     assert list(model.state_dict()) == names
 
 

@@ -55,6 +55,15 @@ def worst(ema: ModelEMA, expected: dict[str, Tensor]) -> float:
     return max((state[name] - value).abs().max().item() for name, value in expected.items())
 
 
+def test_infinite_anchors_stay_as_they_are():
+    model = make_model()
+    anchors = torch.tensor([[math.inf, 0.5]])
+    model.register_buffer("anchors", anchors.clone())
+    ema = ModelEMA(model, decay=0.9, warmups=3)
+    ema.update(model)
+    assert torch.equal(ema.module.get_buffer("anchors"), anchors)
+
+
 def test_average_by_hand(followed):
     ema, states = followed
     assert ema.updates == 5

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.straightforward import attention_by_maps
 from rtdetr_nb.config import Config
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.precision import Precision
@@ -43,7 +44,7 @@ class _CountWaits(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        name = func._schema.name
+        name = func.name()
         indices = args[1] if name.startswith("aten::index") and "select" not in name else ()
         by_mask = isinstance(indices, Sequence) and any(
             isinstance(index, Tensor) and index.dtype is torch.bool for index in indices
@@ -56,11 +57,12 @@ class _CountWaits(TorchDispatchMode):
 def waits_of_a_step(config: Config, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """What a step, after a first one that fills the caches, would wait for; its optimizer apart."""
     state, criterion = make_state(config), build_criterion(config)
-    # AdamW reads its step counts on the CPU, where they stay with the fused one of a GPU.
+    # On the CPU AdamW reads its step counts; on a GPU they stay there.
     monkeypatch.setattr(state.optimizer, "step", lambda: None)
 
     def step() -> None:
-        train_step(state, state.model, criterion, make_batch(), Precision("cpu", None), 0.1)
+        with attention_by_maps():  # as on a GPU
+            train_step(state, state.model, criterion, make_batch(), Precision("cpu", None), 0.1)
 
     step()
     brought: Counter[str] = Counter()

@@ -10,7 +10,7 @@ import pytest
 from rtdetr_nb.training.previous_run import PreviousRun
 from rtdetr_nb.training.process_identity import process_start_time
 from rtdetr_nb.training.run import Run
-from rtdetr_nb.training.run_folder import RUN_FILE, STOP_FILE
+from rtdetr_nb.training.run_folder import RUN_FILE, STOP_FILE, start_facts
 
 
 def describe(folder: Path, **facts: object) -> Run:
@@ -64,3 +64,9 @@ def test_records_of_an_earlier_run_are_those_of_one_that_goes_on_with_it(
     run = describe(tmp_path, status="failed", **facts)
     assert run.owns_records is owns
     assert run.records == ([{"step": 1}] if owns else [])
+
+
+def test_the_step_of_the_start_is_not_called_the_step_of_the_run():
+    start = {"event": "start", "step": 4, "device": "cpu"}
+    assert start_facts(start) == {"from_step": 4, "device": "cpu"}
+    assert start_facts({"event": "start", "device": "cpu"}) == {"device": "cpu"}

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from rtdetr_nb.config import Config
 from rtdetr_nb.errors import RunError
@@ -39,31 +40,70 @@ def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_pa
         torch.testing.assert_close(fresh.ema.module.state_dict()[name], value, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("saved_as", [torch.channels_last, torch.contiguous_format])
-def test_moments_in_another_memory_format_mean_the_same(tiny_config, tmp_path, saved_as):
-    def state_in(memory_format: torch.memory_format) -> TrainingState:
-        model = build_model(tiny_config).to(memory_format=memory_format)  # type: ignore[call-overload]
-        optimizer = build_optimizer(tiny_config, model)
-        scheduler = build_lr_scheduler(tiny_config, optimizer)
-        return TrainingState(model, optimizer, scheduler, None, None, None, seed=0)
+def state_in(config: Config, memory_format: torch.memory_format) -> TrainingState:
+    model = build_model(config).to(memory_format=memory_format)  # type: ignore[call-overload]
+    optimizer = build_optimizer(config, model)
+    scheduler = build_lr_scheduler(config, optimizer)
+    return TrainingState(model, optimizer, scheduler, None, None, None, seed=0)
 
-    def update(state: TrainingState) -> None:
-        """With gradients that anything but the same place of the same parameter has not."""
-        for parameter in state.model.parameters():
+
+def update(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """With gradients that only the same place of the same parameter has."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
             values = torch.linspace(-1, 1, parameter.numel()).view(parameter.shape)
             parameter.grad = torch.empty_like(parameter).copy_(values)
-        state.optimizer.step()
+    optimizer.step()
 
-    state = state_in(saved_as)
-    update(state)
+
+@pytest.mark.parametrize("saved_as", [torch.channels_last, torch.contiguous_format])
+def test_moments_in_another_memory_format_mean_the_same(tiny_config, tmp_path, saved_as):
+    state = state_in(tiny_config, saved_as)
+    update(state.model, state.optimizer)
     state.save(tmp_path / "last.pth")
-    formats = (torch.contiguous_format, torch.channels_last)
-    loaded = [state_in(memory_format) for memory_format in formats]
-    for fresh in loaded:
+    found = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        fresh = state_in(tiny_config, memory_format)
         fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
-        update(fresh)
-    first, second = (fresh.model.state_dict() for fresh in loaded)
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
+        update(fresh.model, fresh.optimizer)
+        found.append(fresh.model.state_dict())
+    update(state.model, state.optimizer)
+    for name, value in state.model.state_dict().items():
+        assert all(torch.equal(value, other[name]) for other in found), name
+
+
+def test_any_program_goes_on_from_the_moments_that_are_saved(tiny_config, tmp_path):
+    state = state_in(tiny_config, torch.channels_last)
+    update(state.model, state.optimizer)
+    state.save(tmp_path / "last.pth")
+    saved = torch.load(tmp_path / "last.pth")["optimizer"]
+    model = build_model(tiny_config)  # contiguous, as the official code has it
+    model.load_state_dict(state.model.state_dict())
+    optimizer = build_optimizer(tiny_config, model)
+    optimizer.load_state_dict(saved)  # torch's own, which takes everything from the file
+    assert not any(group["fused"] for group in optimizer.param_groups)
+    update(model, optimizer)
+    update(state.model, state.optimizer)
+    for name, value in state.model.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-5, atol=1e-7)
+
+
+def test_updates_are_fused_again_behind_a_file_that_knows_nothing_of_it(tiny_config, tmp_path):
+    state = state_in(tiny_config, torch.channels_last)
+    update(state.model, state.optimizer)
+    state.save(tmp_path / "last.pth")
+    state.load(tmp_path / "last.pth", steps_per_epoch=4)
+    assert all(group["fused"] for group in state.optimizer.param_groups)
+
+
+def test_moments_of_another_shape_are_refused(tiny_config, tmp_path):
+    state = state_in(tiny_config, torch.channels_last)
+    update(state.model, state.optimizer)
+    content = state.state_dict()
+    content["optimizer"]["state"][0]["exp_avg"] = torch.zeros(1)
+    torch.save(content, tmp_path / "last.pth")
+    with pytest.raises(RunError, match="exp_avg of a parameter of shape"):
+        state.load(tmp_path / "last.pth", steps_per_epoch=4)
 
 
 def test_an_official_checkpoint_resumes_after_its_last_epoch(
