@@ -21,7 +21,8 @@ from bench.memory import forget_peak, peak_memory
 from bench.straightforward import LayerByLayerCriterion, attention_by_maps, make_straightforward
 from rtdetr_nb.config import Config, load_config
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.training.criterion import Criterion, build_criterion
+from rtdetr_nb.model.deformable_attention import DeformableAttention
+from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, cpu_has_bfloat16
 from rtdetr_nb.training.state import TrainingState
@@ -68,6 +69,7 @@ def run() -> list[Result]:
     size = f"{IMAGE_SIZE} px, batch {BATCH_SIZE}, CPU"
     return [
         ("criterion float32", _criterion_ratio(), f"{size}, against layer by layer"),
+        ("deformable attention", _attention_ratio(), f"{size}, against map by map"),
         *(
             (f"step {name}", value / reference, f"{size}: {value:.2f} s against {reference:.2f} s")
             for name, value in medians.items()
@@ -124,18 +126,41 @@ def _criterion_ratio() -> float:
     """Seconds of the matching and the losses alone, ours over layer by layer."""
     torch.manual_seed(0)
     config = _config()
-    ours = build_criterion(config)
-    by_layer = copy.deepcopy(ours)
+    criterion = build_criterion(config)
+    by_layer = copy.deepcopy(criterion)
     by_layer.__class__ = LayerByLayerCriterion
     images, targets = _batch()
     outputs = build_model(config).train()(images, targets)
-    seconds: dict[Criterion, list[float]] = {ours: [], by_layer: []}
+    return _ratio(lambda: criterion(outputs, targets), lambda: by_layer(outputs, targets))
+
+
+def _attention_ratio() -> float:
+    """Seconds of one layer's deformable attention, both ways, by rows over by maps."""
+    torch.manual_seed(0)
+    module = DeformableAttention(256, 8, [4, 4, 4])
+    sizes = [(IMAGE_SIZE // stride, IMAGE_SIZE // stride) for stride in (8, 16, 32)]
+    query, boxes = torch.randn(BATCH_SIZE, 500, 256), torch.rand(BATCH_SIZE, 500, 4)
+    memory = torch.randn(BATCH_SIZE, sum(h * w for h, w in sizes), 256)
+
+    def by_rows() -> None:
+        module(query, boxes, memory, sizes).sum().backward()
+
+    def by_maps() -> None:
+        with attention_by_maps():
+            by_rows()
+
+    return _ratio(by_rows, by_maps)
+
+
+def _ratio(ours: Callable[[], object], theirs: Callable[[], object]) -> float:
+    """Median seconds of one over those of the other, taken in turn."""
+    seconds: dict[Callable[[], object], list[float]] = {ours: [], theirs: []}
     for _ in range(3 * ROUNDS):
-        for criterion, times in seconds.items():
+        for function, times in seconds.items():
             began = time.perf_counter()
-            criterion(outputs, targets)
+            function()
             times.append(time.perf_counter() - began)
-    return statistics.median(seconds[ours]) / statistics.median(seconds[by_layer])
+    return statistics.median(seconds[ours]) / statistics.median(seconds[theirs])
 
 
 def _batch() -> tuple[Tensor, list[dict[str, Tensor]]]:
