@@ -37,22 +37,22 @@ def near_pairs(
     another layer is exactly the mistake that an offer must not invite. The one exception is a stage
     that is there under another number, all that is missing of it. Each key is used once.
     """
-    missing, unused = list(missing), list(unused)
+    lacking, left_over = dict(missing), dict(unused)
     by_shape: dict[tuple[int, ...], list[tuple[str, list[str]]]] = defaultdict(list)
-    for key, shape in unused:
+    for key, shape in left_over.items():
         by_shape[shape].append((key, _words(key)))
     offers = []
-    for model_key, shape in missing:
+    for model_key, shape in lacking.items():
         words = _words(model_key)
         for checkpoint_key, other in by_shape[shape]:
             if _numbers_agree(words, other):
-                similarity = SequenceMatcher(None, words, other).ratio()
+                similarity = _similarity(words, other)
                 if similarity >= _LEAST_SIMILARITY:
                     offers.append(NearPair(model_key, checkpoint_key, shape, similarity))
     offers.sort(key=lambda pair: -pair.similarity)
     taken: set[str] = set()
     chosen = []
-    for pair in [*_renumbered_stages(dict(missing), dict(unused)), *offers]:
+    for pair in [*_renumbered_stages(lacking, left_over), *offers]:
         if taken.isdisjoint((pair.model_key, pair.checkpoint_key)):
             taken.update((pair.model_key, pair.checkpoint_key))
             chosen.append(pair)
@@ -64,17 +64,17 @@ def _renumbered_stages(missing: _Shapes, unused: _Shapes) -> list[NearPair]:
     theirs = _by_stage(unused)
     offers = []
     for ours in _by_stage(missing).values():
+        if len(ours) < _SMALLEST_STAGE:
+            continue
         fitting = [
             stage
             for stage in theirs.values()
             if all(stage.get(rest, ("", ()))[1] == shape for rest, (_, shape) in ours.items())
         ]
-        if len(fitting) == 1 and len(ours) >= _SMALLEST_STAGE:
+        if len(fitting) == 1:
             for rest, (model_key, shape) in ours.items():
                 checkpoint_key = fitting[0][rest][0]
-                similarity = SequenceMatcher(
-                    None, _words(model_key), _words(checkpoint_key)
-                ).ratio()
+                similarity = _similarity(_words(model_key), _words(checkpoint_key))
                 offers.append(NearPair(model_key, checkpoint_key, shape, similarity))
     return offers
 
@@ -90,6 +90,10 @@ def _by_stage(shapes: _Shapes) -> dict[str, dict[str, tuple[str, tuple[int, ...]
 
 def _words(key: str) -> list[str]:
     return re.split(r"[._]+", key.lower())
+
+
+def _similarity(words: list[str], other: list[str]) -> float:
+    return SequenceMatcher(None, words, other).ratio()
 
 
 def _numbers_agree(words: list[str], other: list[str]) -> bool:
