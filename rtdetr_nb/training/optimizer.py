@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import MultiStepLR
 
 from rtdetr_nb.config import Config
@@ -49,6 +49,54 @@ def group_names(config: Config, names: Iterable[str]) -> list[list[str]]:
     return [*groups, rest] if rest else groups
 
 
+class PortableAdamW(AdamW):
+    """AdamW whose state any program can go on with, and which goes on from that of any program.
+
+    What is fused, and the memory format of the moments, are matters of the program that runs: the
+    official one keeps what a file says, and fused updates want moments that are laid out as their
+    parameters are.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's, with contiguous moments and without a choice of what is fused."""
+        saved = super().state_dict()
+        moments = {
+            index: {
+                name: value.contiguous() if isinstance(value, torch.Tensor) else value
+                for name, value in values.items()
+            }
+            for index, values in saved["state"].items()
+        }
+        groups = [{**group, "fused": None, "foreach": None} for group in saved["param_groups"]]
+        return {**saved, "state": moments, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, but fused as this one was built, whatever the state says.
+
+        Raises:
+            ValueError: a moment has another shape than its parameter, which torch does not look at.
+        """
+        kernels = {name: self.defaults[name] for name in ("fused", "foreach")}
+        groups = [{**group, **kernels} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+        for parameter, moments in self.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):
+                if name in moments:
+                    moments[name] = _laid_out_like(parameter, moments[name], name)
+
+
+def _laid_out_like(parameter: torch.Tensor, moment: torch.Tensor, name: str) -> torch.Tensor:
+    """The moment in the memory format of its parameter; the same tensor if it has that already."""
+    if moment.shape != parameter.shape:
+        raise ValueError(
+            f"{name} of a parameter of shape {tuple(parameter.shape)} has the shape "
+            f"{tuple(moment.shape)}"
+        )
+    if moment.stride() == parameter.stride():
+        return moment
+    return torch.empty_like(parameter).copy_(moment)
+
+
 def build_optimizer(config: Config, model: nn.Module) -> AdamW:
     """AdamW over the trainable parameters, in the groups that the configuration describes.
 
@@ -71,7 +119,7 @@ def build_optimizer(config: Config, model: nn.Module) -> AdamW:
         if entry is not None and entry.weight_decay is not None:
             group["weight_decay"] = entry.weight_decay
         groups.append(group)
-    return AdamW(
+    return PortableAdamW(
         groups,
         lr=section.lr,
         betas=section.betas,
@@ -79,48 +127,6 @@ def build_optimizer(config: Config, model: nn.Module) -> AdamW:
         weight_decay=section.weight_decay,
         fused=next(iter(parameters.values())).device.type in ("cpu", "cuda") or None,
     )
-
-
-def portable_state(optimizer: Optimizer) -> dict[str, Any]:
-    """The `state_dict` as any program can go on with it.
-
-    What is fused, and the memory format of the moments, are matters of the program that runs: the
-    official one keeps what a file says, and fused updates want moments that are laid out as their
-    parameters are.
-    """
-    saved = optimizer.state_dict()
-    moments = {
-        index: {
-            name: value.contiguous() if isinstance(value, torch.Tensor) else value
-            for name, value in values.items()
-        }
-        for index, values in saved["state"].items()
-    }
-    groups = [{**group, "fused": None, "foreach": None} for group in saved["param_groups"]]
-    return {**saved, "state": moments, "param_groups": groups}
-
-
-def load_portable_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Go on from a `state_dict`, fused as the optimizer was built, whatever the file says.
-
-    Raises:
-        ValueError: a moment has another shape than its parameter, which torch does not look at.
-    """
-    kernels = {name: optimizer.defaults[name] for name in ("fused", "foreach")}
-    groups = [{**group, **kernels} for group in state["param_groups"]]
-    optimizer.load_state_dict({**state, "param_groups": groups})
-    for parameter, moments in optimizer.state.items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            if name not in moments:
-                continue
-            value = moments[name]
-            if value.shape != parameter.shape:
-                raise ValueError(
-                    f"{name} of a parameter of shape {tuple(parameter.shape)} has the shape "
-                    f"{tuple(value.shape)}"
-                )
-            if value.stride() != parameter.stride():
-                moments[name] = torch.empty_like(parameter).copy_(value)
 
 
 def build_lr_scheduler(config: Config, optimizer: torch.optim.Optimizer) -> MultiStepLR:

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.training.ema import ModelEMA
-from rtdetr_nb.training.optimizer import LinearWarmup, load_portable_state, portable_state
+from rtdetr_nb.training.optimizer import LinearWarmup
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class TrainingState:
             # Official: the last epoch that is complete.
             "last_epoch": self.epoch - 1,
             "model": self.model.state_dict(),
-            "optimizer": portable_state(self.optimizer),
+            "optimizer": self.optimizer.state_dict(),
             "lr_scheduler": self.lr_scheduler.state_dict(),
         }
         if self.ema:
@@ -114,10 +114,7 @@ class TrainingState:
         ):
             if part is not None and (is_needed or state.get(name)):
                 with _explained(path, name):
-                    if name == "optimizer":
-                        load_portable_state(self.optimizer, state[name])
-                    else:
-                        part.load_state_dict(state[name])
+                    part.load_state_dict(state[name])
         if self.ema and not state.get("ema"):
             logger.warning("%s holds no average (ema): it begins with the weights.", path)
             self.ema.module.load_state_dict(self.model.state_dict())
