@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.straightforward import attention_by_maps
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.model.rtdetr import RTDETR
 from rtdetr_nb.training.assembly import TrainingOptions, compile_parts
@@ -34,11 +35,7 @@ def model(shapes_folder: Path) -> RTDETR:
     torch.compiler.reset()
     torch.manual_seed(0)
     with narrow_backbone():
-        model = build_model(narrow_config(shapes_folder)).train()
-    for layer in model.decoder.decoder.layers:
-        # Fresh offsets point at edges of pixels, where the gradient jumps with the last digit.
-        torch.nn.init.normal_(layer.get_parameter("cross_attn.sampling_offsets.bias"))
-    return model
+        return build_model(narrow_config(shapes_folder)).train()
 
 
 def _batch(size: int, seed: int) -> tuple[Tensor, list[dict[str, Tensor]]]:
@@ -85,7 +82,8 @@ def test_the_figures_and_the_names_stay(model: RTDETR) -> None:
     counter = Counter()
     for _ in range(2):
         torch.manual_seed(5)
-        outputs = model(images, targets)
+        with attention_by_maps():  # as the compiler has it
+            outputs = model(images, targets)
         model.zero_grad()
         (outputs["pred_logits"].square().sum() + outputs["pred_boxes"].sum()).backward()
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
@@ -95,11 +93,7 @@ def test_the_figures_and_the_names_stay(model: RTDETR) -> None:
     assert counter.graphs > 0
     (boxes, gradients), (compiled_boxes, compiled_gradients) = found
     torch.testing.assert_close(compiled_boxes, boxes, rtol=0, atol=1e-6)
-    assert compiled_gradients.keys() == gradients.keys()
-    largest = max(gradient.norm() for gradient in gradients.values())
-    for name, gradient in gradients.items():  # attention is summed in another order
-        difference = (compiled_gradients[name] - gradient).norm()
-        assert difference < 1e-3 * gradient.norm() + 1e-7 * largest, name
+    torch.testing.assert_close(compiled_gradients, gradients, rtol=1e-4, atol=1e-5)
     assert list(model.state_dict()) == names
 
 
