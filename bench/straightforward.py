@@ -1,7 +1,8 @@
 """The training step in its straightforward form, which ours is measured against.
 
 It matches and scores every layer by itself, computes scores and boxes of all positions to choose a
-few, samples every map of the deformable attention by itself, and updates every parameter by itself.
+few, lets all queries look at all through one mask, samples every map of the deformable attention by
+itself, and updates every parameter by itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from rtdetr_nb.model import deformable_attention
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
+from rtdetr_nb.model.decoder_layer import QueryAttention
 from rtdetr_nb.model.deformable_attention import attend_by_maps, sample_bilinear
 from rtdetr_nb.training.criterion import Criterion, denoising_matches
 from rtdetr_nb.training.matcher import Targets
@@ -62,11 +64,29 @@ class SelectionFromAll(RTDETRTransformerv2):
         return content.detach(), boxes_logit.detach(), selection
 
 
+class AttentionWithOneMask(QueryAttention):
+    """The same self-attention, in which a mask hides denoising queries from the others."""
+
+    def forward(self, query: Tensor, value: Tensor, denoising_mask: Tensor | None) -> Tensor:
+        """As `QueryAttention.forward`."""
+        if denoising_mask is None:
+            return super().forward(query, value, None)
+        D, count = denoising_mask.shape
+        own = torch.arange(count, device=query.device).expand(count - D, count) < D
+        hidden = torch.cat([~denoising_mask, own])
+        return nn.MultiheadAttention.forward(
+            self, query, query, value, attn_mask=hidden, need_weights=False
+        )[0]
+
+
 def make_straightforward(
     model: nn.Module, criterion: Criterion, optimizer: torch.optim.Optimizer
 ) -> None:
     """Let them compute the same in the straightforward way, but for attention."""
     model.get_submodule("decoder").__class__ = SelectionFromAll
+    for module in model.modules():
+        if isinstance(module, QueryAttention):
+            module.__class__ = AttentionWithOneMask
     criterion.__class__ = LayerByLayerCriterion
     for group in optimizer.param_groups:
         group["fused"] = group["foreach"] = False

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -37,8 +38,8 @@ def attend_by_rows(
     Q = weights.shape[1]
     pixel, share = _corners(locations, map_sizes_hw, num_points)
     # (B, Q, heads, points, 4): where the pixel of this picture and head is in the table
-    picture = torch.arange(0, B * N, N).view(B, 1, 1, 1, 1)
-    row = (picture + pixel) * heads + torch.arange(heads).view(heads, 1, 1)
+    picture = torch.arange(0, B * N, N, dtype=pixel.dtype).view(B, 1, 1, 1, 1)
+    row = (picture + pixel) * heads + torch.arange(heads, dtype=pixel.dtype).view(heads, 1, 1)
     share = share * weights[..., None]
     # Autocast leaves values in half precision and locations in single.
     table = value.reshape(B * N * heads, C).to(share.dtype)
@@ -52,8 +53,9 @@ def _corners(
 ) -> tuple[Tensor, Tensor]:
     """The four pixels around each location (..., points, 4) and their shares, 0 beyond the edge."""
     counts = torch.tensor(num_points)
-    sizes_wh = torch.tensor([(width, height) for height, width in map_sizes_hw])
-    first = sizes_wh.prod(dim=1).cumsum(0).roll(1)  # pixel of each map
+    # Of half the usual bits: these numbers are most of what is computed here.
+    sizes_wh = torch.tensor([size_hw[::-1] for size_hw in map_sizes_hw], dtype=torch.int32)
+    first = sizes_wh.prod(dim=1).cumsum(0, dtype=torch.int32).roll(1)  # pixel of each map
     first[0] = 0
     size_wh, first = (of_map.repeat_interleave(counts, dim=0) for of_map in (sizes_wh, first))
     width, height = size_wh.unbind(-1)
@@ -71,7 +73,7 @@ def _neighbours(place: Tensor, length: Tensor) -> list[tuple[Tensor, Tensor]]:
     """The pixels below and above a place (..., points) on one axis, and their shares."""
     low = place.detach().floor()
     fraction = place - low
-    index = low.to(torch.int64)
+    index = low.to(length.dtype)
     last = length - 1
     return [
         (below.clamp(min=0).minimum(last), share * ((below >= 0) & (below <= last)))
@@ -82,8 +84,9 @@ def _neighbours(place: Tensor, length: Tensor) -> list[tuple[Tensor, Tensor]]:
 class WeightedRowSum(torch.autograd.Function):
     """Sum K rows of a table for each of M outputs: an embedding bag with a quicker gradient.
 
-    PyTorch adds up the gradient of each row with one call for each time it was used. Sorted by row
-    the same sum is another embedding bag, in which the outputs' gradients are the table.
+    The sums are the product of a sparse matrix with the table. PyTorch's embedding bag adds up the
+    gradient of each row of the table with one call for each time it was used; with the transposed
+    matrix that gradient is another embedding bag, in which the outputs' gradients are the table.
     """
 
     @staticmethod
@@ -106,22 +109,25 @@ class WeightedRowSum(torch.autograd.Function):
 
 def _transposed_sum(gradient: Tensor, index: Tensor, weight: Tensor, rows: int) -> Tensor:
     """For each row of the table the weighted gradients of the sums that it is part of: (R, C)."""
-    # Stable: the order of a sum is part of its result, and two runs shall have the same.
-    # Of half the bits: it takes half the time.
-    used, order = index.flatten().to(torch.int32).sort(stable=True)
-    first = torch.searchsorted(used, torch.arange(rows, dtype=used.dtype))
-    output = order.div(index.shape[1], rounding_mode="floor")
-    return F.embedding_bag(
-        output, gradient, first, per_sample_weights=weight.flatten()[order], mode="sum"
-    )
+    outputs, count = index.shape
+    entries = weight.flatten().numpy(), index.flatten().numpy(), _starts(index).numpy()
+    # The order of a sum is part of its result. This one keeps it, so two runs have the same.
+    by_row = csr_matrix(entries, shape=(outputs, rows)).tocsc()
+    output, first, share = map(torch.from_numpy, (by_row.indices, by_row.indptr, by_row.data))
+    return F.embedding_bag(output, gradient, first[:-1], per_sample_weights=share, mode="sum")
 
 
 def _row_products(gradient: Tensor, table: Tensor, index: Tensor) -> Tensor:
     """Products of each output's gradient with the rows that it sums: (M, K)."""
     outputs, count = index.shape
-    start = torch.arange(0, outputs * count, count)
-    owner = torch.arange(outputs).repeat_interleave(count)
+    owner = torch.arange(outputs, dtype=index.dtype).repeat_interleave(count)
     products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        gradient, table, index.flatten(), start, owner, 0
+        gradient, table, index.flatten(), _starts(index)[:-1], owner, 0
     )
     return products.view(outputs, count)
+
+
+def _starts(index: Tensor) -> Tensor:
+    """Where each output's entries begin among all, and their end: (M + 1,)."""
+    outputs, count = index.shape
+    return torch.arange(0, outputs * count + 1, count, dtype=index.dtype)

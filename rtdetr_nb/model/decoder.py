@@ -190,7 +190,7 @@ class RTDETRTransformerv2(nn.Module):
         if denoising is not None:
             content = torch.cat([denoising.content, content], dim=1)
             boxes_logit = torch.cat([denoising.boxes_logit, boxes_logit], dim=1)
-            mask = denoising.attention_mask
+            mask = denoising.mask
         layers = self.decode(content, boxes_logit, memory, map_sizes_hw, mask)
         if not self.training:
             return layers[-1]
@@ -257,7 +257,7 @@ class RTDETRTransformerv2(nn.Module):
         boxes_logit: Tensor,
         memory: Tensor,
         map_sizes_hw: Sequence[tuple[int, int]],
-        attention_mask: Tensor | None,
+        denoising_mask: Tensor | None,
     ) -> list[dict[str, Tensor]]:
         """The layers one after the other, on their own so that they can be compiled.
 
@@ -266,7 +266,8 @@ class RTDETRTransformerv2(nn.Module):
             boxes_logit: (B, Q, 4), where they begin.
             memory: (B, N, C), all maps flattened row by row and joined, finest first.
             map_sizes_hw: height and width of each map.
-            attention_mask: (Q, Q), true where a query may not see another; None lets all see all.
+            denoising_mask: (D, Q), which queries each of the first D sees; the others see each
+                other alone. None if there are no denoising queries.
 
         Returns:
             Outputs of all layers (in training), or of the evaluated one alone.
@@ -277,7 +278,7 @@ class RTDETRTransformerv2(nn.Module):
         heads = zip(self.decoder.layers, self.dec_score_head, self.dec_bbox_head, strict=True)
         for index, (layer, score_head, bbox_head) in enumerate(heads):
             position = self.query_pos_head(reference)
-            content = layer(content, position, reference, memory, map_sizes_hw, attention_mask)
+            content = layer(content, position, reference, memory, map_sizes_hw, denoising_mask)
             shift = bbox_head(content)
             refined = (shift + inverse_sigmoid(reference)).sigmoid()
             if self.training:

@@ -1,11 +1,48 @@
 """One layer of the decoder, and their stack."""
 
 from collections.abc import Sequence
+from functools import partial
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtdetr_nb.model.deformable_attention import DeformableAttention
 from rtdetr_nb.model.layers import build_activation
+
+
+class QueryAttention(nn.MultiheadAttention):
+    """Self-attention of queries, those for denoising first, which the others do not see.
+
+    Its parameters are those of the parent. That the others see each other alone takes no mask: for
+    them, which are most, the quicker way is chosen, and no product with a denoising query is made.
+    """
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, query: Tensor, value: Tensor, denoising_mask: Tensor | None
+    ) -> Tensor:
+        """Attend from the queries (B, D + Q, C) to the values (B, D + Q, C) at their places.
+
+        Args:
+            query: also what they are known by to each other.
+            value: of each query.
+            denoising_mask: (D, D + Q), True where the row may look at the column; None if D is 0.
+        """
+        weights = self.in_proj_weight.split([2 * self.embed_dim, self.embed_dim])
+        biases = self.in_proj_bias.split([2 * self.embed_dim, self.embed_dim])
+        q, k = F.linear(query, weights[0], biases[0]).chunk(2, dim=-1)
+        v = F.linear(value, weights[1], biases[1])
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+        dropout = self.dropout if self.training else 0.0
+        attend = partial(F.scaled_dot_product_attention, dropout_p=dropout)
+        if denoising_mask is None:
+            attended = attend(q, k, v)
+        else:
+            D = len(denoising_mask)
+            noisy = attend(q[:, :, :D], k, v, denoising_mask)
+            own = attend(q[:, :, D:], k[:, :, D:], v[:, :, D:])
+            attended = torch.cat([noisy, own], dim=2)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
 class DecoderLayer(nn.Module):
@@ -22,7 +59,7 @@ class DecoderLayer(nn.Module):
         cross_attn_method: str,
     ) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(hidden_dim, nhead, dropout, batch_first=True)
+        self.self_attn = QueryAttention(hidden_dim, nhead, dropout, batch_first=True)
         self.dropout1 = nn.Dropout(dropout)
         self.norm1 = nn.LayerNorm(hidden_dim)
         self.cross_attn = DeformableAttention(hidden_dim, nhead, num_points, cross_attn_method)
@@ -44,13 +81,10 @@ class DecoderLayer(nn.Module):
         reference_boxes_cxcywh: Tensor,
         memory: Tensor,
         map_sizes_hw: Sequence[tuple[int, int]],
-        attention_mask: Tensor | None,
+        denoising_mask: Tensor | None,
     ) -> Tensor:
         """Refine the content (B, Q, C) of queries at positions (B, Q, C); returns (B, Q, C)."""
-        query = content + position
-        attended, _ = self.self_attn(
-            query, query, value=content, attn_mask=attention_mask, need_weights=False
-        )
+        attended = self.self_attn(content + position, content, denoising_mask)
         content = self.norm1(content + self.dropout1(attended))
         attended = self.cross_attn(content + position, reference_boxes_cxcywh, memory, map_sizes_hw)
         content = self.norm2(content + self.dropout2(attended))

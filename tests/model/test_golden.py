@@ -21,7 +21,7 @@ from rtdetr_nb.model import decoder as decoder_module
 from rtdetr_nb.model import deformable_attention, hgnetv2, hybrid_encoder
 from rtdetr_nb.model.anchors import generate_anchors
 from rtdetr_nb.model.build import build_postprocessor
-from rtdetr_nb.model.decoder_layer import DecoderLayer
+from rtdetr_nb.model.decoder_layer import DecoderLayer, QueryAttention
 from rtdetr_nb.model.rtdetr import RTDETR
 from tests.golden import deviation, golden_images, load_reference
 from tests.golden_model import build_golden_model, golden_config
@@ -334,11 +334,16 @@ def embed_positions_as_logits(monkeypatch: pytest.MonkeyPatch, model: RTDETR) ->
     )
 
 
+def add_positions_to_what_queries_tell(monkeypatch: pytest.MonkeyPatch, model: RTDETR) -> None:
+    right = QueryAttention.forward
+    monkeypatch.setattr(
+        QueryAttention, "forward", lambda self, query, value, mask: right(self, query, query, mask)
+    )
+
+
 def forget_attention_residual(monkeypatch: pytest.MonkeyPatch, model: RTDETR) -> None:
     def forward(self: DecoderLayer, content, position, boxes, memory, sizes_hw, mask) -> Tensor:
-        query = content + position
-        attended, _ = self.self_attn(query, query, content, attn_mask=mask, need_weights=False)
-        content = self.norm1(attended)
+        content = self.norm1(self.self_attn(content + position, content, mask))
         content = self.norm2(content + self.cross_attn(content + position, boxes, memory, sizes_hw))
         return self.norm3(content + self.linear2(self.activation(self.linear1(content))))
 
@@ -362,6 +367,7 @@ def start_queries_from_raw_memory(monkeypatch: pytest.MonkeyPatch, model: RTDETR
         swap_x_and_y,
         start_all_levels_from_one_box_size,
         embed_positions_as_logits,
+        add_positions_to_what_queries_tell,
         forget_attention_residual,
         start_queries_from_raw_memory,
     ],
