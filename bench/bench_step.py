@@ -1,7 +1,7 @@
 """The training step: ours against its straightforward form.
 
-Ratios of the median of several steps, taken in turn within one process, so that a noisy machine
-harms all variants alike; of peak memory in processes of their own.
+The median of ratios of steps that follow each other in one process, so that a noisy machine harms
+both alike; of peak memory in processes of their own.
 """
 
 import copy
@@ -30,7 +30,7 @@ from rtdetr_nb.training.step import train_step
 
 IMAGE_SIZE = 320
 BATCH_SIZE = 4
-ROUNDS = 6
+ROUNDS = 10
 
 Result = tuple[str, float, str]
 
@@ -58,21 +58,22 @@ if cpu_has_bfloat16():
 def run() -> list[Result]:
     """Time the variants and return (name, ratio to the straightforward form, explanation)."""
     steps = {name: step_function(variant) for name, variant in VARIANTS.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(ROUNDS + 1):
-        for name, step in steps.items():
-            seconds[name].append(step())
-    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    reference = medians.pop(STRAIGHTFORWARD)
-    del steps
+    rounds = [{name: step() for name, step in steps.items()} for _ in range(ROUNDS + 1)]
+    del rounds[0], steps  # the first one prepares
+    names = [name for name in VARIANTS if name != STRAIGHTFORWARD]
+    median = {name: statistics.median(r[name] for r in rounds) for name in VARIANTS}
     memory = {name: _megabytes(name) for name in VARIANTS}
     size = f"{IMAGE_SIZE} px, batch {BATCH_SIZE}, CPU"
     return [
         ("criterion float32", _criterion_ratio(), f"{size}, against layer by layer"),
         ("deformable attention", _attention_ratio(), f"{size}, against map by map"),
         *(
-            (f"step {name}", value / reference, f"{size}: {value:.2f} s against {reference:.2f} s")
-            for name, value in medians.items()
+            (
+                f"step {name}",
+                statistics.median(r[name] / r[STRAIGHTFORWARD] for r in rounds),
+                f"{size}: {median[name]:.2f} s against {median[STRAIGHTFORWARD]:.2f} s",
+            )
+            for name in names
         ),
         *(
             (
@@ -80,7 +81,7 @@ def run() -> list[Result]:
                 memory[name] / memory[STRAIGHTFORWARD],
                 f"{size}: {memory[name]:.0f} MB against {memory[STRAIGHTFORWARD]:.0f} MB",
             )
-            for name in medians
+            for name in names
         ),
     ]
 
@@ -153,14 +154,14 @@ def _attention_ratio() -> float:
 
 
 def _ratio(ours: Callable[[], object], theirs: Callable[[], object]) -> float:
-    """Median seconds of one over those of the other, taken in turn."""
-    seconds: dict[Callable[[], object], list[float]] = {ours: [], theirs: []}
-    for _ in range(3 * ROUNDS):
-        for function, times in seconds.items():
-            began = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - began)
-    return statistics.median(seconds[ours]) / statistics.median(seconds[theirs])
+    """Seconds of one over those of the other, taken in turn."""
+    return statistics.median(_seconds(ours) / _seconds(theirs) for _ in range(3 * ROUNDS))
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
 
 
 def _batch() -> tuple[Tensor, list[dict[str, Tensor]]]:

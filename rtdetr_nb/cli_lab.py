@@ -126,7 +126,14 @@ def _defaults() -> dict[str, object]:
 
 
 def _given(options: argparse.Namespace) -> dict[str, object]:
-    """The parameters that were given, with paths that hold wherever the notebook runs."""
+    """The parameters that were given, with paths that hold wherever the notebook runs.
+
+    Raises:
+        UserError: one of them cannot be used; told here, before a browser opens.
+    """
+    from rtdetr_nb.checkpoint.read import open_checkpoint
+    from rtdetr_nb.config import load_config
+
     given: dict[str, object] = {}
     for name in ("checkpoint", "data"):
         path = getattr(options, name)
@@ -134,7 +141,10 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
             raise UserError(f"There is no {path}. Give --{name} a path that exists.")
         if path is not None:
             given[name] = str(path.resolve())
+    if options.checkpoint is not None:
+        open_checkpoint(options.checkpoint)
     if options.config is not None:
+        load_config(options.config)
         path = Path(options.config)
         given["config"] = str(path.resolve()) if path.is_file() else options.config
     return given

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -61,8 +62,7 @@ def test_lab_without_options_opens_the_notebooks_themselves(
 
 
 def test_lab_opens_copies_with_the_options_filled_in(server: Server, tmp_path: Path) -> None:
-    file = tmp_path / "mine.pth"
-    file.touch()
+    file = Path(shutil.copy(ROOT / "data" / "demo_backbone_mmdet.pth", tmp_path / "mine.pth"))
     config, output = "rtdetrv2_hgnetv2_x", tmp_path / "there"
     assert main(["lab", "--checkpoint", str(file), "-c", config, "--output", str(output)]) == 7
     folder = Path("runs", "lab", "mine")
@@ -96,6 +96,21 @@ def test_lab_refuses_a_path_that_is_not_there(
 ) -> None:
     assert main(["lab", option, "nowhere"]) == 2
     assert f"Give {option} a path that exists." in capsys.readouterr().err
+    assert not hasattr(server, "command")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--checkpoint", str(ROOT / "README.md")], "It is a text file, not a checkpoint"),
+        (["-c", "rtdetrv2_hgnetv2_m"], "There is no configuration 'rtdetrv2_hgnetv2_m'"),
+    ],
+)
+def test_lab_refuses_before_it_opens_what_no_notebook_could_use(
+    server: Server, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert main(["lab", *arguments]) == 2
+    assert told in capsys.readouterr().err
     assert not hasattr(server, "command")
 
 

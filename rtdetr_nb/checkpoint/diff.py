@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
 from rtdetr_nb.checkpoint.dialects import Origin
@@ -144,12 +144,15 @@ class Diff:
         self,
         include: Iterable[str] | str | None = None,
         exclude: Iterable[str] | str = (),
-        **filters: Any,
+        *,
+        parts: Iterable[str] | None = None,
+        blocks: Iterable[str] | None = None,
+        rows: Iterable[Row | str] | None = None,
     ) -> Selection:
-        """Take tensors by shell-style patterns; see `select.select`."""
+        """Take tensors by shell-style patterns, parts, blocks or rows; see `select.select`."""
         from rtdetr_nb.checkpoint.select import select
 
-        return select(self, include, exclude, **filters)
+        return select(self, include, exclude, parts=parts, blocks=blocks, rows=rows)
 
     @property
     def table(self) -> pandas.DataFrame:

@@ -264,11 +264,10 @@ def _check_patterns(diff: Diff, patterns: Iterable[str]) -> None:
     for pattern in patterns:
         rows = [row for row in diff.rows if row.model_key and _matches(row, pattern)]
         if not rows:
-            names = {f"{row.part}.*" for row in diff.rows if row.model_key}
-            names |= {(row.model_key or "").removeprefix(BACKBONE) for row in diff.rows}
-            close = difflib.get_close_matches(pattern, names, n=1, cutoff=0.5)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise SelectionError(f"No tensor of the model matches {pattern!r}.{hint}")
+            parts = {f"{row.part}.*" for row in diff.rows if row.model_key}
+            names = {(row.model_key or "").removeprefix(BACKBONE) for row in diff.rows}
+            hint = _nearest(pattern, parts | names) or f"The parts are {_listed(parts)}."
+            raise SelectionError(f"No tensor of the model matches {pattern!r}. {hint}")
         if len(rows) == 1 and rows[0].model_key in (pattern, BACKBONE + pattern):
             _checked(diff, [rows[0].model_key])
 
@@ -277,10 +276,20 @@ def _known(names: Iterable[str], known: set[str], kind: str) -> set[str]:
     wanted = {names} if isinstance(names, str) else set(names)
     unknown = sorted(wanted - known)
     if unknown:
-        close = difflib.get_close_matches(unknown[0], known, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(sorted(known))}."
-        raise SelectionError(f"The model has no {kind} {unknown[0]!r}.{hint}")
+        hint = _nearest(unknown[0], known) or f"Known: {_listed(known)}."
+        raise SelectionError(f"The model has no {kind} {unknown[0]!r}. {hint}")
     return wanted
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """Ask whether the name most like this one was meant, if one is."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"Did you mean {by_lower[close[0]]!r}?" if close else None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _checked(diff: Diff, keys: Iterable[Any]) -> list[str]:
@@ -290,7 +299,8 @@ def _checked(diff: Diff, keys: Iterable[Any]) -> list[str]:
     for key in keys:
         row = rows.get(key)
         if row is None:
-            raise SelectionError(f"The model has no tensor {key!r}.")
+            hint = _nearest(str(key), rows) or ""
+            raise SelectionError(f"The model has no tensor {key!r}. {hint}".rstrip())
         if row.status == MISMATCHED:
             raise SelectionError(
                 f"{key} cannot be taken: the file has {_shape(row.checkpoint_shape)} "

@@ -1,6 +1,7 @@
 """Which process it was: an id alone does not tell."""
 
 import os
+import socket
 from pathlib import Path
 
 from rtdetr_nb.training.history import Record
@@ -27,6 +28,15 @@ def process_start_time(pid: int) -> str | None:
     # The command name, in parentheses, may hold anything; state and start time follow it.
     fields = stat.rsplit(")", 1)[1].split()
     return None if fields[0] == "Z" else fields[19]
+
+
+def identity_of(pid: int) -> Record:
+    """What names a process that runs here, for `run.json`."""
+    return {
+        "pid": pid,
+        "process_started": process_start_time(pid),
+        "host": socket.gethostname(),
+    }
 
 
 def describes_this_process(description: Record) -> bool:

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import platform
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.previous_run import PreviousRun, read_json
-from rtdetr_nb.training.process_identity import describes_this_process, process_start_time
+from rtdetr_nb.training.process_identity import describes_this_process, identity_of
 from rtdetr_nb.training.run_lock import RunLock
 
 RUN_FILE = "run.json"
@@ -114,9 +113,7 @@ class RunFolder:
         self._description = {
             "status": "starting",
             "started": started,
-            "pid": os.getpid(),
-            "process_started": process_start_time(os.getpid()),
-            "host": socket.gethostname(),
+            **identity_of(os.getpid()),
             "command": sys.argv,
             "goes_on": resumed,
             "python": platform.python_version(),

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rtdetr_nb.training.history import Record
-from rtdetr_nb.training.process_identity import process_start_time
+from rtdetr_nb.training.process_identity import identity_of, process_start_time
 from rtdetr_nb.training.run_folder import LOG_FILE, RUN_FILE
 
 # Processes started here, by id: the system tells an exit status to the parent only.
@@ -38,13 +38,7 @@ def launch(command: Iterable[str], folder: Path) -> None:
 
 def describe_started(pid: int, folder: Path) -> None:
     """Write `run.json`, whole or not at all, unless the process has described itself already."""
-    description = {
-        "status": "starting",
-        "pid": pid,
-        "process_started": process_start_time(pid),
-        "host": socket.gethostname(),
-    }
-    text = json.dumps(description)
+    text = json.dumps({"status": "starting", **identity_of(pid)})
     temporary = folder / f".{RUN_FILE}.{pid}.partial"
     # Where the file is there already, the word of the process counts.
     with contextlib.suppress(FileExistsError):

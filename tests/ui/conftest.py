@@ -7,7 +7,9 @@ import pytest
 from rtdetr_nb.checkpoint.diff import Diff, compare
 from rtdetr_nb.checkpoint.read import open_checkpoint
 from rtdetr_nb.config import load_config
+from rtdetr_nb.ui import live_plot, run_panel
 from tests.checkpoint.wild import CONFIG, backbone, prefixed, save, tensor
+from tests.ui.fake_page import Page
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,13 @@ def partial_diff(tmp_path_factory: pytest.TempPathFactory) -> Diff:
 def other_size_diff(whole_file: Path) -> Diff:
     """HGNetv2-L weights against the model of HGNetv2-X."""
     return compare(open_checkpoint(whole_file), load_config("rtdetrv2_hgnetv2_x"))
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Page:
+    """What is displayed goes here, and plots look at their runs more often."""
+    page = Page()
+    for module in (live_plot, run_panel):
+        monkeypatch.setattr(module, "display", page.display)
+    monkeypatch.setattr(live_plot, "_SECONDS_BETWEEN_LOOKS", 0.02)
+    return page

@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import pytest
-from ipywidgets.widgets.widget import _instances
 from matplotlib import _pylab_helpers
 from matplotlib.figure import Figure
 
@@ -12,53 +11,8 @@ from rtdetr_nb.errors import RunError
 from rtdetr_nb.ui import live_plot as module
 from rtdetr_nb.ui.live_plot import live_plot, pause_after
 from rtdetr_nb.ui.run_figure import thin
+from tests.ui.fake_page import open_widgets, plot_threads, wait_until
 from tests.ui.fake_run import FakeRun
-
-
-def wait_until(condition, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
-
-
-def plot_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "live plot"]
-
-
-def open_widgets() -> int:
-    """How many widgets the kernel holds, layouts and styles among them."""
-    return len(_instances)
-
-
-class Page:
-    """Takes the place of the notebook: what was displayed, and what became of it."""
-
-    def __init__(self) -> None:
-        self.bundles: list[dict[str, str]] = []
-
-    def display(self, bundle, raw, display_id=False):
-        assert raw
-        self.bundles.append(bundle)
-        place = len(self.bundles) - 1
-        return Handle(self, place) if display_id else None
-
-
-class Handle:
-    def __init__(self, page: Page, place: int) -> None:
-        self.page, self.place = page, place
-
-    def update(self, bundle, raw):
-        assert raw
-        self.page.bundles[self.place] = bundle
-
-
-@pytest.fixture
-def page(monkeypatch) -> Page:
-    page = Page()
-    monkeypatch.setattr(module, "display", page.display)
-    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0.02)
-    return page
 
 
 @pytest.fixture

@@ -5,19 +5,10 @@ import pytest
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.ui import live_plot, stop_button
-from rtdetr_nb.ui import run_panel as module
 from rtdetr_nb.ui.run_panel import run_panel
 from rtdetr_nb.ui.run_settings import RunSettings
+from tests.ui.fake_page import open_widgets, plot_threads, wait_until
 from tests.ui.fake_run import FakeRun
-from tests.ui.test_live_plot import Page, open_widgets, plot_threads, wait_until
-
-
-@pytest.fixture
-def page(monkeypatch) -> Page:
-    page = Page()
-    monkeypatch.setattr(module, "display", page.display)
-    monkeypatch.setattr(live_plot, "_SECONDS_BETWEEN_LOOKS", 0.02)
-    return page
 
 
 @pytest.fixture
@@ -179,8 +170,7 @@ def test_starts_and_closes_leave_no_widget(fake, page):
     assert open_widgets() == before
 
 
-def test_a_plot_of_the_same_run_in_another_cell_leaves_the_panel_alive(panel, fake, monkeypatch):
-    monkeypatch.setattr(live_plot, "display", Page().display)
+def test_a_plot_of_the_same_run_in_another_cell_leaves_the_panel_alive(panel, fake):
     panel.start()
     other = live_plot.live_plot(panel.run)
     other._ipython_display_()
