@@ -104,7 +104,7 @@ def loss_figure(histories: Mapping[str, Any]) -> Figure:
     for (label, history), color in zip(histories.items(), COLORS, strict=False):
         steps, loss = history.index.to_numpy(), history["loss"].to_numpy(dtype=float)
         ax.plot(steps, loss, color=color, alpha=0.3, linewidth=1)
-        ax.plot(steps, smooth(loss), color=color, linewidth=2, label=label)
+        ax.plot(steps, smooth(steps, loss), color=color, linewidth=2, label=label)
     ax.set_xlabel("step (optimizer update)")
     ax.set_ylabel("total loss")
     if histories:
@@ -114,13 +114,19 @@ def loss_figure(histories: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def smooth(values: np.ndarray, span: int = _SMOOTHING_SPAN) -> np.ndarray:
-    """Mean over the last `span` values, or as many as there are: (N,) to (N,)."""
-    if len(values) == 0:
-        return values
+def smooth(steps: np.ndarray, values: np.ndarray, span: int = _SMOOTHING_SPAN) -> np.ndarray:
+    """Mean of what the last `span` steps have told, at each step: (N,) to (N,).
+
+    Not every step tells something: the official log does every 100 by default.
+
+    Args:
+        steps: (N,), growing.
+        values: (N,), of these steps.
+        span: in steps.
+    """
     total = np.cumsum(np.concatenate([[0.0], values]))
     end = np.arange(1, len(values) + 1)
-    start = np.maximum(end - span, 0)
+    start = np.searchsorted(steps, steps - span, side="right")
     return (total[end] - total[start]) / (end - start)
 
 

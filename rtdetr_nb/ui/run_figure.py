@@ -70,16 +70,16 @@ class RunFigure:
 
     def show(self, runs: Sequence[RunProgress]) -> None:
         """Put what the runs have done so far into the lines."""
-        longest = max(len(run.steps) for run in runs)
+        longest = max((run.steps[-1] for run in runs if run.steps), default=0)
         span = max(_LEAST_SPAN, round(longest * _SPAN_SHARE))
         for run, raw, smoothed in zip(runs, self._raw, self._smooth, strict=True):
             steps, loss = np.asarray(run.steps), np.asarray(run.losses[LOSS])
             raw.set_data(*thin(steps, loss))
-            smoothed.set_data(*thin(steps, smooth(loss, span)))
+            smoothed.set_data(*thin(steps, smooth(steps, loss, span)))
         first = runs[0]
+        steps = np.asarray(first.steps)
         for name, line in self._part_lines.items():
-            values = smooth(np.asarray(first.losses[name]), span)
-            line.set_data(*thin(np.asarray(first.steps), values))
+            line.set_data(*thin(steps, smooth(steps, np.asarray(first.losses[name]), span)))
         self._show_rates(first)
         self._legend.set_title(f"thick: mean over {span} steps")
         self._scale(runs)

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from html import escape
 
 from rtdetr_nb.errors import UserError
@@ -15,7 +15,7 @@ LOSS = "loss"
 MAIN_PARTS = ("loss_vfl", "loss_bbox", "loss_giou")
 _STEPS_FOR_MEAN = 9  # as the plot smooths
 _STEPS_FOR_PACE = 20
-_QUIET_STEPS = 10  # a run without a word for as long as so many steps is called quiet
+_QUIET_RECORDS = 10  # a run without a word for as long as so many took is called quiet
 _LEAST_QUIET_SECONDS = 30
 
 
@@ -115,15 +115,23 @@ class RunProgress:
 
     @property
     def mean_loss(self) -> float | None:
-        """Mean total loss over the last steps; None before the first."""
-        last = self.losses[LOSS][-_STEPS_FOR_MEAN:]
-        return sum(last) / len(last) if last else None
+        """Mean total loss of what the last steps have told; None before the first."""
+        if not self.steps:
+            return None
+        last = self.losses[LOSS][bisect_right(self.steps, self.steps[-1] - _STEPS_FOR_MEAN) :]
+        return sum(last) / len(last)
 
     @property
     def seconds_per_step(self) -> float | None:
         """Median over the last steps, which an odd slow one does not move."""
         last = [value for value in self.seconds[-_STEPS_FOR_PACE:] if math.isfinite(value)]
         return statistics.median(last) if last else None
+
+    @property
+    def _steps_per_record(self) -> float:
+        """How many steps go by between two that are recorded: 1, but in the official log."""
+        last = self.steps[-_STEPS_FOR_PACE:]
+        return (last[-1] - last[0]) / (len(last) - 1) if len(last) > 1 else 1.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -155,8 +163,8 @@ class RunProgress:
         facts = [self.status, *self._step_facts()]
         if self.average_precision is not None:
             facts.append(f"AP {self.average_precision:.3f}")
-        pace = self.seconds_per_step or 0.0
-        if self.seconds_quiet > max(_LEAST_QUIET_SECONDS, _QUIET_STEPS * pace):
+        usual = self._steps_per_record * (self.seconds_per_step or 0.0)
+        if self.seconds_quiet > max(_LEAST_QUIET_SECONDS, _QUIET_RECORDS * usual):
             facts.append(f"nothing recorded for {duration(self.seconds_quiet)}")
         return facts
 

@@ -2,12 +2,11 @@
 
 import json
 import os
-import socket
 import time
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.training.process_identity import process_start_time
+from rtdetr_nb.training.process_identity import identity_of
 from rtdetr_nb.training.run import Run
 from rtdetr_nb.training.run_folder import LOG_FILE, METRICS_FILE, RUN_FILE
 
@@ -24,13 +23,7 @@ class FakeRun:
         self.append({"event": "start", "step": 0, "total_steps": total_steps})
 
     def describe(self, status: str, **facts: Any) -> None:
-        description = {
-            "status": status,
-            "pid": os.getpid(),
-            "process_started": process_start_time(os.getpid()),
-            "host": socket.gethostname(),
-            **facts,
-        }
+        description = {"status": status, **identity_of(os.getpid()), **facts}
         partial = self.folder / "run.json.partial"
         partial.write_text(json.dumps(description))
         partial.replace(self.folder / RUN_FILE)

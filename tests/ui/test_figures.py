@@ -10,6 +10,7 @@ from rtdetr_nb.ui.figures import (
     loss_figure,
     new_figure,
     pictures_figure,
+    smooth,
     to_data_uri,
     to_png,
 )
@@ -17,6 +18,15 @@ from rtdetr_nb.ui.precision_recall_figure import precision_recall_figure
 from rtdetr_nb.ui.run_figure import RunFigure
 
 FORMULA = r"$\frac$ and $x^$"  # of which matplotlib's reader of formulas makes an error
+
+
+def test_a_mean_is_over_steps_whether_or_not_each_has_told_its_loss():
+    values = np.array([8.0, 4.0, 2.0, 6.0, 1.0])
+    every = np.arange(1, 6)
+    assert smooth(every, values, 2).tolist() == [8.0, 6.0, 3.0, 4.0, 3.5]
+    assert smooth(every * 100, values, 9).tolist() == values.tolist()
+    assert smooth(np.array([1, 2, 8, 9, 20]), values, 3).tolist() == [8.0, 6.0, 2.0, 4.0, 1.0]
+    assert smooth(np.array([]), np.array([]), 9).tolist() == []
 
 
 def test_seeds_that_agree_have_no_whiskers():

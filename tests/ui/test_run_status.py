@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 
@@ -139,6 +140,19 @@ def test_a_quiet_run_is_called_so(fake):
     fake.append({"event": "note", "time": 1000.0})
     progress.update()
     assert progress.facts()[-1].startswith("nothing recorded for ")
+
+
+def test_a_log_of_every_hundredth_step_is_not_quiet_between_two(fake):
+    """As the official one; 100 steps of 2 s are what it is silent for."""
+    progress = RunProgress(fake.run, "official")
+    for step in (1, 101, 201):
+        fake.step(step, time=time.time() - 250)
+    progress.update()
+    assert not any("nothing recorded" in fact for fact in progress.facts())
+    assert "loss -161.00" in progress.facts()  # of the last 9 steps one has told its loss
+    fake.step(202, time=time.time() - 2500)
+    progress.update()
+    assert any("nothing recorded for 41 min" in fact for fact in progress.facts())
 
 
 def test_an_error_is_a_sentence_with_the_end_of_the_log(fake):
