@@ -1,7 +1,7 @@
 """The training step: ours against its straightforward form.
 
-The median of ratios of steps that follow each other in one process, so that a noisy machine harms
-both alike; of peak memory in processes of their own.
+The median of the ratios of steps of the same round in one process, so that a noisy machine harms
+both alike; ratios of peak memory in processes of their own.
 """
 
 import copy
@@ -71,7 +71,7 @@ def run() -> list[Result]:
             (
                 f"step {name}",
                 statistics.median(r[name] / r[STRAIGHTFORWARD] for r in rounds),
-                f"{size}: {median[name]:.2f} s against {median[STRAIGHTFORWARD]:.2f} s",
+                f"{size}: median {median[name]:.2f} s, and {median[STRAIGHTFORWARD]:.2f} s",
             )
             for name in names
         ),
@@ -154,7 +154,7 @@ def _attention_ratio() -> float:
 
 
 def _ratio(ours: Callable[[], object], theirs: Callable[[], object]) -> float:
-    """Seconds of one over those of the other, taken in turn."""
+    """Median of the ratios of their seconds, taken in turn."""
     return statistics.median(_seconds(ours) / _seconds(theirs) for _ in range(3 * ROUNDS))
 
 

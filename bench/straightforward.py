@@ -1,8 +1,8 @@
 """The training step in its straightforward form, which ours is measured against.
 
 It matches and scores every layer by itself, computes scores and boxes of all positions to choose a
-few, lets all queries look at all through one mask, samples every map of the deformable attention by
-itself, and updates every parameter by itself.
+few, computes self-attention of all queries at once with one mask, samples every map of the
+deformable attention by itself, and updates every parameter by itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -71,18 +71,27 @@ class AttentionWithOneMask(QueryAttention):
         """As `QueryAttention.forward`."""
         if denoising_mask is None:
             return super().forward(query, value, None)
-        D, count = denoising_mask.shape
-        own = torch.arange(count, device=query.device).expand(count - D, count) < D
-        hidden = torch.cat([~denoising_mask, own])
+        hidden = hidden_from_all(denoising_mask)
         return nn.MultiheadAttention.forward(
             self, query, query, value, attn_mask=hidden, need_weights=False
         )[0]
 
 
+def hidden_from_all(denoising_mask: Tensor) -> Tensor:
+    """The mask of denoising queries (D, D + Q) for all queries, in `nn.MultiheadAttention`'s way:
+    (D + Q, D + Q), True where the row may not look at the column."""
+    D, count = denoising_mask.shape
+    own = torch.arange(count, device=denoising_mask.device).expand(count - D, count) < D
+    return torch.cat([~denoising_mask, own])
+
+
 def make_straightforward(
     model: nn.Module, criterion: Criterion, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Let them compute the same in the straightforward way, but for attention."""
+    """Let them compute the same in the straightforward way.
+
+    Deformable attention does so within `attention_by_maps`.
+    """
     model.get_submodule("decoder").__class__ = SelectionFromAll
     for module in model.modules():
         if isinstance(module, QueryAttention):

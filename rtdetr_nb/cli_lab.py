@@ -133,6 +133,7 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
     """
     from rtdetr_nb.checkpoint.read import open_checkpoint
     from rtdetr_nb.config import load_config
+    from rtdetr_nb.presets import quick_run_config
 
     given: dict[str, object] = {}
     for name in ("checkpoint", "data"):
@@ -143,6 +144,8 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
             given[name] = str(path.resolve())
     if options.checkpoint is not None:
         open_checkpoint(options.checkpoint)
+    if options.data is not None:
+        quick_run_config(options.data)
     if options.config is not None:
         load_config(options.config)
         path = Path(options.config)

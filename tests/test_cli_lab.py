@@ -103,6 +103,7 @@ def test_lab_refuses_a_path_that_is_not_there(
     ("arguments", "told"),
     [
         (["--checkpoint", str(ROOT / "README.md")], "It is a text file, not a checkpoint"),
+        (["--data", str(ROOT / "docs")], "annotations"),
         (["-c", "rtdetrv2_hgnetv2_m"], "There is no configuration 'rtdetrv2_hgnetv2_m'"),
     ],
 )

@@ -6,17 +6,21 @@ JSON, so that whatever was picked by hand can be replayed.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.plain_text import show_as_text
-from rtdetr_nb.checkpoint.rows import BACKBONE, MISMATCHED, Row
+from rtdetr_nb.checkpoint.rows import MISMATCHED, Row
+from rtdetr_nb.checkpoint.selection_check import (
+    check_patterns,
+    known_names,
+    loadable_names,
+    matches,
+)
 from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.model_keys import KeyInfo
 
@@ -123,7 +127,7 @@ class Selection:
             raise SelectionError(
                 "The text is no saved selection: expected the JSON that Selection.to_json writes."
             ) from error
-        return _selection(diff, set(_checked(diff, keys)), description)
+        return _selection(diff, set(loadable_names(diff, keys)), description)
 
     _repr_pretty_ = show_as_text
 
@@ -189,29 +193,29 @@ def _conditions(
     """Yield each condition that was given, in words and as a test of a row."""
     if include is not None:
         taken = [include] if isinstance(include, str) else list(include)
-        _check_patterns(diff, taken)
+        check_patterns(diff, taken)
         yield (
             f"include {' '.join(taken) or 'nothing'}",
-            lambda row: any(_matches(row, pattern) for pattern in taken),
+            lambda row: any(matches(row, pattern) for pattern in taken),
         )
     if parts is not None:
-        wanted_parts = _known(parts, {row.part for row in diff.rows if row.model_key}, "part")
+        wanted_parts = known_names(parts, {row.part for row in diff.rows if row.model_key}, "part")
         yield f"parts {' '.join(sorted(wanted_parts))}", lambda row: row.part in wanted_parts
     if blocks is not None:
         known = {f"{row.part}.{row.block}" for row in diff.rows if row.model_key}
-        wanted_blocks = _known(blocks, known, "block")
+        wanted_blocks = known_names(blocks, known, "block")
         yield (
             f"blocks {' '.join(sorted(wanted_blocks))}",
             lambda row: f"{row.part}.{row.block}" in wanted_blocks,
         )
     if rows is not None:
-        wanted = set(_checked(diff, [r if isinstance(r, str) else r.model_key for r in rows]))
+        wanted = set(loadable_names(diff, [r if isinstance(r, str) else r.model_key for r in rows]))
         yield f"{len(wanted)} rows", lambda row: row.model_key in wanted
     left_out = [exclude] if isinstance(exclude, str) else list(exclude)
     if left_out:
         yield (
             f"exclude {' '.join(left_out)}",
-            lambda row: not any(_matches(row, pattern) for pattern in left_out),
+            lambda row: not any(matches(row, pattern) for pattern in left_out),
         )
 
 
@@ -249,68 +253,3 @@ def _without_norm(diff: Diff, keys: set[str]) -> list[str]:
 def diff_order(diff: Diff, keys: set[str]) -> list[str]:
     """Return `keys` in the order of the model."""
     return [row.model_key for row in diff.rows if row.model_key in keys and row.model_key]
-
-
-def _matches(row: Row, pattern: str) -> bool:
-    key = row.model_key or ""
-    return any(
-        fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
-        for name in (key, key.removeprefix(BACKBONE))
-    )
-
-
-def _check_patterns(diff: Diff, patterns: Iterable[str]) -> None:
-    """Refuse patterns that match nothing, and exact names that do not fit."""
-    for pattern in patterns:
-        rows = [row for row in diff.rows if row.model_key and _matches(row, pattern)]
-        if not rows:
-            parts = {f"{row.part}.*" for row in diff.rows if row.model_key}
-            names = {(row.model_key or "").removeprefix(BACKBONE) for row in diff.rows}
-            hint = _nearest(pattern, parts | names) or f"The parts are {_listed(parts)}."
-            raise SelectionError(f"No tensor of the model matches {pattern!r}. {hint}")
-        if len(rows) == 1 and rows[0].model_key in (pattern, BACKBONE + pattern):
-            _checked(diff, [rows[0].model_key])
-
-
-def _known(names: Iterable[str], known: set[str], kind: str) -> set[str]:
-    wanted = {names} if isinstance(names, str) else set(names)
-    unknown = sorted(wanted - known)
-    if unknown:
-        hint = _nearest(unknown[0], known) or f"Known: {_listed(known)}."
-        raise SelectionError(f"The model has no {kind} {unknown[0]!r}. {hint}")
-    return wanted
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """Ask whether the name most like this one was meant, if one is."""
-    by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"Did you mean {by_lower[close[0]]!r}?" if close else None
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
-
-
-def _checked(diff: Diff, keys: Iterable[Any]) -> list[str]:
-    """Return the names if every one can be loaded from this comparison."""
-    rows = {row.model_key: row for row in diff.rows if row.model_key}
-    keys = list(keys)
-    for key in keys:
-        row = rows.get(key)
-        if row is None:
-            hint = _nearest(str(key), rows) or ""
-            raise SelectionError(f"The model has no tensor {key!r}. {hint}".rstrip())
-        if row.status == MISMATCHED:
-            raise SelectionError(
-                f"{key} cannot be taken: the file has {_shape(row.checkpoint_shape)} "
-                f"({row.checkpoint_key}), the model {_shape(row.model_shape)}. Leave it out, or "
-                f"change the configuration to the file's architecture."
-            )
-        if not row.loadable:
-            raise SelectionError(f"{key} cannot be taken: {row.note or 'the file lacks it'}.")
-    return keys
-
-
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "nothing" if shape is None else str(list(shape))

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -53,7 +52,7 @@ def _corners(
 ) -> tuple[Tensor, Tensor]:
     """The four pixels around each location (..., points, 4) and their shares, 0 beyond the edge."""
     counts = torch.tensor(num_points)
-    # Of half the usual bits: these numbers are most of what is computed here.
+    # int32 halves the memory of the indices, the largest tensors here.
     sizes_wh = torch.tensor([size_hw[::-1] for size_hw in map_sizes_hw], dtype=torch.int32)
     first = sizes_wh.prod(dim=1).cumsum(0, dtype=torch.int32).roll(1)  # pixel of each map
     first[0] = 0
@@ -109,12 +108,15 @@ class WeightedRowSum(torch.autograd.Function):
 
 def _transposed_sum(gradient: Tensor, index: Tensor, weight: Tensor, rows: int) -> Tensor:
     """For each row of the table the weighted gradients of the sums that it is part of: (R, C)."""
-    outputs, count = index.shape
+    from scipy.sparse import csr_array  # not needed on a GPU, and slow to import
+
     entries = weight.flatten().numpy(), index.flatten().numpy(), _starts(index).numpy()
-    # The order of a sum is part of its result. This one keeps it, so two runs have the same.
-    by_row = csr_matrix(entries, shape=(outputs, rows)).tocsc()
+    # The transposition keeps the order of the outputs, so two runs sum alike, to the last digit.
+    by_row = csr_array(entries, shape=(len(index), rows)).tocsc()
     output, first, share = map(torch.from_numpy, (by_row.indices, by_row.indptr, by_row.data))
-    return F.embedding_bag(output, gradient, first[:-1], per_sample_weights=share, mode="sum")
+    return F.embedding_bag(
+        output, gradient, first, mode="sum", per_sample_weights=share, include_last_offset=True
+    )
 
 
 def _row_products(gradient: Tensor, table: Tensor, index: Tensor) -> Tensor:

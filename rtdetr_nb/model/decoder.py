@@ -190,7 +190,7 @@ class RTDETRTransformerv2(nn.Module):
         if denoising is not None:
             content = torch.cat([denoising.content, content], dim=1)
             boxes_logit = torch.cat([denoising.boxes_logit, boxes_logit], dim=1)
-            mask = denoising.mask
+            mask = denoising.attention_mask
         layers = self.decode(content, boxes_logit, memory, map_sizes_hw, mask)
         if not self.training:
             return layers[-1]
@@ -262,12 +262,12 @@ class RTDETRTransformerv2(nn.Module):
         """The layers one after the other, on their own so that they can be compiled.
 
         Args:
-            content: (B, Q, C), of the queries.
-            boxes_logit: (B, Q, 4), where they begin.
+            content: (B, D + Q, C), of the queries, the D for denoising first.
+            boxes_logit: (B, D + Q, 4), where they begin.
             memory: (B, N, C), all maps flattened row by row and joined, finest first.
             map_sizes_hw: height and width of each map.
-            denoising_mask: (D, Q), which queries each of the first D sees; the others see each
-                other alone. None if there are no denoising queries.
+            denoising_mask: (D, D + Q), True where the row may look at the column; own queries look
+                at own queries only. None if D is 0.
 
         Returns:
             Outputs of all layers (in training), or of the evaluated one alone.

@@ -12,11 +12,14 @@ from rtdetr_nb.model.layers import build_activation
 
 
 class QueryAttention(nn.MultiheadAttention):
-    """Self-attention of queries, those for denoising first, which the others do not see.
+    """Self-attention of queries, those for denoising first, which the decoder's own do not see.
 
-    Its parameters are those of the parent. That the others see each other alone takes no mask: for
-    them, which are most, the quicker way is chosen, and no product with a denoising query is made.
+    Its parameters are those of the parent. That own queries look at own queries only takes no mask:
+    the products with denoising queries are not made, and PyTorch may choose a kernel that has none.
     """
+
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0) -> None:
+        super().__init__(embed_dim, num_heads, dropout, batch_first=True)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, query: Tensor, value: Tensor, denoising_mask: Tensor | None
@@ -27,6 +30,9 @@ class QueryAttention(nn.MultiheadAttention):
             query: also what they are known by to each other.
             value: of each query.
             denoising_mask: (D, D + Q), True where the row may look at the column; None if D is 0.
+
+        Returns:
+            (B, D + Q, C).
         """
         weights = self.in_proj_weight.split([2 * self.embed_dim, self.embed_dim])
         biases = self.in_proj_bias.split([2 * self.embed_dim, self.embed_dim])
@@ -59,7 +65,7 @@ class DecoderLayer(nn.Module):
         cross_attn_method: str,
     ) -> None:
         super().__init__()
-        self.self_attn = QueryAttention(hidden_dim, nhead, dropout, batch_first=True)
+        self.self_attn = QueryAttention(hidden_dim, nhead, dropout)
         self.dropout1 = nn.Dropout(dropout)
         self.norm1 = nn.LayerNorm(hidden_dim)
         self.cross_attn = DeformableAttention(hidden_dim, nhead, num_points, cross_attn_method)

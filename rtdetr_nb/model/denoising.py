@@ -21,8 +21,8 @@ class DenoisingQueries:
     Attributes:
         content: (B, D, C) embedded, partly wrong, class labels.
         boxes_logit: (B, D, 4) shifted boxes cxcywh as logits.
-        mask: (D, D + Q), True where the row may look at the column. The decoder's own queries see
-            none of these.
+        attention_mask: (D, D + Q), True where the row may look at the column. The decoder's own
+            queries look at each other only.
         positive_index: for each image the positions, among the D, of queries to be restored: group
             after group, ground-truth box after ground-truth box.
         num_groups: how often each ground-truth box appears.
@@ -30,7 +30,7 @@ class DenoisingQueries:
 
     content: Tensor
     boxes_logit: Tensor
-    mask: Tensor
+    attention_mask: Tensor
     positive_index: tuple[Tensor, ...]
     num_groups: int
 
@@ -77,7 +77,7 @@ def make_denoising_queries(
     return DenoisingQueries(
         content=class_embed(labels),
         boxes_logit=inverse_sigmoid(noisy_boxes),
-        mask=_mask(slot // 2, num_queries),
+        attention_mask=_attention_mask(slot // 2, num_queries),
         positive_index=tuple(
             _positive_index(count, num_slots, num_groups, boxes.device) for count in counts
         ),
@@ -133,7 +133,7 @@ def _noisy_boxes(boxes_cxcywh: Tensor, is_negative: Tensor, scale: float) -> Ten
     return xyxy_to_cxcywh(shifted.clamp(0, 1))
 
 
-def _mask(group: Tensor, num_queries: int) -> Tensor:
+def _attention_mask(group: Tensor, num_queries: int) -> Tensor:
     """Groups see themselves and the decoder's own queries."""
     own = torch.ones(len(group), num_queries, dtype=torch.bool, device=group.device)
     return torch.cat([group[:, None] == group, own], dim=1)

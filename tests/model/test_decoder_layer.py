@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from bench.straightforward import hidden_from_all
 from rtdetr_nb.model.decoder_layer import QueryAttention
 
 DIM, HEADS = 16, 4
@@ -14,7 +15,7 @@ DIM, HEADS = 16, 4
 def both(dropout: float = 0.0) -> tuple[QueryAttention, nn.MultiheadAttention]:
     """Ours and PyTorch's, with the same weights, all drawn."""
     torch.manual_seed(0)
-    ours = QueryAttention(DIM, HEADS, dropout, batch_first=True).double()
+    ours = QueryAttention(DIM, HEADS, dropout).double()
     with torch.no_grad():
         for parameter in ours.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -32,13 +33,6 @@ def mask_of(num_denoising: int, num_own: int) -> Tensor:
     """Some queries of each row hidden, but never all: a query sees itself."""
     mask = torch.rand(num_denoising, num_denoising + num_own) < 0.5
     return mask | torch.eye(*mask.shape, dtype=torch.bool)
-
-
-def hidden_from_all(mask: Tensor) -> Tensor:
-    """The same for all queries, True where the row may not look at the column."""
-    D, count = mask.shape
-    own = torch.arange(count).expand(count - D, count) < D
-    return torch.cat([~mask, own])
 
 
 @settings(max_examples=40, deadline=None)
@@ -77,18 +71,32 @@ def test_bugs_are_noticed(bug):
     assert not (found - expected).abs().max() < 1e-2  # nobody to look at: not a number
 
 
-def test_it_begins_as_pytorchs_own():
-    torch.manual_seed(3)
-    ours = QueryAttention(DIM, HEADS).state_dict()
-    torch.manual_seed(3)
-    theirs = nn.MultiheadAttention(DIM, HEADS).state_dict()
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
-def test_dropout_is_for_training_alone():
-    ours, _ = both(dropout=0.5)
+def test_dropout_is_pytorchs_own_and_for_training_alone():
+    ours, theirs = both(dropout=0.5)
     query, value = queries_and_values(6)
-    assert not torch.equal(ours(query, value, None), ours(query, value, None))
+    outputs = []
+    for attend in (
+        lambda: ours(query, value, None),
+        lambda: theirs(query, query, value, need_weights=False)[0],
+    ):
+        torch.manual_seed(1)
+        outputs.append(attend())
+    assert torch.allclose(*outputs, rtol=0, atol=1e-12)
+    mask = mask_of(2, 4)
+    assert not torch.equal(ours(query, value, mask), ours(query, value, mask))
     ours.eval()
-    assert torch.equal(ours(query, value, None), ours(query, value, None))
+    assert torch.equal(ours(query, value, mask), ours(query, value, mask))
+
+
+def test_mixed_precision_stays_near_single():
+    ours = both()[0].float()
+    query, value = (x.detach().float().requires_grad_() for x in queries_and_values(8))
+    mask = mask_of(3, 5)
+    single = ours(query, value, mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = ours(query, value, mask)
+    half.float().sum().backward()
+    assert half.dtype == torch.bfloat16
+    assert (half - single).abs().max() < 0.05 * single.abs().max()
+    gradients = [query.grad, value.grad, *(p.grad for p in ours.parameters())]
+    assert all(g is not None and g.isfinite().all() for g in gradients)

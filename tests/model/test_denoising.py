@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.straightforward import hidden_from_all
 from rtdetr_nb.boxes import cxcywh_to_xyxy
 from rtdetr_nb.model import denoising
 from rtdetr_nb.model.denoising import DenoisingQueries, make_denoising_queries
@@ -14,7 +15,7 @@ from tests.golden import load_reference
 
 CASES = load_reference("numerics/denoising.json")
 NUM_CLASSES = 80
-RIGHT_MASK = denoising._mask
+RIGHT_MASK = denoising._attention_mask
 
 
 def targets_with(counts: Sequence[int]) -> list[dict[str, Tensor]]:
@@ -39,10 +40,7 @@ def make(
 
 def differs(queries: DenoisingQueries, case: dict) -> set[str]:
     """Which of the recorded figures the queries miss."""
-    # Recorded is what is hidden, and from the decoder's own queries too, which see none of these.
-    D, seen = queries.mask.shape
-    own = torch.arange(seen).expand(seen - D, seen) < D
-    mask = torch.cat([~queries.mask, own])
+    mask = hidden_from_all(queries.attention_mask)  # as it was recorded
     found = {
         "num_group": queries.num_groups,
         "split": [queries.num_queries, len(mask) - queries.num_queries],
@@ -94,7 +92,7 @@ def groups_see_each_other(group: Tensor, num_queries: int) -> Tensor:
 )
 def test_bugs_in_the_mask_are_noticed(bug: Mask, monkeypatch: pytest.MonkeyPatch):
     case = CASES[0]
-    monkeypatch.setattr(denoising, "_mask", bug)
+    monkeypatch.setattr(denoising, "_attention_mask", bug)
     missed = differs(make(targets_with(case["counts"])), case)
     assert "mask_sha" in missed and missed <= {"mask_sha", "mask_rows", "mask_cols"}
 

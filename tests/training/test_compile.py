@@ -101,7 +101,7 @@ def test_the_figures_and_the_names_stay(model: RTDETR) -> None:
 def test_a_compiled_run_has_the_losses_of_a_plain_one(
     shapes_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all of the compiler but its last stage, which on a CPU takes many minutes."""
+    """With all of the compiler but its last stage, which on a CPU takes minutes."""
     staged = partial(compile_parts, backend="aot_eager")
     monkeypatch.setattr("rtdetr_nb.training.assembly.compile_parts", staged)
     found = []

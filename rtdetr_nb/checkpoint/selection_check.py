@@ -1,0 +1,102 @@
+"""Whether what is asked for can be taken, and if not, what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+from rtdetr_nb.checkpoint.diff import Diff
+from rtdetr_nb.checkpoint.rows import BACKBONE, MISMATCHED, Row
+from rtdetr_nb.errors import SelectionError
+
+
+def matches(row: Row, pattern: str) -> bool:
+    """Whether a shell-style pattern, or what a name begins with, stands for this row."""
+    key = row.model_key or ""
+    return any(
+        fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
+        for name in (key, key.removeprefix(BACKBONE))
+    )
+
+
+def check_patterns(diff: Diff, patterns: Iterable[str]) -> None:
+    """Refuse patterns that match nothing, and exact names that do not fit.
+
+    Raises:
+        SelectionError: there is one.
+    """
+    for pattern in patterns:
+        rows = [row for row in diff.rows if row.model_key and matches(row, pattern)]
+        if not rows:
+            parts = {f"{row.part}.*" for row in diff.rows if row.model_key}
+            hint = _nearest(pattern.removeprefix(BACKBONE), _patterns(diff)) or (
+                f"The parts are {_listed(parts)}."
+            )
+            raise SelectionError(f"No tensor of the model matches {pattern!r}. {hint}")
+        if len(rows) == 1 and rows[0].model_key in (pattern, BACKBONE + pattern):
+            loadable_names(diff, [rows[0].model_key])
+
+
+def known_names(names: Iterable[str] | str, known: set[str], kind: str) -> set[str]:
+    """The names as a set, if all are known.
+
+    Raises:
+        SelectionError: one is not.
+    """
+    wanted = {names} if isinstance(names, str) else set(names)
+    unknown = sorted(wanted - known)
+    if unknown:
+        hint = _nearest(unknown[0], known) or f"Known: {_listed(known)}."
+        raise SelectionError(f"The model has no {kind} {unknown[0]!r}. {hint}")
+    return wanted
+
+
+def loadable_names(diff: Diff, keys: Iterable[Any]) -> list[str]:
+    """The names as a list, if every one can be loaded from this comparison.
+
+    Raises:
+        SelectionError: one cannot.
+    """
+    rows = {row.model_key: row for row in diff.rows if row.model_key}
+    keys = list(keys)
+    for key in keys:
+        row = rows.get(key)
+        if row is None:
+            hint = _nearest(str(key), rows) or "diff.table lists the names."
+            raise SelectionError(f"The model has no tensor {key!r}. {hint}")
+        if row.status == MISMATCHED:
+            raise SelectionError(
+                f"{key} cannot be taken: the file has {_shape(row.checkpoint_shape)} "
+                f"({row.checkpoint_key}), the model {_shape(row.model_shape)}. Leave it out, or "
+                f"change the configuration to the file's architecture."
+            )
+        if not row.loadable:
+            raise SelectionError(f"{key} cannot be taken: {row.note or 'the file lacks it'}.")
+    return keys
+
+
+def _patterns(diff: Diff) -> set[str]:
+    """All names without `backbone.`, and a pattern for everything below each of their dots."""
+    patterns = set()
+    for row in diff.rows:
+        words = (row.model_key or "").removeprefix(BACKBONE).split(".")
+        patterns |= {".".join([*words[:end], "*"]) for end in range(1, len(words))}
+        patterns.add(".".join(words))
+    return patterns
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """Ask whether the name most like this one was meant, if one is."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f"Did you mean {by_lower[close[0]]!r}?" if close else None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "nothing" if shape is None else str(list(shape))
