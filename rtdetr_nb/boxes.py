@@ -22,7 +22,12 @@ def xyxy_to_cxcywh(boxes_xyxy: Tensor) -> Tensor:
 
 
 def _area(boxes_xyxy: Tensor) -> Tensor:
-    return (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).prod(dim=-1)
+    return _product(boxes_xyxy[..., 2:] - boxes_xyxy[..., :2])
+
+
+def _product(size_wh: Tensor) -> Tensor:
+    # Not by `prod`: its gradient counts zeros, for which the host would wait for the device.
+    return size_wh[..., 0] * size_wh[..., 1]
 
 
 def iou_and_giou(boxes_xyxy: Tensor, others_xyxy: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,13 +44,13 @@ def iou_and_giou(boxes_xyxy: Tensor, others_xyxy: Tensor) -> tuple[Tensor, Tenso
     overlap_size = torch.minimum(boxes_xyxy[..., 2:], others_xyxy[..., 2:]) - torch.maximum(
         boxes_xyxy[..., :2], others_xyxy[..., :2]
     )
-    intersection = overlap_size.clamp(min=0).prod(dim=-1)
+    intersection = _product(overlap_size.clamp(min=0))
     union = _area(boxes_xyxy) + _area(others_xyxy) - intersection
     iou = intersection / union.clamp(min=tiny)
     hull_size = torch.maximum(boxes_xyxy[..., 2:], others_xyxy[..., 2:]) - torch.minimum(
         boxes_xyxy[..., :2], others_xyxy[..., :2]
     )
-    hull = hull_size.clamp(min=0).prod(dim=-1)
+    hull = _product(hull_size.clamp(min=0))
     return iou, iou - (hull - union) / hull.clamp(min=tiny)
 
 

@@ -71,11 +71,13 @@ def run(options: argparse.Namespace) -> int:
 
     with join_processes(config.device) as processes:
         try:
-            return (_test_only if options.test_only else _train)(config, options, processes)
+            code = (_test_only if options.test_only else _train)(config, options, processes)
         except UserError as error:
             if processes.is_first or error is not processes.agreed_error:
                 raise
-            return error.exit_code
+            code = error.exit_code
+        processes.failed = code != 0
+        return code
 
 
 def _check_weights(options: argparse.Namespace) -> None:

@@ -32,3 +32,14 @@ def generate_anchors(
     valid = ((anchors > margin) & (anchors < 1 - margin)).all(dim=-1, keepdim=True)
     logits = torch.log(anchors / (1 - anchors)).masked_fill(~valid, math.inf)
     return logits, valid
+
+
+def map_sizes(
+    image_size_hw: Sequence[int], strides: Sequence[int], num_levels: int
+) -> list[tuple[int, int]]:
+    """Heights and widths of the maps of a picture; levels beyond `strides` halve the one before."""
+    height, width = image_size_hw
+    strides = [*strides]
+    while len(strides) < num_levels:
+        strides.append(strides[-1] * 2)
+    return [(height // stride, width // stride) for stride in strides]

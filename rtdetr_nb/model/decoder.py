@@ -6,8 +6,7 @@ Sources: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (CVPR 202
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,10 +14,11 @@ from torch import Tensor, nn
 
 from rtdetr_nb.boxes import inverse_sigmoid
 from rtdetr_nb.errors import ConfigError
-from rtdetr_nb.model.anchors import generate_anchors
+from rtdetr_nb.model.anchors import generate_anchors, map_sizes
 from rtdetr_nb.model.decoder_layer import DecoderLayer, DecoderStack
 from rtdetr_nb.model.denoising import DenoisingQueries, make_denoising_queries
 from rtdetr_nb.model.layers import MLP, projection
+from rtdetr_nb.model.without_gradient import without_gradient
 
 # A class is rare among 300 queries, so heads start low (Lin et al., "Focal Loss", ICCV 2017).
 _PRIOR_PROBABILITY = 0.01
@@ -129,12 +129,8 @@ class RTDETRTransformerv2(nn.Module):
         if eval_spatial_size:
             # Parity: official checkpoints hold the anchors of the evaluation size. They are kept
             # in the file format; the forward pass makes those of the maps that really come in.
-            height, width = eval_spatial_size
-            strides = [*feat_strides]
-            while len(strides) < num_levels:
-                strides.append(strides[-1] * 2)
-            sizes = [(height // stride, width // stride) for stride in strides]
-            anchors, valid_mask = generate_anchors(sizes, eps)
+            sizes_hw = map_sizes(eval_spatial_size, feat_strides, num_levels)
+            anchors, valid_mask = generate_anchors(sizes_hw, eps)
             self.register_buffer("anchors", anchors)
             self.register_buffer("valid_mask", valid_mask)
         self._init_parameters()
@@ -230,7 +226,7 @@ class RTDETRTransformerv2(nn.Module):
                 f"RTDETRTransformerv2.num_queries to at most {num_positions}."
             )
         anchors, valid = self._anchors_for(map_sizes_hw, memory.device)
-        with _without_gradient(memory.device.type):
+        with without_gradient(memory.device.type):
             scores = self.enc_score_head(self.enc_output(valid.to(memory.dtype) * memory))
             index = self._best_positions(scores)  # (B, Q)
         # What needs a gradient is computed anew, for these few of all positions.
@@ -317,15 +313,3 @@ class RTDETRTransformerv2(nn.Module):
                 "dn_num_split": [denoising.num_queries, self.num_queries],
             }
         return outputs
-
-
-@contextmanager
-def _without_gradient(device_type: str) -> Iterator[None]:
-    """No gradient in here; the same layers, called afterwards, get theirs under autocast too.
-
-    Autocast keeps the weights that it casts. Until that was mended (pytorch issue 158232) those
-    cast without a gradient were used again where one was wanted.
-    """
-    dtype, enabled = torch.get_autocast_dtype(device_type), torch.is_autocast_enabled(device_type)
-    with torch.no_grad(), torch.autocast(device_type, dtype, enabled, cache_enabled=False):
-        yield

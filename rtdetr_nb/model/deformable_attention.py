@@ -32,10 +32,8 @@ def sample_discrete(value: Tensor, locations: Tensor) -> Tensor:
     """
     N, C, H, W = value.shape
     _, Q, P, _ = locations.shape
-    size_wh = torch.tensor([W, H], device=value.device)
-    column_row = (locations * size_wh + 0.5).to(torch.int64)
-    column = column_row[..., 0].clamp(0, W - 1)
-    row = column_row[..., 1].clamp(0, H - 1)
+    column = (locations[..., 0] * W + 0.5).to(torch.int64).clamp(0, W - 1)
+    row = (locations[..., 1] * H + 0.5).to(torch.int64).clamp(0, H - 1)
     index = (row * W + column).reshape(N, 1, Q * P).expand(-1, C, -1)
     return value.flatten(2).gather(2, index).reshape(N, C, Q, P)
 
@@ -65,8 +63,9 @@ def attend_by_maps(
         strict=True,
     )
     sampled = [
-        # Autocast leaves values in half precision and locations in single; sampling needs one.
-        sampler(level.unflatten(-1, size_hw), where.to(level.dtype))
+        # Autocast leaves values in half precision and locations in single. Sampling needs one, and
+        # a location in half precision can be off by a fiftieth of a pixel.
+        sampler(level.unflatten(-1, size_hw).to(where.dtype), where)
         for level, where, size_hw in levels
     ]
     weights = weights.transpose(1, 2).reshape(B * heads, 1, Q, points)

@@ -8,10 +8,29 @@ layer comes before that convolution.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from rtdetr_nb.architecture import HGNETV2_VARIANTS, StageSpec
+
+
+class FrozenBatchNorm(FrozenBatchNorm2d):
+    """That of torchvision, in one operation that leaves half precision as it is.
+
+    Scaled by float32 buffers, the maps would be float32 again behind every norm under autocast.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
 
 
 class LearnableAffine(nn.Module):
@@ -210,8 +229,8 @@ def freeze_norms(module: nn.Module) -> None:
             freeze_norms(child)
 
 
-def _frozen_copy(norm: nn.BatchNorm2d) -> FrozenBatchNorm2d:
-    frozen = FrozenBatchNorm2d(norm.num_features, eps=norm.eps)
+def _frozen_copy(norm: nn.BatchNorm2d) -> FrozenBatchNorm:
+    frozen = FrozenBatchNorm(norm.num_features, eps=norm.eps)
     state = {k: v for k, v in norm.state_dict().items() if k != "num_batches_tracked"}
     frozen.load_state_dict(state)
     return frozen.to(norm.weight.device, norm.weight.dtype)

@@ -158,6 +158,9 @@ def compile_parts(model: RTDETR, backend: str | Callable[..., Any] = "inductor")
     caches by size, and denoising queries made from the targets, would have it compiled anew for
     nearly every batch, until the compiler gives up and runs it as it was, only later.
 
+    Synchronised norms wait for other processes in the middle of the encoder, where the compiler
+    would give up at each: an encoder that has them stays as it is.
+
     A copy of the model that is made afterwards computes with the weights of its original.
 
     Args:
@@ -165,5 +168,10 @@ def compile_parts(model: RTDETR, backend: str | Callable[..., Any] = "inductor")
         backend: of `torch.compile`.
     """
     model.backbone.compile(backend=backend)
-    for owner, name in ((model.encoder, "fuse"), (model.decoder, "decode")):
+    parts: list[tuple[nn.Module, str]] = [(model.decoder, "decode")]
+    if any(isinstance(module, nn.SyncBatchNorm) for module in model.encoder.modules()):
+        logger.info("The encoder is not compiled: its norms are synchronised.")
+    else:
+        parts.append((model.encoder, "fuse"))
+    for owner, name in parts:
         setattr(owner, name, torch.compile(getattr(owner, name), backend=backend))

@@ -220,7 +220,7 @@ def _mean_num_boxes(targets: Targets, device: torch.device) -> float | Tensor:
     """
     num_boxes = float(sum(len(target["labels"]) for target in targets))
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        total = torch.tensor(num_boxes, device=device)
+        total = torch.full((), num_boxes, device=device)
         torch.distributed.all_reduce(total)
         return (total / torch.distributed.get_world_size()).clamp(min=1.0)
     return max(num_boxes, 1.0)

@@ -41,6 +41,7 @@ class Processes:
     Attributes:
         agreed_error: the error that was last raised in all processes at once, so that one of them
             is enough to tell it.
+        failed: whether this process ends with an error, whatever the others do.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Processes:
     ) -> None:
         self.rank, self.size, self.local_rank, self.joined = rank, size, local_rank, joined
         self.agreed_error: UserError | None = None
+        self.failed = False
 
     @property
     def is_first(self) -> bool:
@@ -128,7 +130,10 @@ class Processes:
         if not self.joined:
             return model
         devices = [device] if device.type == "cuda" else None
-        return DistributedDataParallel(model, devices, find_unused_parameters=find_unused)
+        network = DistributedDataParallel(model, devices, find_unused_parameters=find_unused)
+        # They are alike now. From here on `copy_buffers` is enough: not 454 of them at each step.
+        network.broadcast_buffers = False
+        return network
 
 
 ALONE = Processes()
@@ -142,6 +147,9 @@ def is_launched() -> bool:
 @contextlib.contextmanager
 def join_processes(device: str | None) -> Iterator[Processes]:
     """Connect with the other processes of the run, if torchrun has started this one.
+
+    Whoever fails leaves at once, so that torchrun ends the others: to take leave of them, on GPUs,
+    is to wait for work that they will not finish.
 
     Args:
         device: as configured; None is a GPU if there is one.
@@ -162,9 +170,9 @@ def join_processes(device: str | None) -> Iterator[Processes]:
             f"({str(error).splitlines()[0]}). Check torchrun's rendezvous options."
         ) from error
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    try:
-        yield Processes(dist.get_rank(), dist.get_world_size(), local_rank, joined=True)
-    finally:
+    processes = Processes(dist.get_rank(), dist.get_world_size(), local_rank, joined=True)
+    yield processes
+    if not processes.failed:
         dist.destroy_process_group()
 
 
@@ -174,22 +182,23 @@ def process_device(name: str | None, processes: Processes) -> torch.device:
     Raises:
         RunError: there is no such device, or there are fewer GPUs than processes.
     """
-    device = choose_device(name)
-    if not processes.joined or device.type != "cuda":
-        return device
-    if device.index is not None and processes.size > 1:
+    if processes.joined and name in (None, "cuda") and torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        if processes.local_rank >= count:
+            raise RunError(
+                f"This machine has {count} GPUs, fewer than torchrun has started processes on it. "
+                f"Set --nproc_per_node={count}, or give -d cpu."
+            )
+        name = f"cuda:{processes.local_rank}"
+    elif processes.size > 1 and (name or "").startswith("cuda:"):
         raise RunError(
             f"The device {name!r} is one GPU, but {processes.size} processes want one each. Give "
             "-d cuda."
         )
-    count = torch.cuda.device_count()
-    if processes.local_rank >= count:
-        raise RunError(
-            f"This machine has {count} GPUs, fewer than torchrun has started processes on it. Set "
-            f"--nproc_per_node={count}, or give -d cpu."
-        )
-    device = torch.device("cuda", device.index or processes.local_rank)
-    torch.cuda.set_device(device)
+    device = choose_device(name)
+    if device.index is not None:
+        # What names no GPU means the current one, which is the first until this is said.
+        torch.cuda.set_device(device)
     return device
 
 

@@ -33,6 +33,9 @@ from rtdetr_nb.training.step import Batch, StepResult, train_step
 
 logger = logging.getLogger(__name__)
 
+# Of a picture's target. The rest tells who it is, and is asked for on the host alone.
+_ON_DEVICE = ("labels", "boxes")
+
 
 def train(config: Config, options: TrainingOptions) -> Iterator[Record]:
     """Train as configured, yielding a record for whatever happens, the same in all processes.
@@ -170,13 +173,13 @@ class _Training:
         )
 
     def _to_device(self, images: torch.Tensor, targets: Any) -> Batch:
-        """The batch where the model is, in the memory format that it has."""
+        """What a step computes with where the model is; pictures in the memory format it has."""
         device = self.parts.device
         images = images.to(device, non_blocking=True)
         if self.config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         targets = [
-            {name: value.to(device, non_blocking=True) for name, value in target.items()}
+            target | {name: target[name].to(device, non_blocking=True) for name in _ON_DEVICE}
             for target in targets
         ]
         return images, targets

@@ -41,6 +41,7 @@ class TrainingState:
         evaluated_step: the step of the last evaluation; None before the first. A run that ends
             between an epoch and its evaluation makes up for it when it is resumed.
         total_batch_size: pictures of a step, over all processes; None where that is not known.
+        skipped_updates: how many of the last steps in a row the scaler has skipped.
     """
 
     model: nn.Module
@@ -56,6 +57,7 @@ class TrainingState:
     best_ap: float | None = None
     evaluated_step: int | None = None
     total_batch_size: int | None = None
+    skipped_updates: int = 0
 
     @property
     def evaluated_model(self) -> nn.Module:

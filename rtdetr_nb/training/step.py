@@ -16,6 +16,10 @@ from rtdetr_nb.training.state import TrainingState
 
 Batch = tuple[Tensor, Sequence[Mapping[str, Tensor]]]
 
+# The scaler halves its scale for each: from 65536 to below a hundredth. Where that does not help it
+# goes on to 0, and what 0 makes of the gradient is taken for a good one.
+_MOST_SKIPPED = 24
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -67,6 +71,7 @@ def train_step(
     figures = torch.stack([*losses.values(), total, grad_norm]).detach()
     values = processes.mean(figures.clone()).tolist()
     result = StepResult(values[-2], dict(zip(losses, values[:-2], strict=True)), values[-1])
+    state.skipped_updates = 0 if math.isfinite(result.grad_norm) else state.skipped_updates + 1
     if _is_bad(result, state):
         statistics.restore()
         own = dict(zip(losses, figures.tolist(), strict=False))
@@ -120,8 +125,8 @@ class _NormStatistics:
 
 def _is_bad(result: StepResult, state: TrainingState) -> bool:
     # With a gradient scaler an overflowing gradient is normal: the scaler skips that update.
-    gradient_is_bad = not math.isfinite(result.grad_norm) and state.scaler is None
-    return gradient_is_bad or not math.isfinite(result.loss)
+    most = _MOST_SKIPPED if state.scaler else 0
+    return state.skipped_updates > most or not math.isfinite(result.loss)
 
 
 def _non_finite(

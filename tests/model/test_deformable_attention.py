@@ -9,6 +9,7 @@ from torch import Tensor
 from rtdetr_nb.model import deformable_attention
 from rtdetr_nb.model.deformable_attention import (
     DeformableAttention,
+    attend_by_maps,
     sample_bilinear,
     sample_discrete,
 )
@@ -175,3 +176,17 @@ def test_heads_start_in_directions_around_the_circle():
     assert module.num_points_scale.tolist() == [0.5, 0.5, 1.0]
     weights = module.attention_weights(torch.randn(5, 8))
     assert torch.equal(weights, torch.zeros_like(weights))
+
+
+@pytest.mark.parametrize("method", ["default", "discrete"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_values_in_half_precision_leave_locations_as_they_are(method, dtype):
+    """As autocast gives them on a GPU: the locations of 80 pixels need more than 8 or 11 bits."""
+    torch.manual_seed(0)
+    value = torch.randn(1, 80 * 80, 2, 4).to(dtype)
+    locations, weights = torch.rand(1, 30, 2, 3, 2), torch.rand(1, 30, 2, 3)
+    found, expected = (
+        attend_by_maps(SAMPLERS[method], values, locations, weights, [(80, 80)], [3])
+        for values in (value, value.float())
+    )
+    assert torch.equal(found, expected)

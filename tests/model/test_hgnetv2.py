@@ -122,3 +122,16 @@ def test_learnable_affine_blocks_start_as_identity_and_are_used():
             if isinstance(module, LearnableAffine):
                 module.scale.fill_(0.5)
         assert not torch.allclose(plain(images)[-1], with_lab(images)[-1])
+
+
+def test_a_frozen_norm_is_that_of_torchvision_and_keeps_half_precision(block):
+    freeze_norms(block.float())
+    (norm, _) = frozen_norms(block)
+    theirs = FrozenBatchNorm2d(6, eps=norm.eps)
+    theirs.load_state_dict(norm.state_dict())
+    maps = torch.randn(2, 6, 9, 9)
+    assert torch.allclose(norm(maps), theirs(maps), rtol=1e-5, atol=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = block[0](torch.randn(2, 3, 9, 9))
+        assert half.dtype == norm(half).dtype == torch.bfloat16
+        assert theirs(half).dtype == torch.float32  # what this one is for

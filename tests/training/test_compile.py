@@ -119,3 +119,9 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(
         assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-3)
     ends = [next(r for r in records if r.get("event") == "evaluation") for records in found]
     assert ends[1]["statistics"]["AP"] == pytest.approx(ends[0]["statistics"]["AP"], abs=1e-3)
+
+
+def test_an_encoder_with_synchronised_norms_is_left_as_it_is(model: RTDETR) -> None:
+    torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    compile_parts(model, backend=Counter())
+    assert "fuse" not in vars(model.encoder) and "decode" in vars(model.decoder)

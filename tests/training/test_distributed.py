@@ -1,5 +1,6 @@
 """Two processes on the CPU, connected over the loopback, as torchrun sets them up."""
 
+import contextlib
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from rtdetr_nb.config import Config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model, build_postprocessor
-from rtdetr_nb.training.distributed import ALONE, Processes, process_device
+from rtdetr_nb.training.distributed import ALONE, Processes, join_processes, process_device
 from rtdetr_nb.training.evaluate import predict
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.run import attach_run
@@ -366,15 +367,54 @@ def test_a_process_alone_needs_no_connection() -> None:
 
 
 def test_one_gpu_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "rtdetr_nb.training.distributed.choose_device", lambda name: torch.device(name)
-    )
+    order: list[object] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", lambda device: order.append(("set", str(device))))
+
+    def tried(name: str) -> torch.device:
+        order.append(("tried", name))
+        return torch.device(name)
+
+    monkeypatch.setattr("rtdetr_nb.training.distributed.choose_device", tried)
     with pytest.raises(RunError, match="2 processes want one each"):
         process_device("cuda:1", Processes(0, 2, 0, joined=True))
     with pytest.raises(RunError, match="has 2 GPUs, fewer than torchrun"):
         process_device("cuda", Processes(2, 3, 2, joined=True))
-    chosen: list[torch.device] = []
-    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    assert order == []  # no GPU was touched
     assert process_device("cuda", Processes(1, 2, 1, joined=True)) == torch.device("cuda", 1)
-    assert chosen == [torch.device("cuda", 1)]
+    assert process_device("cuda:1", ALONE) == torch.device("cuda", 1)
+    # The first GPU is never tried: that would take some of its memory for each process.
+    assert order == [("tried", "cuda:1"), ("set", "cuda:1")] * 2
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if torchrun had started this process, and no other."""
+    for name, value in {"RANK": 0, "WORLD_SIZE": 1, "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+
+
+@pytest.mark.usefixtures("launched")
+def test_buffers_are_not_copied_at_each_step() -> None:
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    with join_processes("cpu") as processes:
+        network = processes.wrap(model, torch.device("cpu"), find_unused=False)
+        assert isinstance(network, torch.nn.parallel.DistributedDataParallel)
+        assert not network.will_sync_module_buffers()
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize("end", ["well", "with an error", "with an exit code"])
+def test_who_fails_does_not_wait_for_the_others(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_leave, taken = torch.distributed.destroy_process_group, []
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: taken.append(True))
+    try:
+        with contextlib.suppress(ValueError), join_processes("cpu") as processes:
+            if end == "with an error":
+                raise ValueError
+            processes.failed = end == "with an exit code"
+        assert taken == ([True] if end == "well" else [])
+    finally:
+        take_leave()

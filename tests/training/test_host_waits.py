@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.straightforward import attention_by_maps
@@ -95,6 +96,37 @@ def test_a_step_waits_for_the_matching_and_for_its_figures(
     waits = waits_of_a_step(small_config.override(overrides), monkeypatch)
     # The costs of all layers come over once and become numpy; the figures of the step once.
     assert waits == {"cpu": 1, "numpy": 1, "tolist": 1}
+
+
+@pytest.mark.parametrize("method", ["default", "discrete"])
+def test_no_operation_waits_within(
+    small_config: Config, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What operations call themselves, as the gradient of `prod` does, only a profile shows."""
+    config = small_config.override([f"RTDETRTransformerv2.cross_attn_method={method}"])
+    state, criterion = make_state(config), build_criterion(config)
+    monkeypatch.setattr(state.optimizer, "step", lambda: None)
+
+    def step() -> None:
+        train_step(state, state.model, criterion, make_batch(), Precision("cpu", None), 0.1)
+
+    with attention_by_maps():
+        step()
+        with profile(activities=[ProfilerActivity.CPU]) as profiled:
+            step()
+    assert waits_within(profiled) == 0
+
+
+def waits_within(profiled: profile) -> int:
+    names = ("aten::_local_scalar_dense", "aten::nonzero")
+    return sum(event.count for event in profiled.key_averages() if event.key in names)
+
+
+def test_waits_within_are_noticed() -> None:
+    sizes = torch.rand(4, 2, requires_grad=True)
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        sizes.prod(dim=-1).sum().backward()
+    assert waits_within(profiled) > 0
 
 
 def test_waits_are_noticed() -> None:

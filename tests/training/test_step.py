@@ -1,5 +1,6 @@
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -159,3 +160,33 @@ def test_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(target, lambda: False)
     precision = choose_precision(cpu, use_amp=True)
     assert precision.dtype is None and "no bfloat16 instructions" in precision.note
+
+
+def _spoil_gradients(state: TrainingState) -> Any:
+    parameter = next(p for p in state.model.parameters() if p.requires_grad)
+    return parameter.register_hook(lambda gradient: gradient * torch.inf)
+
+
+def test_gradients_that_stay_infinite_end_a_run_with_a_scaler(small_config: Config) -> None:
+    state = make_state(small_config)
+    state.scaler = torch.amp.GradScaler("cpu")
+    before = {name: value.clone() for name, value in state.model.named_parameters()}
+    _spoil_gradients(state)
+    with pytest.raises(NonFiniteLossError, match="the gradient norm is nan|inf"):
+        for _ in range(40):
+            do_step(state, small_config)
+    assert 10 < state.step < 40 and state.scaler.get_scale() > 1e-4
+    assert all(torch.equal(before[name], p) for name, p in state.model.named_parameters())
+
+
+def test_a_scaler_may_skip_updates_now_and_then(small_config: Config) -> None:
+    state = make_state(small_config)
+    state.scaler = torch.amp.GradScaler("cpu")
+    for _ in range(2):
+        hook = _spoil_gradients(state)
+        for _ in range(15):
+            do_step(state, small_config)
+        hook.remove()
+        do_step(state, small_config)
+        assert state.skipped_updates == 0
+    assert all(p.isfinite().all() for p in state.model.parameters())
