@@ -196,7 +196,7 @@ def process_device(name: str | None, processes: Processes) -> torch.device:
             "-d cuda."
         )
     device = choose_device(name)
-    if device.index is not None:
+    if device.type == "cuda" and device.index is not None:
         # What names no GPU means the current one, which is the first until this is said.
         torch.cuda.set_device(device)
     return device

@@ -384,8 +384,9 @@ def test_one_gpu_cannot_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert order == []  # no GPU was touched
     assert process_device("cuda", Processes(1, 2, 1, joined=True)) == torch.device("cuda", 1)
     assert process_device("cuda:1", ALONE) == torch.device("cuda", 1)
+    assert process_device("cpu:0", ALONE) == torch.device("cpu", 0)
     # The first GPU is never tried: that would take some of its memory for each process.
-    assert order == [("tried", "cuda:1"), ("set", "cuda:1")] * 2
+    assert order == [("tried", "cuda:1"), ("set", "cuda:1")] * 2 + [("tried", "cpu:0")]
 
 
 @pytest.fixture
