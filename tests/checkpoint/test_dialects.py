@@ -203,7 +203,9 @@ def test_hugging_face_runs_the_same(freeze_norm, tmp_path):
     randomised(theirs)
     state = {f"model.backbone.model.{k}": v for k, v in theirs.state_dict().items()}
     ours = converted(state, tmp_path, freeze_norm=freeze_norm)
-    assert_same_features(ours, lambda image: theirs(image).feature_maps)
+    # Their frozen norm rounds scale and shift before it uses them; ours is a norm like any other.
+    largest = 1e-6 if freeze_norm else 0.0
+    assert_same_features(ours, lambda image: theirs(image).feature_maps, largest)
 
 
 def with_eps(model: nn.Module, eps: float) -> nn.Module:
