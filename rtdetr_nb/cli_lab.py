@@ -71,6 +71,8 @@ def run_lab(options: argparse.Namespace) -> int:
     jupyter = _program("jupyter", "notebook")
     notebooks = sorted(shipped("notebooks").resolve().glob("*.ipynb"))
     given = _given(options)
+    if given:
+        _check_usable(options)
     if given or options.output is not None:
         name = options.checkpoint.stem if options.checkpoint else "notebooks"
         folder = CHECKOUT / "runs" / "lab" / name
@@ -126,15 +128,7 @@ def _defaults() -> dict[str, object]:
 
 
 def _given(options: argparse.Namespace) -> dict[str, object]:
-    """The parameters that were given, with paths that hold wherever the notebook runs.
-
-    Raises:
-        UserError: one of them cannot be used; told here, before a browser opens.
-    """
-    from rtdetr_nb.checkpoint.read import open_checkpoint
-    from rtdetr_nb.config import load_config
-    from rtdetr_nb.presets import quick_run_config
-
+    """The parameters that were given, with paths that hold wherever the notebook runs."""
     given: dict[str, object] = {}
     for name in ("checkpoint", "data"):
         path = getattr(options, name)
@@ -142,15 +136,24 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
             raise UserError(f"There is no {path}. Give --{name} a path that exists.")
         if path is not None:
             given[name] = str(path.resolve())
+    if options.config is not None:
+        path = Path(options.config)
+        given["config"] = str(path.resolve()) if path.is_file() else options.config
+    return given
+
+
+def _check_usable(options: argparse.Namespace) -> None:
+    """Refuse what no notebook could use, before a browser opens."""
+    from rtdetr_nb.checkpoint.read import open_checkpoint
+    from rtdetr_nb.config import load_config
+    from rtdetr_nb.presets import quick_run_config
+
     if options.checkpoint is not None:
         open_checkpoint(options.checkpoint)
     if options.data is not None:
         quick_run_config(options.data)
     if options.config is not None:
         load_config(options.config)
-        path = Path(options.config)
-        given["config"] = str(path.resolve()) if path.is_file() else options.config
-    return given
 
 
 def _program(name: str, extra: str) -> str:
