@@ -21,6 +21,7 @@ from rtdetr_nb.cli_output import (
     show_diff,
 )
 from rtdetr_nb.errors import CheckpointError, UserError
+from rtdetr_nb.model_keys import BACKBONE
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.diff import Diff
@@ -61,7 +62,7 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument("--output", required=True, metavar="FILE", help=".pth or .safetensors")
     parser.add_argument(
         "--prefix",
-        default="backbone.",
+        default=BACKBONE,
         help="what the backbone's names begin with in the output (default: backbone.)",
     )
     _add_config(parser)
@@ -228,7 +229,7 @@ def _load_into_fresh_model(
     selection: Selection, report: WriteReport, options: argparse.Namespace
 ) -> bool | None:
     """Load the written file as training would; None if its names are not the official ones."""
-    if options.prefix != "backbone.":
+    if options.prefix != BACKBONE:
         return None
     from rtdetr_nb.checkpoint.tuning import load_tuning_file, prove_loaded
     from rtdetr_nb.config import load_config

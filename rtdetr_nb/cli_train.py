@@ -107,6 +107,7 @@ def _folder_of_resumed_run(options: argparse.Namespace) -> str | None:
 
 def _train(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
     """Lock the run folder in the first process, then train in all of them."""
+    from rtdetr_nb.training.distributed import is_launched
     from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
     from rtdetr_nb.training.run_log import logging_to
     from rtdetr_nb.training.stop_request import StopRequest
@@ -114,7 +115,7 @@ def _train(config: "Config", options: argparse.Namespace, processes: "Processes"
     path = _output_folder(config)
     folder, note = None, ""
     # Before the run is described: who reads "running" may send a signal to stop it.
-    with StopRequest() as stop:
+    with StopRequest(second_signal_ends=not is_launched()) as stop:
         with processes.failing_together():
             if processes.is_first:
                 folder = RunFolder(path)

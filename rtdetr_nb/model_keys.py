@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import prod
 from typing import Any, Protocol
 
 from rtdetr_nb.architecture import HGNETV2_VARIANTS, StageSpec
+
+BACKBONE = "backbone."
+"""What the names of the backbone begin with in the model's `state_dict`."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,7 @@ class KeyInfo:
     @property
     def num_elements(self) -> int:
         """Number of elements of the tensor."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return prod(self.shape)
 
 
 class ModelConfig(Protocol):
@@ -63,7 +65,7 @@ def model_keys(config: ModelConfig) -> dict[str, KeyInfo]:
         freeze_at=config.backbone.freeze_at,
         freeze_norm=config.backbone.freeze_norm,
         use_lab=config.backbone.use_lab,
-        prefix="backbone.",
+        prefix=BACKBONE,
     )
     table.update(_under("decoder.", _decoder(config.decoder)))
     table.update(_under("encoder.", _hybrid_encoder(config.encoder)))
@@ -101,6 +103,12 @@ def backbone_keys(
         for key, info in _under(prefix + name, entries):
             table[key] = replace(info, trainable=False) if frozen and info.trainable else info
     return table
+
+
+@lru_cache(maxsize=1)
+def variant_tables() -> dict[str, dict[str, KeyInfo]]:
+    """Return the backbone's table of every variant ("L", "X", "H"), affine blocks included."""
+    return {name: backbone_keys(name, use_lab=True) for name in HGNETV2_VARIANTS}
 
 
 def _under(prefix: str, entries: Entries) -> Entries:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.checkpoint.rows import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
 from rtdetr_nb.checkpoint.select import Selection
-from rtdetr_nb.model_keys import KeyInfo
+from rtdetr_nb.model_keys import BACKBONE
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.diff import Diff
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def _coverage(part: str, block: str, rows: list[Row], picked: set[str] | None) -
     values: Counter[str] = Counter()
     for row in rows:
         taken = row.status != MATCHED or picked is None or row.model_key in picked
-        values[row.status if taken else ""] += KeyInfo(row.model_shape or ()).num_elements
+        values[row.status if taken else ""] += row.num_elements
     total = sum(values.values())
     return BlockCoverage(
         part,

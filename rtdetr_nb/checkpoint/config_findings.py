@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import NOTE, WARNING, Finding
 from rtdetr_nb.checkpoint.plain_text import counted
 from rtdetr_nb.checkpoint.rows import MATCHED, MISMATCHED, MISSING
+from rtdetr_nb.model_keys import BACKBONE
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.diff import Diff
 
 _STATISTICS = (".bn.running_mean", ".bn.running_var")
-_A_NORM_PARAMETER = "backbone.stem.stem1.bn.weight"
+_A_NORM_PARAMETER = f"{BACKBONE}stem.stem1.bn.weight"
 
 
 def config_findings(

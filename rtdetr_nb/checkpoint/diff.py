@@ -20,7 +20,6 @@ from rtdetr_nb.checkpoint.near import NearPair, near_pairs
 from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.rows import (
-    BACKBONE,
     BOOKKEEPING,
     COLUMNS,
     MATCHED,
@@ -31,13 +30,13 @@ from rtdetr_nb.checkpoint.rows import (
     model_row,
     unused_rows,
 )
+from rtdetr_nb.checkpoint.select import Selection, select
+from rtdetr_nb.checkpoint.verdict import judge
 from rtdetr_nb.errors import ConfigError, SelectionError
-from rtdetr_nb.model_keys import KeyInfo, ModelConfig, model_keys
+from rtdetr_nb.model_keys import BACKBONE, KeyInfo, ModelConfig, model_keys
 
 if TYPE_CHECKING:
     import pandas
-
-    from rtdetr_nb.checkpoint.select import Selection
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,6 @@ class Diff:
     @cached_property
     def verdict(self) -> Verdict:
         """Judge names, shapes, configuration and (reading the tensors) values."""
-        from rtdetr_nb.checkpoint.verdict import judge
-
         return judge(self)
 
     def select(
@@ -150,8 +147,6 @@ class Diff:
         rows: Iterable[Row | str] | None = None,
     ) -> Selection:
         """Take tensors by shell-style patterns, parts, blocks or rows; see `select.select`."""
-        from rtdetr_nb.checkpoint.select import select
-
         return select(self, include, exclude, parts=parts, blocks=blocks, rows=rows)
 
     @property
@@ -233,12 +228,8 @@ def _official_origins(candidate: Candidate, table: Mapping[str, KeyInfo]) -> dic
 def _summarise(part: str, rows: list[Row]) -> PartSummary:
     counts = Counter(row.status for row in rows)
     learned = [r for r in rows if r.model_shape is not None and r.status != BOOKKEEPING]
-    total = sum(_elements(row) for row in learned)
-    matched = sum(_elements(row) for row in learned if row.status == MATCHED)
+    total = sum(row.num_elements for row in learned)
+    matched = sum(row.num_elements for row in learned if row.status == MATCHED)
     tensors = sum(row.model_key is not None for row in rows)
     by_status = {status: counts[status] for status in STATUSES}
     return PartSummary(part, tensors, share=matched / total if total else 0.0, **by_status)
-
-
-def _elements(row: Row) -> int:
-    return KeyInfo(row.model_shape or ()).num_elements

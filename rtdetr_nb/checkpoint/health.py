@@ -10,14 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, WARNING, Finding
 from rtdetr_nb.checkpoint.plain_text import counted
-from rtdetr_nb.checkpoint.rows import BACKBONE, Row
+from rtdetr_nb.checkpoint.rows import Row
+from rtdetr_nb.model_keys import BACKBONE
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from rtdetr_nb.checkpoint.diff import Diff
     from rtdetr_nb.checkpoint.read import Checkpoint
 
 # A variance below this is lost in the norm's epsilon of 1e-5: the channel carried nothing, or its

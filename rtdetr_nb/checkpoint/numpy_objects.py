@@ -6,8 +6,15 @@ import struct
 from collections.abc import Callable
 from math import prod
 
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, Span
-from rtdetr_nb.checkpoint.storage import InlineBytes, InlineText, Storage, check_size, latin1_bytes
+from rtdetr_nb.checkpoint.pickle_objects import Call, Global
+from rtdetr_nb.checkpoint.storage import (
+    InlineBytes,
+    InlineText,
+    Span,
+    Storage,
+    check_size,
+    latin1_bytes,
+)
 from rtdetr_nb.checkpoint.tensor_info import (
     ITEM_SIZES,
     LARGEST_SIZE,

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar, unwrap_bytes
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
-from rtdetr_nb.checkpoint.storage import latin1_bytes
+from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId
+from rtdetr_nb.checkpoint.storage import Span, latin1_bytes
 from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, Opaque, TensorInfo
 from rtdetr_nb.checkpoint.torch_objects import REBUILDERS, FindStorage, read_tensor
 from rtdetr_nb.checkpoint.tree import join_path

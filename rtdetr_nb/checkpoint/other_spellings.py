@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.checkpoint.dialects import BATCH_NORM_EPS, ULTRALYTICS_EPS, Rule
-from rtdetr_nb.checkpoint.rows import BACKBONE
 from rtdetr_nb.checkpoint.select import Selection
 from rtdetr_nb.errors import TuningError
+from rtdetr_nb.model_keys import BACKBONE
 
 if TYPE_CHECKING:
     import pandas
@@ -87,9 +87,9 @@ SPELLINGS: Mapping[str, Spelling] = {
             Rule("mean", r"\.running_mean$", "._mean"),
             Rule("variance", r"\.running_var$", "._variance"),
         ),
-        prefix="backbone.",
+        prefix=BACKBONE,
     ),
-    "mmengine": Spelling("mmengine", prefix="backbone.", wrapper="state_dict"),
+    "mmengine": Spelling("mmengine", prefix=BACKBONE, wrapper="state_dict"),
 }
 
 

@@ -64,23 +64,6 @@ class PersistentId:
         self.value = value
 
 
-class Span:
-    """A payload that was left in the stream because it is long.
-
-    Attributes:
-        start: First byte, counted from the start of the stream.
-        size: Bytes it takes.
-        is_text: Whether it is text in UTF-8, else bytes.
-    """
-
-    __slots__ = ("is_text", "size", "start")
-
-    def __init__(self, start: int, size: int, is_text: bool) -> None:
-        self.start = start
-        self.size = size
-        self.is_text = is_text
-
-
 class IdentityKey:
     """A key of a dict that is no plain scalar.
 

@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from rtdetr_nb.checkpoint.contents import Candidate
 from rtdetr_nb.checkpoint.dialects import Origin, ValueFix, no_counterpart_note
 from rtdetr_nb.checkpoint.shape_notes import explain_shapes
-from rtdetr_nb.model_keys import KeyInfo
+from rtdetr_nb.model_keys import BACKBONE, KeyInfo
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.tensor_info import TensorInfo
@@ -20,7 +21,6 @@ MATCHED, MISMATCHED, MISSING = "matched", "mismatched", "missing"
 UNUSED, BOOKKEEPING = "unused", "bookkeeping"
 STATUSES = (MATCHED, MISMATCHED, MISSING, UNUSED, BOOKKEEPING)
 
-BACKBONE = "backbone."
 _BATCH_COUNTER = "num_batches_tracked"
 _BOOKKEEPING = re.compile(rf"(^|\.)({_BATCH_COUNTER}|anchors|valid_mask|num_points_scale)$")
 _TRAINING_STATE = re.compile(
@@ -57,6 +57,11 @@ class Row:
     rule: str = ""
     note: str = ""
     fix: ValueFix | None = field(default=None, repr=False)
+
+    @property
+    def num_elements(self) -> int:
+        """Number of values of the model's tensor, 0 where the model has no such tensor."""
+        return 0 if self.model_shape is None else prod(self.model_shape)
 
     @property
     def loadable(self) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.rows import MISMATCHED, Row
 from rtdetr_nb.checkpoint.selection_check import (
@@ -22,10 +21,11 @@ from rtdetr_nb.checkpoint.selection_check import (
     matches,
 )
 from rtdetr_nb.errors import SelectionError
-from rtdetr_nb.model_keys import KeyInfo
 
 if TYPE_CHECKING:
     import torch
+
+    from rtdetr_nb.checkpoint.diff import Diff
 
 _FORMAT = "rtdetr_nb selection 1"
 
@@ -50,7 +50,7 @@ class Selection:
     @property
     def num_elements(self) -> int:
         """Number of values in all selected tensors."""
-        return sum(KeyInfo(row.model_shape or ()).num_elements for row in self.rows)
+        return sum(row.num_elements for row in self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)

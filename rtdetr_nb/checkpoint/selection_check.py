@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.rows import BACKBONE, MISMATCHED, Row
+from rtdetr_nb.checkpoint.rows import MISMATCHED, Row
 from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.model_keys import BACKBONE
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.diff import Diff
 
 
 def matches(row: Row, pattern: str) -> bool:

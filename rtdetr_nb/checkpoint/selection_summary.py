@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.official_rules import OfficialMatch, match_officially
-from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, Row
-from rtdetr_nb.model_keys import KeyInfo
+from rtdetr_nb.checkpoint.rows import BOOKKEEPING, Row
+from rtdetr_nb.model_keys import BACKBONE, KeyInfo
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.diff import Diff
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def summarise_keys(diff: Diff, keys: Collection[str]) -> SelectionSummary:
         parts.append(PickedPart(part, count, loadable, _share(own, chosen)))
     return SelectionSummary(
         tensors=len(picked),
-        elements=sum(map(_elements, picked)),
+        elements=sum(row.num_elements for row in picked),
         backbone_share=_share(backbone, chosen),
         parts=tuple(parts),
         official=match_officially(
@@ -87,9 +90,6 @@ def summarise_keys(diff: Diff, keys: Collection[str]) -> SelectionSummary:
 def _share(rows: Iterable[Row], chosen: set[str]) -> float:
     """Share of the values that are chosen; counters and the like are no values of the model."""
     learned = [row for row in rows if row.status != BOOKKEEPING]
-    total = sum(map(_elements, learned))
-    return sum(_elements(r) for r in learned if r.model_key in chosen) / total if total else 0.0
-
-
-def _elements(row: Row) -> int:
-    return KeyInfo(row.model_shape or ()).num_elements
+    total = sum(row.num_elements for row in learned)
+    taken = sum(row.num_elements for row in learned if row.model_key in chosen)
+    return taken / total if total else 0.0

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from rtdetr_nb.model_keys import BACKBONE, variant_tables
 
-from rtdetr_nb.architecture import HGNETV2_VARIANTS
-from rtdetr_nb.model_keys import backbone_keys
-
-_BACKBONE = "backbone."
 _AXES = {
     1: ("channels",),
     2: ("outputs", "inputs"),
@@ -28,9 +24,11 @@ def explain_shapes(
 
 def variants_with_shape(model_key: str, shape: tuple[int, ...]) -> tuple[str, ...]:
     """Return the HGNetv2 variants ("L", "X", "H") whose tensor of that name has that shape."""
-    name = model_key.removeprefix(_BACKBONE)
+    name = model_key.removeprefix(BACKBONE)
     return tuple(
-        variant for variant, shapes in _shapes().items() if shapes.get(name) == tuple(shape)
+        variant
+        for variant, table in variant_tables().items()
+        if name in table and table[name].shape == tuple(shape)
     )
 
 
@@ -46,9 +44,9 @@ def _differences(model_shape: tuple[int, ...], file_shape: tuple[int, ...]) -> s
 
 
 def _whose_shape(model_key: str, file_shape: tuple[int, ...]) -> str:
-    if not model_key.startswith(_BACKBONE):
+    if not model_key.startswith(BACKBONE):
         return ""
-    words = model_key.removeprefix(_BACKBONE).split(".")
+    words = model_key.removeprefix(BACKBONE).split(".")
     variants = variants_with_shape(model_key, file_shape)
     if len(variants) == 1:
         place = "the stem" if words[0] == "stem" else f"stages.{words[1]}"
@@ -56,12 +54,3 @@ def _whose_shape(model_key: str, file_shape: tuple[int, ...]) -> str:
     if variants:
         return f"as in HGNetv2-{' and -'.join(variants)}"
     return "no HGNetv2-L, -X or -H has this shape"
-
-
-@lru_cache(maxsize=1)
-def _shapes() -> dict[str, dict[str, tuple[int, ...]]]:
-    """Shapes of every variant by name, affine blocks included."""
-    return {
-        variant: {key: info.shape for key, info in backbone_keys(variant, use_lab=True).items()}
-        for variant in HGNETV2_VARIANTS
-    }

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol
 
-from rtdetr_nb.checkpoint.pickle_objects import Span
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_INFLATED_TOTAL = 1 << 30
@@ -236,6 +235,23 @@ class InlineText:
     def read(self, files: OpenFiles, start: int, stop: int) -> bytearray:
         """Turn the characters from `start` up to `stop` into bytes."""
         return bytearray(latin1_bytes(self.text[start:stop]))
+
+
+class Span:
+    """A payload that was left in the stream because it is long.
+
+    Attributes:
+        start: First byte, counted from the start of the stream.
+        size: Bytes it takes.
+        is_text: Whether it is text in UTF-8, else bytes.
+    """
+
+    __slots__ = ("is_text", "size", "start")
+
+    def __init__(self, start: int, size: int, is_text: bool) -> None:
+        self.start = start
+        self.size = size
+        self.is_text = is_text
 
 
 def payload_storage(source: SourceFile, start: int, span: Span, nbytes: int) -> Storage:

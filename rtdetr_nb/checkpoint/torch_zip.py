@@ -6,9 +6,8 @@ from typing import BinaryIO
 
 from rtdetr_nb.checkpoint.foreign import refuse_zip
 from rtdetr_nb.checkpoint.objects import TreeBuilder
-from rtdetr_nb.checkpoint.pickle_objects import Span
 from rtdetr_nb.checkpoint.pickle_reader import PickleReader
-from rtdetr_nb.checkpoint.storage import SourceFile, Storage, payload_storage
+from rtdetr_nb.checkpoint.storage import SourceFile, Span, Storage, payload_storage
 from rtdetr_nb.checkpoint.tensor_info import Listing
 from rtdetr_nb.checkpoint.tree import list_tensors
 from rtdetr_nb.checkpoint.zip_archive import STORED, ArchivedStorage, ZipArchive

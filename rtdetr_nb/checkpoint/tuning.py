@@ -23,10 +23,10 @@ from rtdetr_nb.checkpoint.official_rules import (
 from rtdetr_nb.checkpoint.plain_text import counted, show_as_text
 from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
-from rtdetr_nb.checkpoint.rows import BACKBONE
 from rtdetr_nb.checkpoint.select import Selection
 from rtdetr_nb.checkpoint.tuning_file import bit_equal, write_proved
 from rtdetr_nb.errors import TuningError
+from rtdetr_nb.model_keys import BACKBONE
 
 if TYPE_CHECKING:
     import torch
@@ -303,7 +303,7 @@ def _graft(
     own = {
         name: key
         for name, key in names.items()
-        if name.startswith(("backbone.", "encoder.", "decoder."))
+        if name.startswith((BACKBONE, "encoder.", "decoder."))
     }
     values = base.read(key for name, key in own.items() if name not in selected)
     grafted = {name: values[key] for name, key in own.items() if name not in selected}

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.config_findings import config_findings
 from rtdetr_nb.checkpoint.contents import Candidate
-from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
 from rtdetr_nb.checkpoint.health import health
 from rtdetr_nb.checkpoint.plain_text import counted
-from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.checkpoint.rows import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.model_keys import BACKBONE
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.diff import Diff
 
 
 def judge(

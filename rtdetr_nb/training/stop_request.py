@@ -5,8 +5,6 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from rtdetr_nb.training.distributed import is_launched
-
 logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -19,14 +17,21 @@ class StopRequest:
     resumed it makes up for that.
 
     A second signal ends the process at once, as a person who presses Ctrl-C again expects. Under
-    torchrun it does not: torchrun itself ends processes that take longer than 30 seconds.
+    torchrun it must not: torchrun itself ends processes that take longer than 30 seconds.
 
     Args:
         also_asked: another way to ask, for example by a file.
+        second_signal_ends: whether a second signal ends the process at once.
     """
 
-    def __init__(self, also_asked: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        also_asked: Callable[[], bool] = lambda: False,
+        *,
+        second_signal_ends: bool = True,
+    ) -> None:
         self.also_asked = also_asked
+        self._second_signal_ends = second_signal_ends
         self._requested = False
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -47,7 +52,7 @@ class StopRequest:
 
     def _stop(self, number: int, _frame: object) -> None:
         self._requested = True
-        if not is_launched():
+        if self._second_signal_ends:
             for handled in _SIGNALS:
                 signal.signal(handled, signal.SIG_DFL)
         logger.info("stopping after this step (%s)", signal.Signals(number).name)

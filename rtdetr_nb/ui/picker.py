@@ -20,12 +20,12 @@ from rtdetr_nb.checkpoint.html_parts import WORD_COLORS
 from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.checkpoint.read import Checkpoint
 from rtdetr_nb.checkpoint.rendering import selection_html, shape_text
-from rtdetr_nb.checkpoint.rows import BACKBONE, BOOKKEEPING, Row
+from rtdetr_nb.checkpoint.rows import BOOKKEEPING, Row
 from rtdetr_nb.checkpoint.select import Selection
 from rtdetr_nb.checkpoint.selection_summary import SelectionSummary, summarise_keys
 from rtdetr_nb.checkpoint.tuning import WriteReport, write_tuning_file
 from rtdetr_nb.errors import SelectionError, UserError
-from rtdetr_nb.model_keys import KeyInfo
+from rtdetr_nb.model_keys import BACKBONE
 
 _HERE = Path(__file__).parent
 _HEADS = ("encoder", "decoder")
@@ -214,7 +214,7 @@ def _is_listed(row: Row, diff: Diff) -> bool:
 
 def _leaf(row: Row) -> dict[str, Any]:
     """What the tree shows of one tensor."""
-    elements = KeyInfo(row.model_shape or ()).num_elements
+    elements = row.num_elements
     counts = (row.model_key or "").startswith(BACKBONE) and row.status != BOOKKEEPING
     return {
         "name": (row.model_key or "").removeprefix(BACKBONE),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId, Span
+from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId
 from rtdetr_nb.checkpoint.pickle_reader import INLINE_LIMIT, PickleReader
+from rtdetr_nb.checkpoint.storage import Span
 from rtdetr_nb.errors import CheckpointError
 from tests.checkpoint import _build_pickles as p
 
