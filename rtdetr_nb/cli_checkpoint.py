@@ -106,8 +106,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run_inspect(options: argparse.Namespace) -> int:
     """List what is in a file."""
+    from rtdetr_nb.checkpoint.checkpoint_tables import contents_table
+    from rtdetr_nb.checkpoint.contents import candidate_table
     from rtdetr_nb.checkpoint.read import open_checkpoint
-    from rtdetr_nb.checkpoint.rendering import candidate_table, contents_table
 
     checkpoint = open_checkpoint(options.file, subkey=options.subkey)
     candidates = checkpoint.candidates
@@ -207,9 +208,8 @@ def _compare_written(report: WriteReport, selection: Selection) -> Diff | None:
 
 
 def _compare(file: str, options: argparse.Namespace) -> Diff:
-    from rtdetr_nb.checkpoint.contents import choose_candidate
     from rtdetr_nb.checkpoint.diff import compare
-    from rtdetr_nb.checkpoint.read import open_checkpoint
+    from rtdetr_nb.checkpoint.read import choose_candidate, open_checkpoint
     from rtdetr_nb.config import load_config
 
     checkpoint = open_checkpoint(file, subkey=options.subkey)

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.contents import Candidate
     from rtdetr_nb.checkpoint.diff import Diff
     from rtdetr_nb.checkpoint.findings import Finding, Verdict
-    from rtdetr_nb.checkpoint.rendering import Table
     from rtdetr_nb.checkpoint.select import Selection
     from rtdetr_nb.checkpoint.tuning import WriteReport
+    from rtdetr_nb.text.table import Table
 
 _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def show_diff(diff: Diff) -> None:
     """A comparison: its tables, its verdict, and what the official `-t` makes of the file."""
-    from rtdetr_nb.checkpoint.rendering import diff_tables, diff_title
+    from rtdetr_nb.checkpoint.diff_tables import diff_tables, diff_title
 
     show = Printer()
     show.line(diff_title(diff))
@@ -52,7 +52,9 @@ def _found_officially(diff: Diff) -> tuple[int, int]:
     """How many tensors the official `-t` finds in the compared file, and the model has."""
     from rtdetr_nb.checkpoint.official_rules import count_loaded_as_it_is
 
-    return count_loaded_as_it_is(diff.checkpoint, diff.model_shapes), len(diff.model_shapes)
+    return count_loaded_as_it_is(
+        diff.checkpoint.tree, diff.checkpoint.modules, diff.model_shapes
+    ), len(diff.model_shapes)
 
 
 def show_conversion(
@@ -63,7 +65,7 @@ def show_conversion(
     written: Diff | None,
 ) -> None:
     """What was written, judged and proved; see `cli_checkpoint.run_convert`."""
-    from rtdetr_nb.checkpoint.rendering import diff_title, part_table
+    from rtdetr_nb.checkpoint.diff_tables import diff_title, part_table
 
     show = Printer()
     show.line(diff_title(selection.diff))

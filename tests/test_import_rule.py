@@ -19,7 +19,7 @@ NAME = PACKAGE.name
 # Tables, names, errors and the ways to write files, which every part may import.
 LEAVES = {
     "architecture", "atomic_file", "checkout", "coco_categories", "errors", "model_keys", "schema",
-    "waiting_threads", "yaml_text"
+    "text", "waiting_threads", "yaml_text"
 }  # fmt: skip
 
 # Part of the package -> the parts that it may import, besides the leaves and itself.

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-from rtdetr_nb.architecture import HGNETV2_VARIANTS
 from rtdetr_nb.checkpoint.dialects import (
     DIALECTS,
     PARTIAL_ANCHORS,
@@ -24,11 +24,8 @@ from rtdetr_nb.checkpoint.dialects import (
 )
 from rtdetr_nb.checkpoint.plain_text import show_as_text
 from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
-from rtdetr_nb.model_keys import KeyInfo, backbone_keys
-
-if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.read import Checkpoint
+from rtdetr_nb.model_keys import variant_tables
+from rtdetr_nb.text.table import Table
 
 TOP_LEVEL = "top level"
 
@@ -37,6 +34,29 @@ _FIRST_HGNET = r"(stem\.(stem\.)?\d+\.(conv|bn)\.|stages\.\d+\.blocks\.\d+\.att\
 
 # First words of a backbone's own names: without a prefix, other parts of the file lie beside them.
 _OWN_NAME = re.compile(r"(stem|stages_?\d?|embedder|encoder|head|last_conv|fc|\d+)\.")
+
+
+class NamedTensor(Protocol):
+    """What the search reads of a tensor."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of its axes."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Its element type, such as "float32"."""
+        ...
+
+
+class NamedModule(Protocol):
+    """What the search reads of a pickled module."""
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Its plain attributes by name."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +85,6 @@ class Candidate:
     dtype: str
     notes: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = field(default=(), repr=False)
-    checkpoint: Checkpoint | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def root(self) -> str:
@@ -79,73 +98,46 @@ class Candidate:
         return owner, self.variant is None, self.role.endswith("raw")
 
 
-class Candidates(list[Candidate]):
+AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
+
+
+def candidate_table(candidates: Iterable[Candidate]) -> Table:
+    """Return the backbones of a file, the one that is taken first."""
+    rows = tuple(
+        (c.name, c.role, c.variant or "?", c.dialect, str(c.tensors), c.dtype, c.prefix or "-")
+        for c in candidates
+    )
+    columns = ("name", "role", "HGNetv2", "dialect", "tensors", "dtype", "prefix")
+    return Table("backbones, the one that is meant first:", columns, rows, frozenset({"tensors"}))
+
+
+class Candidates(list[AnyCandidate]):
     """A list of candidates that shows itself as a table in a notebook."""
 
     _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import candidate_table
-
         return candidate_table(self).text()
 
     def _repr_html_(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import candidate_table
-
         return candidate_table(self).html()
 
 
-def find_candidates(checkpoint: Checkpoint) -> Candidates:
-    """Return every HGNetv2 in the file, the one that is most likely meant first."""
-    keys = list(checkpoint.tensors)
+def find_candidates(
+    tensors: Mapping[str, NamedTensor], modules: Mapping[str, NamedModule]
+) -> Candidates[Candidate]:
+    """Return every HGNetv2 among the tensors of a file, the one that is most likely meant first.
+
+    Args:
+        tensors: all tensors of the file by their dotted paths, in the order of the file.
+        modules: the pickled modules by their paths; their norms know their epsilon.
+    """
+    keys = list(tensors)
     prefixes = _anchored_prefixes(keys)
-    found = [_describe(checkpoint, prefix, keys) for prefix in prefixes]
+    found = [_describe(tensors, modules, prefix) for prefix in prefixes]
     found = [candidate for candidate in found if candidate.tensors]
     named = _with_names_and_roles(found, keys)
     return Candidates(sorted(named, key=lambda candidate: candidate.rank))
-
-
-def choose_candidate(
-    checkpoint: Checkpoint, name: str | None = None, variant: str | None = None
-) -> Candidate:
-    """Return the candidate called `name`, or the one that is meant.
-
-    Args:
-        checkpoint: the file.
-        name: a candidate's name, its prefix or its role, as long as it points at one.
-        variant: the configured size, which may decide between candidates of the same rank.
-
-    Raises:
-        CheckpointError: there is no backbone, or none of that name.
-        AmbiguousCheckpointError: several are equally likely.
-    """
-    candidates = checkpoint.candidates
-    if not candidates:
-        raise CheckpointError(_no_backbone(checkpoint))
-    if name is not None:
-        candidates = _called(candidates, name)
-    best = [candidate for candidate in candidates if candidate.rank == candidates[0].rank]
-    best = [candidate for candidate in best if candidate.variant == variant] or best
-    if len(best) == 1 or name in (best[0].name, best[0].prefix):
-        return best[0]
-    listed = "; ".join(f"{c.name} ({c.role}, {c.tensors} tensors, {c.dtype})" for c in best)
-    raise AmbiguousCheckpointError(
-        f"{checkpoint.path} holds {len(best)} backbones that nothing tells apart: {listed}. "
-        f"Choose one by name: --candidate NAME, or ckpt.candidates[i] in Python."
-    )
-
-
-def _called(candidates: Sequence[Candidate], name: str) -> list[Candidate]:
-    for same in (
-        lambda c: c.name == name,
-        lambda c: c.prefix.rstrip(".") == name.rstrip("."),
-        lambda c: name in re.split(r", ", c.role),
-    ):
-        chosen = [candidate for candidate in candidates if same(candidate)]
-        if chosen:
-            return chosen
-    listed = ", ".join(candidate.name for candidate in candidates)
-    raise CheckpointError(f"There is no backbone called {name!r} in the file. It holds: {listed}.")
 
 
 def _anchored_prefixes(keys: Iterable[str]) -> list[str]:
@@ -168,14 +160,16 @@ def _is_first_hgnet(prefix: str, keys: Iterable[str]) -> bool:
     return any(pattern.match(key) for key in keys)
 
 
-def _describe(checkpoint: Checkpoint, prefix: str, keys: Iterable[str]) -> Candidate:
-    names = {key[len(prefix) :]: key for key in keys if key.startswith(prefix)}
+def _describe(
+    tensors: Mapping[str, NamedTensor], modules: Mapping[str, NamedModule], prefix: str
+) -> Candidate:
+    names = {key[len(prefix) :]: key for key in tensors if key.startswith(prefix)}
     dialect = recognise_dialect(name for name in names if _OWN_NAME.match(name))
-    eps = _norm_eps(checkpoint, prefix)
+    eps = _norm_eps(modules, prefix)
     known = _all_backbone_names()
     origins = [o for o in rename(names, dialect, eps) if o.name in known]
-    shapes = {o.name: checkpoint.tensors[o.checkpoint_key].shape for o in origins}
-    dtypes = Counter(checkpoint.tensors[o.checkpoint_key].dtype for o in origins)
+    shapes = {o.name: tensors[o.checkpoint_key].shape for o in origins}
+    dtypes = Counter(tensors[o.checkpoint_key].dtype for o in origins)
     floating = [dtype for dtype, _ in dtypes.most_common() if "float" in dtype]
     fused = any("fused bias" in origin.rules for origin in origins)
     return Candidate(
@@ -188,28 +182,22 @@ def _describe(checkpoint: Checkpoint, prefix: str, keys: Iterable[str]) -> Candi
         dtype=", ".join(floating),
         notes=("Its norms are folded into the convolutions (a deployed model).",) if fused else (),
         origins=tuple(origins),
-        checkpoint=checkpoint,
     )
 
 
-def _norm_eps(checkpoint: Checkpoint, prefix: str) -> dict[str, float]:
+def _norm_eps(modules: Mapping[str, NamedModule], prefix: str) -> dict[str, float]:
     """Return the epsilons that pickled norms carry, by the name of the norm behind the prefix."""
     found = (
         (key[len(prefix) :], module.attributes.get("eps"))
-        for key, module in checkpoint.modules.items()
+        for key, module in modules.items()
         if key.startswith(prefix)
     )
     return {name: float(eps) for name, eps in found if isinstance(eps, int | float)}
 
 
 @lru_cache(maxsize=1)
-def _variant_tables() -> dict[str, dict[str, KeyInfo]]:
-    return {name: backbone_keys(name, use_lab=True) for name in HGNETV2_VARIANTS}
-
-
-@lru_cache(maxsize=1)
 def _all_backbone_names() -> frozenset[str]:
-    return frozenset(name for table in _variant_tables().values() for name in table)
+    return frozenset(name for table in variant_tables().values() for name in table)
 
 
 def _variant(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -219,7 +207,7 @@ def _variant(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
         variant: sum(
             name in table and table[name].shape == tuple(shape) for name, shape in weights.items()
         )
-        for variant, table in _variant_tables().items()
+        for variant, table in variant_tables().items()
     }
     best = max(agreed, key=lambda variant: agreed[variant])
     return best if 2 * agreed[best] > len(weights) else None
@@ -266,11 +254,11 @@ def _averaged_weights_are_swapped(keys: Sequence[str]) -> bool:
     return {"state_dict", "ema_state_dict"} <= tops
 
 
-def _no_backbone(checkpoint: Checkpoint) -> str:
-    keys = list(checkpoint.tensors)
+def explain_no_backbone(path: Path, keys: Sequence[str]) -> str:
+    """Say what a file without an HGNetv2 seems to hold, and what to do."""
     if not keys:
         return (
-            f"{checkpoint.path} holds no tensors. Choose the file that the training or the "
+            f"{path} holds no tensors. Choose the file that the training or the "
             f"distillation saved its weights in."
         )
     hint = "It may be another architecture"
@@ -282,7 +270,7 @@ def _no_backbone(checkpoint: Checkpoint) -> str:
         hint = "It looks like a ResNet"
     first = ", ".join(map(printable, keys[:3]))
     return (
-        f"{checkpoint.path} holds {len(keys)} tensors but no HGNetv2 backbone (no "
+        f"{path} holds {len(keys)} tensors but no HGNetv2 backbone (no "
         f"`stem.stem1.conv.weight` under any prefix; the keys begin with {first}). {hint}; "
         f"choose a file with HGNetv2-L, -X or -H weights, or check --subkey."
     )

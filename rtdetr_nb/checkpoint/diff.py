@@ -13,12 +13,12 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
 from rtdetr_nb.checkpoint.dialects import Origin
+from rtdetr_nb.checkpoint.diff_tables import diff_html, diff_text
 from rtdetr_nb.checkpoint.findings import Verdict
 from rtdetr_nb.checkpoint.near import NearPair, near_pairs
 from rtdetr_nb.checkpoint.plain_text import show_as_text
-from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.read import Checkpoint, FileCandidate, choose_candidate, open_checkpoint
 from rtdetr_nb.checkpoint.rows import (
     BOOKKEEPING,
     COLUMNS,
@@ -61,7 +61,7 @@ class Diff:
     training state, which are not compared.
     """
 
-    candidate: Candidate
+    candidate: FileCandidate
     config: ModelConfig = field(repr=False)
     rows: tuple[Row, ...] = field(repr=False)
     elsewhere: Mapping[str, int] = field(default_factory=dict)
@@ -69,7 +69,6 @@ class Diff:
     @property
     def checkpoint(self) -> Checkpoint:
         """The file that was compared."""
-        assert self.candidate.checkpoint is not None
         return self.candidate.checkpoint
 
     @cached_property
@@ -168,17 +167,13 @@ class Diff:
     _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import diff_text
-
         return diff_text(self)
 
     def _repr_html_(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import diff_html
-
         return diff_html(self)
 
 
-def compare(source: Checkpoint | Candidate | str | PathLike[str], config: ModelConfig) -> Diff:
+def compare(source: Checkpoint | FileCandidate | str | PathLike[str], config: ModelConfig) -> Diff:
     """Compare one copy of the weights with the model that `config` builds.
 
     A checkpoint stands for its first candidate, and a path for the checkpoint there. Where an
@@ -198,11 +193,10 @@ def compare(source: Checkpoint | Candidate | str | PathLike[str], config: ModelC
         source = open_checkpoint(source)
     candidate = (
         source
-        if isinstance(source, Candidate)
+        if isinstance(source, FileCandidate)
         else choose_candidate(source, variant=config.backbone.name)
     )
     checkpoint = candidate.checkpoint
-    assert checkpoint is not None
     table = model_keys(config)
     origins = _official_origins(candidate, table)
     has_heads = any(not name.startswith(BACKBONE) for name in origins)
@@ -215,9 +209,9 @@ def compare(source: Checkpoint | Candidate | str | PathLike[str], config: ModelC
     return Diff(candidate, config, (*rows, *unused), elsewhere)
 
 
-def _official_origins(candidate: Candidate, table: Mapping[str, KeyInfo]) -> dict[str, Origin]:
+def _official_origins(candidate: FileCandidate, table: Mapping[str, KeyInfo]) -> dict[str, Origin]:
     origins = {BACKBONE + origin.name: origin for origin in candidate.origins}
-    if candidate.root != candidate.prefix and candidate.checkpoint is not None:
+    if candidate.root != candidate.prefix:
         for key in table:
             beside = candidate.root + key
             if not key.startswith(BACKBONE) and beside in candidate.checkpoint.tensors:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtdetr_nb.checkpoint.html_parts import badge
+from rtdetr_nb.text.table import Table
 
 NOTE, WARNING, FAILURE = "note", "warning", "failure"
 _ORDER = {FAILURE: 0, WARNING: 1, NOTE: 2}
@@ -33,6 +34,12 @@ class Finding:
     def __str__(self) -> str:
         where = f" [{self.where}]" if self.where else ""
         return " ".join(part for part in (f"{self.what}{where}", self.why, self.action) if part)
+
+
+def findings_table(findings: Iterable[Finding]) -> Table:
+    """Return findings with all that they say."""
+    rows = tuple((f.level, f.what, f.where, f.why, f.action) for f in findings)
+    return Table("", ("level", "what", "where", "why", "do"), rows)
 
 
 class Verdict(str):
@@ -76,6 +83,4 @@ class Verdict(str):
         printer.text(self.text())
 
     def _repr_html_(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import findings_table
-
         return f"<p><b>Verdict:</b> {badge(self)}</p>{findings_table(self.findings).html()}"

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.checkpoint.tensor_info import Opaque
-
-if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.read import Checkpoint
+from rtdetr_nb.checkpoint.tensor_info import Opaque, TensorInfo
 
 _LONGEST = 80
 _MOST = 24
@@ -19,18 +15,18 @@ _DEPTH = 3
 _TOO_MANY = ("optimizer", "param_groups", "message_hub", "rng_state")
 
 
-def plain_values(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return the numbers and words beside the tensors, by their dotted path.
+def plain_values(tree: object) -> dict[str, str]:
+    """Return the numbers and words beside the tensors of a file's tree, by their dotted path.
 
     At most 24 of them, those nearest to the top first; names and values are printable.
     """
-    found = sorted(_walk(checkpoint.tree, "", _DEPTH), key=lambda item: item[0].count("."))
+    found = sorted(_walk(tree, "", _DEPTH), key=lambda item: item[0].count("."))
     return {printable(path): _shortened(value) for path, value in found[:_MOST]}
 
 
-def dtype_counts(checkpoint: Checkpoint) -> dict[str, int]:
+def dtype_counts(tensors: Mapping[str, TensorInfo]) -> dict[str, int]:
     """Return the number of tensors of each element type, the most frequent first."""
-    return dict(Counter(t.dtype for t in checkpoint.tensors.values()).most_common())
+    return dict(Counter(t.dtype for t in tensors.values()).most_common())
 
 
 def _walk(node: object, path: str, depth: int) -> Iterator[tuple[str, object]]:

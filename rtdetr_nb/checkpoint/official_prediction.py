@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
 
+from rtdetr_nb.checkpoint.html_parts import shown
 from rtdetr_nb.checkpoint.official_rules import OfficialError, OfficialMatch, match_officially
 from rtdetr_nb.checkpoint.plain_text import show_as_text
+from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.model_keys import ModelConfig, model_keys
+from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.text.table import Table
 
 # Everything that torch.load and the official lookups raise on files that users have.
 _READING_ERRORS = (
@@ -54,9 +58,23 @@ class OfficialPrediction:
         return f"{self.exception}: {self.message}"
 
     def _repr_html_(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import prediction_html
-
         return prediction_html(self)
+
+
+def prediction_html(prediction: OfficialPrediction) -> str:
+    """Return what the official loader does with a file: its figures, then the line it prints."""
+    match = prediction.match
+    if match is None:
+        first = printable(str(prediction).splitlines()[0])
+        return f"<p>The official <code>-t</code> stops: <code>{shown(first)}</code></p>"
+    counts = (("loaded", match.loaded), ("missed", match.missed), ("unmatched", match.unmatched))
+    rows = tuple((word, str(len(keys)), first_of(keys, 2)) for word, keys in counts)
+    silent = ("unused (not in the official log)", str(len(match.unused)), first_of(match.unused, 2))
+    columns = ("official -t", "tensors", "first names")
+    table = Table("", columns, (*rows, silent), frozenset({"tensors"})).html()
+    line = shown(match.log_line)
+    printed = f"<details><summary>the line that it prints</summary><code>{line}</code></details>"
+    return f"{table}{printed}"
 
 
 def predict_official(path: str | PathLike[str], config: ModelConfig) -> OfficialPrediction:

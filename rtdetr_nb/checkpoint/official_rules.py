@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rtdetr_nb.checkpoint.tensor_info import TensorInfo
-
-if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.read import Checkpoint
+from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
 
 
 class OfficialError(Exception):
@@ -43,16 +40,19 @@ class OfficialMatch:
         return f"Load model.state_dict, {infos}"
 
 
-def official_state_dict(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]:
+def official_state_dict(
+    tree: object, modules: Mapping[str, ModuleInfo]
+) -> tuple[str, Mapping[Any, Any]]:
     """Return the dict that the official code takes, and where it stands in the file.
+
+    Args:
+        tree: everything in the file, as `Checkpoint.tree` holds it.
+        modules: the pickled modules by their paths.
 
     Raises:
         OfficialError: as the official code would fail on what is in the file.
     """
-    tree = checkpoint.tree
-    classes = {
-        key: module.class_name.rpartition(".")[2] for key, module in checkpoint.modules.items()
-    }
+    classes = {key: module.class_name.rpartition(".")[2] for key, module in modules.items()}
     if "" in classes:
         raise OfficialError("TypeError", f"argument of type '{classes['']}' is not iterable")
     if not isinstance(tree, Mapping):
@@ -72,14 +72,16 @@ def official_state_dict(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]
 
 
 def count_loaded_as_it_is(
-    checkpoint: Checkpoint, model_shapes: Mapping[str, tuple[int, ...]]
+    tree: object,
+    modules: Mapping[str, ModuleInfo],
+    model_shapes: Mapping[str, tuple[int, ...]],
 ) -> int:
     """How many of the model's tensors the official loader finds in a file, by names and shapes.
 
     0 too where it would stop with an error on what is in the file; reads no values.
     """
     try:
-        _, params = official_state_dict(checkpoint)
+        _, params = official_state_dict(tree, modules)
         return len(match_officially(model_shapes, params).loaded)
     except OfficialError:
         return 0

@@ -6,25 +6,31 @@ Nothing in the file is imported, called or executed, whatever it holds.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.arrays import check_expansion, read_array
+from rtdetr_nb.checkpoint.checkpoint_tables import checkpoint_html
 from rtdetr_nb.checkpoint.container import list_container
+from rtdetr_nb.checkpoint.contents import (
+    Candidate,
+    Candidates,
+    explain_no_backbone,
+    find_candidates,
+)
 from rtdetr_nb.checkpoint.storage import OpenFiles
 from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
-from rtdetr_nb.errors import CheckpointError
+from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-    from rtdetr_nb.checkpoint.contents import Candidate
 
 _CHUNK = 1 << 20
 
@@ -57,11 +63,10 @@ class Checkpoint:
     subkey: str | None = None
 
     @cached_property
-    def candidates(self) -> list[Candidate]:
-        """The state dicts with an HGNetv2 in them; see `contents.find_candidates`."""
-        from rtdetr_nb.checkpoint.contents import find_candidates
-
-        return find_candidates(self)
+    def candidates(self) -> Candidates[FileCandidate]:
+        """Every HGNetv2 in the file, the one that is most likely meant first."""
+        found = find_candidates(self.tensors, self.modules)
+        return Candidates(FileCandidate(**_fields(each), checkpoint=self) for each in found)
 
     def read(self, keys: Iterable[str]) -> dict[str, torch.Tensor]:
         """Read tensors, and from the file only the bytes that they span.
@@ -157,9 +162,18 @@ class Checkpoint:
         )
 
     def _repr_html_(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import checkpoint_html
-
         return checkpoint_html(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileCandidate(Candidate):
+    """A backbone inside a file that was opened; `checkpoint` is that file."""
+
+    checkpoint: Checkpoint = field(repr=False, compare=False)
+
+
+def _fields(candidate: Candidate) -> dict[str, Any]:
+    return {each.name: getattr(candidate, each.name) for each in fields(candidate)}
 
 
 def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) -> Checkpoint:
@@ -201,6 +215,49 @@ def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) 
         listing.files,
         subkey,
     )
+
+
+def choose_candidate(
+    checkpoint: Checkpoint, name: str | None = None, variant: str | None = None
+) -> FileCandidate:
+    """Return the candidate called `name`, or the one that is meant.
+
+    Args:
+        checkpoint: the file.
+        name: a candidate's name, its prefix or its role, as long as it points at one.
+        variant: the configured size, which may decide between candidates of the same rank.
+
+    Raises:
+        CheckpointError: there is no backbone, or none of that name.
+        AmbiguousCheckpointError: several are equally likely.
+    """
+    candidates = checkpoint.candidates
+    if not candidates:
+        raise CheckpointError(explain_no_backbone(checkpoint.path, list(checkpoint.tensors)))
+    if name is not None:
+        candidates = _called(candidates, name)
+    best = [candidate for candidate in candidates if candidate.rank == candidates[0].rank]
+    best = [candidate for candidate in best if candidate.variant == variant] or best
+    if len(best) == 1 or name in (best[0].name, best[0].prefix):
+        return best[0]
+    listed = "; ".join(f"{c.name} ({c.role}, {c.tensors} tensors, {c.dtype})" for c in best)
+    raise AmbiguousCheckpointError(
+        f"{checkpoint.path} holds {len(best)} backbones that nothing tells apart: {listed}. "
+        f"Choose one by name: --candidate NAME, or ckpt.candidates[i] in Python."
+    )
+
+
+def _called(candidates: Sequence[FileCandidate], name: str) -> list[FileCandidate]:
+    for same in (
+        lambda c: c.name == name,
+        lambda c: c.prefix.rstrip(".") == name.rstrip("."),
+        lambda c: name in re.split(r", ", c.role),
+    ):
+        chosen = [candidate for candidate in candidates if same(candidate)]
+        if chosen:
+            return chosen
+    listed = ", ".join(candidate.name for candidate in candidates)
+    raise CheckpointError(f"There is no backbone called {name!r} in the file. It holds: {listed}.")
 
 
 def _is_below(key: str, subkey: str) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from rtdetr_nb.checkpoint.contents import Candidate
 from rtdetr_nb.checkpoint.dialects import Origin, ValueFix, no_counterpart_note
+from rtdetr_nb.checkpoint.read import FileCandidate
 from rtdetr_nb.checkpoint.shape_notes import explain_shapes
 from rtdetr_nb.model_keys import BACKBONE, KeyInfo
 
@@ -176,9 +176,10 @@ class _Copy(NamedTuple):
         return 0 if key in self.keys else -1
 
 
-def unused_rows(candidate: Candidate, used: set[str | None]) -> tuple[list[Row], dict[str, int]]:
+def unused_rows(
+    candidate: FileCandidate, used: set[str | None]
+) -> tuple[list[Row], dict[str, int]]:
     """List what the file holds beside the tensors in use; other copies are only counted."""
-    assert candidate.checkpoint is not None
     official = {origin.checkpoint_key: BACKBONE + origin.name for origin in candidate.origins}
     copies = [
         _Copy(c.name, c.prefix, c.root, frozenset(origin.checkpoint_key for origin in c.origins))

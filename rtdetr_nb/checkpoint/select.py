@@ -20,6 +20,7 @@ from rtdetr_nb.checkpoint.selection_check import (
     loadable_names,
     matches,
 )
+from rtdetr_nb.checkpoint.selection_summary import selection_html
 from rtdetr_nb.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -138,9 +139,7 @@ class Selection:
         return "\n".join([head, *(f"  warning: {warning}" for warning in self.warnings)])
 
     def _repr_html_(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import selection_html
-
-        return selection_html(self)
+        return selection_html(self.diff, self.keys, self.description, self.warnings)
 
 
 def select(

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtdetr_nb.checkpoint.html_parts import badge, shown
 from rtdetr_nb.checkpoint.official_rules import OfficialMatch, match_officially
 from rtdetr_nb.checkpoint.rows import BOOKKEEPING, Row
 from rtdetr_nb.model_keys import BACKBONE, KeyInfo
+from rtdetr_nb.text.table import Table
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.diff import Diff
@@ -84,6 +86,28 @@ def summarise_keys(diff: Diff, keys: Collection[str]) -> SelectionSummary:
         official=match_officially(
             diff.model_shapes, {row.model_key: KeyInfo(row.model_shape or ()) for row in picked}
         ),
+    )
+
+
+def selection_table(summary: SelectionSummary) -> Table:
+    """Return the parts of a selection: tensors picked, and the share of the values."""
+    rows = tuple(
+        (part.part, str(part.picked), str(part.loadable), f"{part.share:.1%}")
+        for part in summary.parts
+    )
+    columns = ("part", "picked", "of tensors", "of values")
+    return Table("", columns, rows, frozenset(columns[1:]))
+
+
+def selection_html(
+    diff: Diff, keys: Collection[str], description: str, warnings: Iterable[str]
+) -> str:
+    """Return a selection as HTML: figures, parts, warnings, the prediction of the official log."""
+    summary = summarise_keys(diff, keys)
+    warned = "".join(f"<p>{badge('warning')} {shown(text)}</p>" for text in warnings)
+    return (
+        f"<p><b>{shown(summary.headline)}</b> {shown(description)}</p>"
+        f"{selection_table(summary).html()}<p>{shown(summary.official_sentence)}</p>{warned}"
     )
 
 

@@ -13,7 +13,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.contents import Candidate, choose_candidate
 from rtdetr_nb.checkpoint.html_parts import badge, shown
 from rtdetr_nb.checkpoint.official_rules import (
     OfficialError,
@@ -22,11 +21,13 @@ from rtdetr_nb.checkpoint.official_rules import (
 )
 from rtdetr_nb.checkpoint.plain_text import counted, show_as_text
 from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.read import Checkpoint, FileCandidate, choose_candidate, open_checkpoint
 from rtdetr_nb.checkpoint.select import Selection
 from rtdetr_nb.checkpoint.tuning_file import bit_equal, write_proved
 from rtdetr_nb.errors import TuningError
 from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.text.table import Table
 
 if TYPE_CHECKING:
     import torch
@@ -67,9 +68,17 @@ class TuningReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from rtdetr_nb.checkpoint.rendering import tuning_html
-
         return tuning_html(self)
+
+
+def tuning_html(report: TuningReport) -> str:
+    """Return what a tuning file did to a model as HTML."""
+    groups = ("loaded", "missed", "unmatched", "unused")
+    counted = ((word, getattr(report, word)) for word in groups)
+    rows = tuple((word, str(len(keys)), first_of(keys, 2)) for word, keys in counted)
+    columns = ("state dict", "tensors", "first names")
+    title = f"{report.path}, {report.source!r}"
+    return Table(title, columns, rows, frozenset({"tensors"})).html()
 
 
 @dataclass(frozen=True)
@@ -228,7 +237,7 @@ def _tuning_state(checkpoint: Checkpoint) -> tuple[str, Mapping[Any, Any]]:
         # The format cannot nest: the names themselves are the state dict.
         return "safetensors", checkpoint.tensors
     try:
-        return official_state_dict(checkpoint)
+        return official_state_dict(checkpoint.tree, checkpoint.modules)
     except OfficialError as error:
         raise TuningError(
             f"{checkpoint.path} is no tuning file: the official loader would stop with "
@@ -282,7 +291,7 @@ def _graft(
     selection: Selection, selected: Mapping[str, torch.Tensor], base: Checkpoint
 ) -> dict[str, torch.Tensor]:
     """Return the base's tensors under official names, the selected ones in their places."""
-    candidate: Candidate = choose_candidate(base)
+    candidate: FileCandidate = choose_candidate(base)
     names = {
         key.removeprefix(candidate.root): key
         for key in base.tensors

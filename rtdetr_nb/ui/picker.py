@@ -19,13 +19,13 @@ from rtdetr_nb.checkpoint.diff import Diff
 from rtdetr_nb.checkpoint.html_parts import WORD_COLORS
 from rtdetr_nb.checkpoint.printable import printable
 from rtdetr_nb.checkpoint.read import Checkpoint
-from rtdetr_nb.checkpoint.rendering import selection_html, shape_text
 from rtdetr_nb.checkpoint.rows import BOOKKEEPING, Row
 from rtdetr_nb.checkpoint.select import Selection
 from rtdetr_nb.checkpoint.selection_summary import SelectionSummary, summarise_keys
 from rtdetr_nb.checkpoint.tuning import WriteReport, write_tuning_file
 from rtdetr_nb.errors import SelectionError, UserError
 from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.text.table import shape_text
 
 _HERE = Path(__file__).parent
 _HEADS = ("encoder", "decoder")
@@ -164,7 +164,7 @@ class LayerPicker(anywidget.AnyWidget):
         """The widget, and beside it what a page without widgets can show."""
         bundle = super()._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        html = selection_html(self.selection) if self.picked else "<p>Nothing is picked.</p>"
+        html = self.selection._repr_html_() if self.picked else "<p>Nothing is picked.</p>"
         text = str(self.selection) if self.picked else "Nothing is picked."
         return {**(data or {}), "text/html": html, "text/plain": text}, metadata
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.checkpoint.contents import choose_candidate, find_candidates
-from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.read import Checkpoint, choose_candidate, open_checkpoint
 from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
 from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
 from rtdetr_nb.model_keys import KeyInfo, backbone_keys
@@ -50,7 +49,7 @@ def checkpoint(
     ],
 )
 def test_names_and_roles_in_order_of_preference(prefixes, names, roles):
-    found = find_candidates(checkpoint(*prefixes))
+    found = checkpoint(*prefixes).candidates
     assert [candidate.name for candidate in found] == names
     assert [candidate.role for candidate in found] == roles
 
@@ -114,7 +113,7 @@ def test_another_stem_beside_it_does_not_hide_a_backbone():
 def test_a_part_of_a_backbone_is_found_without_its_stem(part):
     whole = checkpoint("model.backbone.")
     some = {key: t for key, t in whole.tensors.items() if key.startswith(f"model.backbone.{part}")}
-    (found,) = find_candidates(Checkpoint(whole.path, "torch zip", some, {}, {}, ()))
+    (found,) = Checkpoint(whole.path, "torch zip", some, {}, {}, ()).candidates
     assert (found.prefix, found.tensors, found.variant) == ("model.backbone.", len(some), "L")
 
 
@@ -124,13 +123,13 @@ def test_another_size_of_hgnetv2_has_no_variant():
         key: TensorInfo(key, tuple(size // 2 for size in t.shape), t.dtype)
         for key, t in file.tensors.items()
     }
-    (found,) = find_candidates(Checkpoint(file.path, "torch zip", small, {}, {}, ()))
+    (found,) = Checkpoint(file.path, "torch zip", small, {}, {}, ()).candidates
     assert found.variant is None
 
 
 def test_the_epsilon_of_a_pickled_norm_becomes_a_value_fix():
     norm = ModuleInfo("stem.stem1.bn", "BatchNorm2d", {"eps": 1e-3})
-    (found,) = find_candidates(checkpoint("", modules={"stem.stem1.bn": norm}))
+    (found,) = checkpoint("", modules={"stem.stem1.bn": norm}).candidates
     fixed = {origin.name: origin.fix for origin in found.origins if origin.fix}
     assert list(fixed) == ["stem.stem1.bn.running_var"]
     assert fixed["stem.stem1.bn.running_var"].offset == pytest.approx(1e-3 - 1e-5)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from rtdetr_nb.architecture import HGNETV2_VARIANTS
-from rtdetr_nb.checkpoint.contents import find_candidates
 from rtdetr_nb.checkpoint.dialects import no_counterpart_note, recognise_dialect, rename
 from rtdetr_nb.checkpoint.diff import compare
 from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
@@ -59,7 +58,7 @@ def listed(name: str) -> Checkpoint:
 )
 def test_key_tables_of_other_libraries(table, dialect, variant, tensors, prefix):
     checkpoint = listed(table)
-    (candidate,) = find_candidates(checkpoint)
+    (candidate,) = checkpoint.candidates
     assert (candidate.dialect, candidate.variant) == (dialect, variant)
     assert (candidate.tensors, candidate.prefix) == (tensors, prefix)
     ours = backbone_keys(variant, freeze_norm=True)
@@ -71,7 +70,7 @@ def test_every_renaming_is_one_to_one():
     for table in REFERENCE.glob("*.json"):
         if table.stem == "rules":
             continue
-        for candidate in find_candidates(listed(table.stem)):
+        for candidate in listed(table.stem).candidates:
             names = [origin.name for origin in candidate.origins]
             assert len(names) == len(set(names)), table.stem
 
@@ -87,7 +86,7 @@ def test_every_renaming_is_one_to_one():
 )
 def test_the_rules_are_the_documented_ones(table, rules):
     documented = json.loads((REFERENCE / "rules.json").read_text())["rules"][rules]
-    for origin in find_candidates(listed(table))[0].origins:
+    for origin in listed(table).candidates[0].origins:
         expected = origin.checkpoint_key
         for pattern, replacement in documented:
             expected = re.sub(pattern, replacement, expected)
@@ -98,7 +97,7 @@ def test_the_rules_are_the_documented_ones(table, rules):
 def test_ultralytics_parts_are_the_documented_ones(variant):
     documented = json.loads((REFERENCE / "rules.json").read_text())["rules"]["ultralytics"]
     parts = documented[f"index_{variant}"]
-    for origin in find_candidates(listed(f"ultralytics_rtdetr_{variant.lower()}"))[0].origins:
+    for origin in listed(f"ultralytics_rtdetr_{variant.lower()}").candidates[0].origins:
         index = origin.checkpoint_key.split(".")[1]
         assert origin.name.startswith(f"{parts[index]}.")
 
@@ -260,4 +259,4 @@ def test_the_variants_are_told_apart_by_shapes():
             for key, info in backbone_keys(variant).items()
         }
         checkpoint = Checkpoint(Path("a.pth"), "torch zip", tensors, {}, {}, ())
-        assert find_candidates(checkpoint)[0].variant == variant
+        assert checkpoint.candidates[0].variant == variant

@@ -14,6 +14,11 @@ from tests.checkpoint.wild import CONFIG, as_module, detector, foreign_class, sa
 from tests.checkpoint.wild_cases import CASES
 
 
+def read_officially(path):
+    checkpoint = open_checkpoint(path)
+    return official_state_dict(checkpoint.tree, checkpoint.modules)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -37,7 +42,7 @@ def test_our_reading_of_the_rules_is_what_happens_to_real_objects(content, tmp_p
     prediction = predict_official(path, CONFIG)
     shapes = {"backbone.stem.stem1.conv.weight": (32, 3, 3, 3)}
     try:
-        source, params = official_state_dict(open_checkpoint(path))
+        source, params = read_officially(path)
         match_officially(shapes, params)
     except OfficialError as error:
         assert prediction.exception == error.kind
@@ -52,7 +57,7 @@ def test_the_predicted_log_line_is_the_one_of_the_loading(number, tmp_path):
     (case,) = (case for case in CASES if case.number == number)
     path = case.build(tmp_path)
     prediction = predict_official(path, CONFIG)
-    source, params = official_state_dict(open_checkpoint(path))
+    source, params = read_officially(path)
     assert prediction.match is not None and prediction.source == source
     shapes = {key: tuple(value.shape) for key, value in detector().items()}
     assert prediction.log_line == match_officially(shapes, params).log_line
@@ -72,7 +77,7 @@ def test_pickled_modules_fail_as_in_the_official_code(wrap, words, tmp_path):
         state = {"a.weight": tensor("a", (2,))}
         path = save(wrap(as_module(state, cls)), tmp_path / "a.pth")
     with pytest.raises(OfficialError, match=words):
-        official_state_dict(open_checkpoint(path))
+        read_officially(path)
 
 
 def test_a_missing_file_is_predicted_too(tmp_path):

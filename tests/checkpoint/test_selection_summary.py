@@ -38,6 +38,6 @@ def test_blocks_of_the_backbone(backbone_diff):
 
 
 def test_what_a_file_says_about_itself(detector_diff, backbone_diff):
-    assert plain_values(backbone_diff.checkpoint) == {"meta.epoch": "3"}
-    assert plain_values(detector_diff.checkpoint) == {"last_epoch": "3"}
-    assert dtype_counts(backbone_diff.checkpoint) == {"float32": 401}
+    assert plain_values(backbone_diff.checkpoint.tree) == {"meta.epoch": "3"}
+    assert plain_values(detector_diff.checkpoint.tree) == {"last_epoch": "3"}
+    assert dtype_counts(backbone_diff.checkpoint.tensors) == {"float32": 401}

@@ -1,0 +1,1 @@
+"""How things are written for terminal and notebook. Imports nothing else of the package."""
