@@ -24,7 +24,7 @@ Result = tuple[str, float, str]
 
 def run() -> list[Result]:
     """Watch for some seconds and return (name, ratio, explanation)."""
-    from rtdetr_nb.training.run import Run
+    from rtdetr_nb.runs.run import Run
     from rtdetr_nb.ui.live_plot import LivePlot
 
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -72,7 +72,7 @@ def _wait_for(folders: list[Path]) -> None:
 
 def _write(folders: list[Path]) -> None:
     """Write the records of runs until the process is ended."""
-    from rtdetr_nb.training.process_identity import process_start_time
+    from rtdetr_nb.runs.process_identity import process_start_time
 
     pid = os.getpid()
     description = {

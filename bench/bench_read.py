@@ -55,8 +55,8 @@ def _child(method: str, path: Path) -> dict[str, float]:
 def _build(path: Path) -> None:
     import torch
 
-    from rtdetr_nb.config import load_config
-    from rtdetr_nb.model_keys import model_keys
+    from rtdetr_nb.architecture.state_dict_table import model_keys
+    from rtdetr_nb.config.load import load_config
 
     config = load_config("rtdetrv2_hgnetv2_l", ["HGNetv2.freeze_norm=False"])
     keys = model_keys(config)
@@ -88,7 +88,7 @@ def _build(path: Path) -> None:
 
 
 def _list(path: Path) -> None:
-    from rtdetr_nb.checkpoint.read import open_checkpoint
+    from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 
     open_checkpoint(path)
 
@@ -96,7 +96,7 @@ def _list(path: Path) -> None:
 def _copy(path: Path) -> None:
     import torch
 
-    from rtdetr_nb.checkpoint.read import open_checkpoint
+    from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(path)
     tensors = checkpoint.read(key for key in checkpoint.tensors if key.startswith(BACKBONE))
@@ -134,7 +134,7 @@ def _measure(method: Callable[[Path], None], path: Path) -> dict[str, float]:
     import numpy  # noqa: F401
     import torch  # noqa: F401
 
-    import rtdetr_nb.checkpoint.read  # noqa: F401
+    import rtdetr_nb.checkpoint.checkpoint  # noqa: F401
 
     forget_peak()
     before, start = peak_memory(), time.perf_counter()

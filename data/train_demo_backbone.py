@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from torchvision.ops import complete_box_iou_loss, roi_align
 
-from rtdetr_nb.datasets.shapes import (
+from rtdetr_nb.datasets.shapes.generate import (
     CLASS_NAMES,
     JPEG_QUALITY,
     MAX_OBJECTS,

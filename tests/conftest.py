@@ -1,27 +1,14 @@
-"""A detector small enough to train in a test, on pictures made for it."""
+"""A detector small enough to train in a test, pictures made for it, and real training processes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.config import Config
-from rtdetr_nb.datasets.shapes import write_shapes_dataset
-from rtdetr_nb.presets import quick_run_config
-
-SMALL_HEADS = [
-    "HybridEncoder.hidden_dim=32",
-    "HybridEncoder.nhead=4",
-    "HybridEncoder.dim_feedforward=32",
-    "HybridEncoder.depth_mult=0.34",
-    "RTDETRTransformerv2.hidden_dim=32",
-    "RTDETRTransformerv2.feat_channels=[32,32,32]",
-    "RTDETRTransformerv2.nhead=4",
-    "RTDETRTransformerv2.dim_feedforward=32",
-    "RTDETRTransformerv2.num_layers=2",
-    "RTDETRTransformerv2.num_queries=20",
-    "RTDETRTransformerv2.num_denoising=4",
-    "RTDETRPostProcessor.num_top_queries=20",
-]
+from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
+from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +33,19 @@ def small_config(shapes_folder: Path) -> Config:
             "val_dataloader.num_workers=0",
         ],
     )
+
+
+@pytest.fixture(scope="session")
+def train_server() -> Iterator[TrainServer]:
+    """Starts training processes without the seconds that importing torch takes."""
+    server = TrainServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def narrow_file(shapes_folder: Path, tmp_path: Path) -> Path:
+    """A configuration file for the processes of `train_server`: 4 steps an epoch."""
+    path = tmp_path / "narrow.yml"
+    path.write_text(narrow_config(shapes_folder).to_yaml())
+    return path

@@ -6,14 +6,14 @@ mean something: at initialisation 107 of the 206 tensors of the decoder are cons
 
 import json
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-REFERENCE = Path(__file__).parent / "reference"
+from tests.paths import REFERENCE
+
 _KEPT = ("anchors", "valid_mask", "num_points_scale", "num_batches_tracked")
 
 

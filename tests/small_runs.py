@@ -20,11 +20,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from rtdetr_nb import architecture
-from rtdetr_nb.config import Config
-from rtdetr_nb.presets import quick_run_config
-from rtdetr_nb.training.history import Record, is_step, read_records
-from tests.conftest import SMALL_HEADS
+from rtdetr_nb.architecture import hgnetv2_variants as architecture
+from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.runs.records import Record, is_step, read_records
+from tests.paths import ROOT
+
+SMALL_HEADS = [
+    "HybridEncoder.hidden_dim=32",
+    "HybridEncoder.nhead=4",
+    "HybridEncoder.dim_feedforward=32",
+    "HybridEncoder.depth_mult=0.34",
+    "RTDETRTransformerv2.hidden_dim=32",
+    "RTDETRTransformerv2.feat_channels=[32,32,32]",
+    "RTDETRTransformerv2.nhead=4",
+    "RTDETRTransformerv2.dim_feedforward=32",
+    "RTDETRTransformerv2.num_layers=2",
+    "RTDETRTransformerv2.num_queries=20",
+    "RTDETRTransformerv2.num_denoising=4",
+    "RTDETRPostProcessor.num_top_queries=20",
+]
 
 NARROW = architecture.BackboneSpec(
     (3, 8, 8), architecture._stages((8, 8, 16, 1), (16, 8, 32, 1), (32, 8, 32, 1), (32, 8, 32, 1))
@@ -88,11 +103,11 @@ class TrainServer:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.training.small_runs", "serve"],
+            [sys.executable, "-m", "tests.small_runs", "serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
 
@@ -251,7 +266,7 @@ def _redirect(file: IO[bytes]) -> None:
 
 def _program(arguments: Sequence[str]) -> int:
     """The command line; or `call MODULE FUNCTION ARGUMENT ...`, one function in its place."""
-    from rtdetr_nb.cli import main
+    from rtdetr_nb.cli.main import main
 
     with narrow_backbone():
         if arguments[0] == "call":

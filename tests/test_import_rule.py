@@ -1,7 +1,11 @@
-"""Who may import whom: checked on the source, and on what a light import really loads."""
+"""Who may import whom: checked on the source, and on what a light import really loads.
+
+The rule itself stands in docs/architecture.md, which is read here.
+"""
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,99 +16,91 @@ from pathlib import Path
 import pytest
 
 import rtdetr_nb
+from tests.paths import ROOT
 
 PACKAGE = Path(rtdetr_nb.__file__).parent
 NAME = PACKAGE.name
+EVERYTHING = "everything"
 
-# Tables, names, errors and the ways to write files, which every part may import.
-LEAVES = {
-    "architecture", "atomic_file", "checkout", "coco_categories", "errors", "model_keys", "schema",
-    "text", "waiting_threads", "yaml_text"
-}  # fmt: skip
-
-# Part of the package -> the parts that it may import, besides the leaves and itself.
-ALLOWED: dict[str, set[str]] = {
-    **{leaf: set() for leaf in LEAVES},
-    "boxes": set(),
-    "config": {"config_check"},
-    "config_check": {"config"},  # for its type alone
-    "presets": {"config"},
-    "notebook_copies": set(),
-    "checkpoint": set(),
-    "model": {"boxes", "config"},
-    "datasets": {"boxes", "config"},
-    "training": {"model", "datasets", "checkpoint", "boxes", "config"},
-    # Its runs are runs like ours: the same folder, the same handle, another program inside.
-    "official": {
-        *("config", "checkpoint", "official_command", "official_log"),
-        *("training.history", "training.run", "training.run_folder"),
-    },
-    "official_command": {"config"},
-    "official_log": {"training.history"},
-    "official_supervisor": {"config", "checkpoint", "official_log", "training.run_folder"},
-    "ui": {
-        *("config", "presets", "checkpoint", "official", "official_command"),
-        *("training.ensure", "training.history", "training.run", "training.run_folder"),
-    },
-}
-COMMANDS = {
-    "__main__",
-    "cli",
-    "cli_checkpoint",
-    "cli_demo",
-    "cli_lab",
-    "cli_output",
-    "cli_progress",
-    "cli_train",
-}
-MAY_IMPORT_ALL = {"__init__", "demo", "demo_story", *COMMANDS}
-
-# Of these parts, what takes long to load belongs inside functions.
-LIGHT = {*LEAVES, *COMMANDS, "config", "config_check", "presets", "checkpoint"}
+# Of these folders, what takes long to load belongs inside functions.
+LIGHT = {"architecture", "checkpoint", "cli", "config", "errors", "files", "runs", "text"}
 HEAVY = {"torch", "torchvision", "safetensors", "pandas", "scipy", "timm", "transformers"}
 ONLY_IN_UI = {"ipywidgets", "IPython", "matplotlib", "anywidget", "itables"}
 
 
+def read_rule() -> dict[str, set[str]]:
+    """Folder -> folders that it may import from, as the page about the architecture says."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = re.search(r"```imports\n(.*?)```", page, re.DOTALL)
+    assert block is not None
+    rule: dict[str, set[str]] = {}
+    for line in block[1].splitlines():
+        folders, _, allowed = line.partition(" -> ")
+        names = set(allowed.split(", ")) - {"nothing"}
+        rule.update((folder, names) for folder in folders.split(", "))
+    return rule
+
+
+RULE = read_rule()
+
+
 @dataclass(frozen=True)
 class Import:
-    """One imported module by its full name; `when_loaded` unless it stands inside a function."""
+    """One imported module by its full name, and where the import stands."""
 
     module: str
-    when_loaded: bool
+    in_function: bool
+    for_types: bool
+
+    @property
+    def when_loaded(self) -> bool:
+        """Whether loading the importing file runs it."""
+        return not (self.in_function or self.for_types)
 
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PACKAGES = {module for module, path in FILES.items() if path.name == "__init__.py"}
+
+
+def folder_of(module: str) -> str:
+    """The folder of a module, as the rule names it; a file beside the folders is one itself."""
+    inner = module.removeprefix(NAME).removeprefix(".")
+    while module not in PACKAGES and "." in inner:
+        inner, module = inner.rpartition(".")[0], module.rpartition(".")[0]
+    return inner
 
 
 def imports(source: str, module: str, is_package: bool = False) -> Iterator[Import]:
     """All imports of a module's source, relative ones resolved."""
     package = module.split(".") if is_package else module.split(".")[:-1]
 
-    def visit(node: ast.AST, when_loaded: bool) -> Iterator[Import]:
+    def visit(node: ast.AST, in_function: bool, for_types: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
-            yield from (Import(alias.name, when_loaded) for alias in node.names)
+            yield from (Import(alias.name, in_function, for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             origin = ".".join([*base, *([node.module] if node.module else [])])
             for alias in node.names:
                 whole = f"{origin}.{alias.name}"
-                yield Import(whole if whole in FILES else origin, when_loaded)
-        inside = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        types_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+                yield Import(whole if whole in FILES else origin, in_function, for_types)
+        in_function |= isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for_types |= isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, when_loaded and not inside and not types_only)
+            yield from visit(child, in_function, for_types)
 
-    return visit(ast.parse(source), True)
+    return visit(ast.parse(source), False, False)
 
 
 def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     """What in the source of `module` breaks the rule, one sentence each."""
-    part = module.split(".")[1]
+    folder = folder_of(module)
+    part = folder.split(".")[0]
+    allowed = RULE.get(folder, {EVERYTHING} if part in ("", "__main__") else set())
     found = []
     for item in imports(source, module, is_package):
         root, _, inner = item.module.partition(".")
@@ -112,11 +108,36 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
             found.append(f"{module} imports {item.module}; only ui may.")
         if root in HEAVY and part in LIGHT and item.when_loaded:
             found.append(f"{module} imports {item.module} when it is loaded.")
-        if root == NAME and inner and part not in MAY_IMPORT_ALL:
-            allowed = {part, *LEAVES, *ALLOWED[part]}
-            if not any(inner == name or inner.startswith(f"{name}.") for name in allowed):
+        if root == NAME and inner and EVERYTHING not in allowed:
+            target = folder_of(item.module)
+            if target not in {folder, *allowed}:
                 found.append(f"{module} imports {item.module}, which the rule does not allow.")
     return found
+
+
+def graph_of_files() -> dict[str, list[Import]]:
+    return {
+        module: [
+            item
+            for item in imports(path.read_text(), module, path.name == "__init__.py")
+            if item.module in FILES
+        ]
+        for module, path in FILES.items()
+    }
+
+
+def assert_no_circle(graph: dict[str, set[str]]) -> None:
+    assert sum(map(len, graph.values())) > 20  # the graph was really read
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
+
+
+def test_the_rule_names_every_folder():
+    folders = {folder_of(module) for module in FILES} - {"", "__main__"}
+    assert set(RULE) == folders
+    assert {name for allowed in RULE.values() for name in allowed} <= {*folders, EVERYTHING}
 
 
 @pytest.mark.parametrize("module", FILES)
@@ -125,47 +146,63 @@ def test_modules_keep_the_rule(module):
     assert violations(path.read_text(), module, path.name == "__init__.py") == []
 
 
-def test_no_circles():
-    """No module needs itself, by way of others, in order to be loaded."""
+def test_folders_have_no_circles_of_any_kind():
+    graph: dict[str, set[str]] = {}
+    for module, items in graph_of_files().items():
+        folder = folder_of(module)
+        # Everybody may ask the package for its version.
+        targets = {folder_of(item.module) for item in items if item.module != NAME}
+        graph.setdefault(folder, set()).update(targets - {folder})
+    assert_no_circle(graph)
+
+
+def test_files_have_no_circles_but_for_types():
     graph = {
-        module: {
-            item.module
-            for item in imports(path.read_text(), module, path.name == "__init__.py")
-            if item.when_loaded and item.module in FILES
-        }
-        for module, path in FILES.items()
+        module: {item.module for item in items if not item.for_types and item.module != NAME}
+        for module, items in graph_of_files().items()
     }
-    try:
-        order = list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        pytest.fail(f"circular import: {' -> '.join(error.args[1])}")
-    assert order.index("rtdetr_nb.errors") < order.index("rtdetr_nb.config")
-    assert sum(len(imported) for imported in graph.values()) > 20  # the graph was really read
+    assert_no_circle(graph)
+
+
+def test_folders_have_three_to_fifteen_files():
+    for package in PACKAGES - {NAME}:
+        folder = FILES[package].parent
+        entries = [*folder.glob("*.py"), *folder.glob("*/__init__.py")]
+        assert 3 <= len(entries) <= 16, package  # `__init__.py` is one of them
+        assert (ast.get_docstring(ast.parse(FILES[package].read_text())) or "").endswith((".", "?"))
 
 
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("checkpoint.read", "import torch"),
-        ("checkpoint.read", "from safetensors.numpy import load"),
-        ("checkpoint.diff", "import numpy, pandas as pd"),
-        ("checkpoint.diff", "try:\n    import torch\nexcept ImportError:\n    torch = None"),
-        ("checkpoint.diff", "from rtdetr_nb.config import Config"),
-        ("checkpoint.diff", "def f():\n    from rtdetr_nb.model.hgnetv2 import HGNetv2"),
-        ("checkpoint.diff", "from ..model import hgnetv2"),
+        ("checkpoint.checkpoint", "import torch"),
+        ("checkpoint.checkpoint", "from safetensors.numpy import load"),
+        ("checkpoint.comparison.diff", "import numpy, pandas as pd"),
+        (
+            "checkpoint.comparison.diff",
+            "try:\n    import torch\nexcept ImportError:\n    torch = 0",
+        ),
+        ("checkpoint.comparison.diff", "from rtdetr_nb.config.load import load_config"),
+        ("checkpoint.comparison.diff", "def f():\n    from rtdetr_nb.model import hgnetv2"),
+        ("checkpoint.comparison.diff", "from ...model import hgnetv2"),
+        ("checkpoint.reading.arrays", "from rtdetr_nb.checkpoint.naming.dialects import rename"),
+        (
+            "checkpoint.naming.dialects",
+            "if TYPE_CHECKING:\n    from rtdetr_nb.checkpoint import tuning",
+        ),
         ("model.build", "from rtdetr_nb.training.matcher import Matches"),
         ("model.build", "import rtdetr_nb.checkpoint"),
         ("model.build", "from rtdetr_nb import datasets"),
         ("datasets.coco", "from rtdetr_nb.model.layers import MLP"),
         ("training.loop", "from rtdetr_nb.ui import tables"),
-        ("training.history", "import matplotlib.pyplot as plt"),
-        ("training.run", "def f():\n    from IPython.display import display"),
-        ("official", "from rtdetr_nb.training.matcher import Matches"),
+        ("runs.records", "import matplotlib.pyplot as plt"),
+        ("runs.run", "def f():\n    from IPython.display import display"),
+        ("official.runs", "from rtdetr_nb.training.matcher import Matches"),
         ("ui.picker", "from rtdetr_nb.training import loop, ema"),
         ("ui.picker", "from rtdetr_nb.model.build import build_model"),
-        ("cli", "import torch"),
+        ("cli.main", "import torch"),
         ("errors", "from rtdetr_nb.boxes import cxcywh_to_xyxy"),
-        ("schema", "import torch"),
+        ("config.schema", "import torch"),
     ],
 )
 def test_what_breaks_the_rule_is_noticed(module, source):
@@ -175,15 +212,21 @@ def test_what_breaks_the_rule_is_noticed(module, source):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("checkpoint.read", "import numpy as np\nimport zipfile"),
-        ("checkpoint.read", "def f():\n    import torch\n    import pandas"),
-        ("checkpoint.read", "if TYPE_CHECKING:\n    import pandas"),
-        ("checkpoint.read", "from . import dialects\nfrom .contents import Candidate"),
-        ("checkpoint.read", "from rtdetr_nb import __version__"),
-        ("checkpoint.read", "from rtdetr_nb.model_keys import model_keys"),
+        ("checkpoint.checkpoint", "import numpy as np\nimport zipfile"),
+        ("checkpoint.checkpoint", "def f():\n    import torch\n    import pandas"),
+        ("checkpoint.checkpoint", "if TYPE_CHECKING:\n    import pandas"),
+        ("checkpoint.checkpoint", "from .naming import dialects\nfrom .reading.arrays import Any"),
+        ("checkpoint.tuning.write", "from rtdetr_nb import __version__"),
+        (
+            "checkpoint.comparison.row",
+            "from rtdetr_nb.architecture.state_dict_table import KeyInfo",
+        ),
         ("training.loop", "import torch\nfrom rtdetr_nb.model.build import build_model"),
-        ("ui.live_plot", "import matplotlib\nfrom rtdetr_nb.training.history import History"),
-        ("cli", "from rtdetr_nb.training import loop\nfrom rtdetr_nb.checkpoint import diff"),
+        ("ui.live_plot", "import matplotlib\nfrom rtdetr_nb.runs.records import History"),
+        (
+            "cli.main",
+            "from rtdetr_nb.training import loop\nfrom rtdetr_nb.checkpoint import tuning",
+        ),
     ],
 )
 def test_what_keeps_the_rule_is_let_pass(module, source):
@@ -200,7 +243,7 @@ def loaded_by(*modules: str) -> set[str]:
 
 
 def test_light_parts_load_nothing_heavy():
-    light = [m for m in FILES if m.split(".")[1] in LIGHT - {"__main__"}]
+    light = [m for m in FILES if folder_of(m).split(".")[0] in LIGHT]
     assert len(light) > 5
     loaded = loaded_by(NAME, f"{NAME}.checkpoint", *light)
     assert NAME in loaded

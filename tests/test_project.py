@@ -1,17 +1,16 @@
 """The files around the package say the same as the package."""
 
+import ast
 import importlib
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import rtdetr_nb
-from rtdetr_nb.yaml_text import read_yaml
-
-ROOT = Path(__file__).parent.parent
+from rtdetr_nb.config.yaml_text import read_yaml
+from tests.paths import ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -71,13 +70,15 @@ def test_ci_calls_the_test_command_of_the_readme() -> None:
 
 
 def test_every_public_name_can_be_imported() -> None:
-    assert sorted(rtdetr_nb.__all__) == rtdetr_nb.__all__
-    for name in rtdetr_nb.__all__:
-        home = importlib.import_module(f"rtdetr_nb.{rtdetr_nb._HOME[name]}")
+    stub = ast.parse((ROOT / "rtdetr_nb" / "__init__.pyi").read_text())
+    imported = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    homes = {alias.name: node.module for node in imported for alias in node.names}
+    assert sorted(homes) == sorted(rtdetr_nb.__all__)
+    for name, module in homes.items():
+        home = importlib.import_module(f"rtdetr_nb.{module}")
         assert getattr(rtdetr_nb, name) is getattr(home, name)
-    assert set(rtdetr_nb.__all__) == set(rtdetr_nb._HOME)
-    with pytest.raises(AttributeError, match="no attribute 'open_chekpoint'"):
-        rtdetr_nb.open_chekpoint  # noqa: B018
+    with pytest.raises(AttributeError, match="open_chekpoint"):
+        getattr(rtdetr_nb, "open_chekpoint")  # noqa: B009
 
 
 def test_importing_the_package_loads_no_torch() -> None:

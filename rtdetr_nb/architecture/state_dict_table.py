@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import prod
 from typing import Any, Protocol
 
-from rtdetr_nb.architecture import HGNETV2_VARIANTS, StageSpec
+from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS, StageSpec
 
 BACKBONE = "backbone."
 """What the names of the backbone begin with in the model's `state_dict`."""
@@ -39,7 +39,7 @@ class KeyInfo:
 
 
 class ModelConfig(Protocol):
-    """What is read of a configuration: the model sections of `rtdetr_nb.config.Config`."""
+    """What is read of a configuration: the model sections of `rtdetr_nb.config.load.Config`."""
 
     @property
     def backbone(self) -> Any:

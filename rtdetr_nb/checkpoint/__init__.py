@@ -1,1 +1,1 @@
-"""From a checkpoint file to a tuning file: names, shapes and tensors, never nn.Module classes."""
+"""A file of weights to a proved tuning file; torch only inside functions."""

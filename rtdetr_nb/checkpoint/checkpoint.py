@@ -15,17 +15,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.arrays import check_expansion, read_array
 from rtdetr_nb.checkpoint.checkpoint_tables import checkpoint_html
-from rtdetr_nb.checkpoint.container import list_container
-from rtdetr_nb.checkpoint.contents import (
+from rtdetr_nb.checkpoint.naming.candidates import (
     Candidate,
     Candidates,
     explain_no_backbone,
     find_candidates,
 )
-from rtdetr_nb.checkpoint.storage import OpenFiles
-from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
+from rtdetr_nb.checkpoint.reading.arrays import check_expansion, read_array
+from rtdetr_nb.checkpoint.reading.containers.detect import list_container
+from rtdetr_nb.checkpoint.reading.storage import OpenFiles
+from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, TensorInfo
 from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
 
 if TYPE_CHECKING:

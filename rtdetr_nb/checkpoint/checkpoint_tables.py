@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.contents import candidate_table
-from rtdetr_nb.checkpoint.html_parts import shown
-from rtdetr_nb.checkpoint.metadata import dtype_counts, plain_values
+from rtdetr_nb.checkpoint.naming.candidates import candidate_table
+from rtdetr_nb.checkpoint.reading.metadata import dtype_counts, plain_values
+from rtdetr_nb.text.html_pieces import shown
 from rtdetr_nb.text.table import MOST_ROWS, Table
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.read import Checkpoint
+    from rtdetr_nb.checkpoint.checkpoint import Checkpoint
 
 
 def checkpoint_title(checkpoint: Checkpoint) -> str:

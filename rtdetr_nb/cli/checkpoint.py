@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.cli_output import (
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.cli.output import (
     Printer,
     candidate_json,
     convert_json,
@@ -21,13 +22,12 @@ from rtdetr_nb.cli_output import (
     show_diff,
 )
 from rtdetr_nb.errors import CheckpointError, UserError
-from rtdetr_nb.model_keys import BACKBONE
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff
-    from rtdetr_nb.checkpoint.findings import Verdict
-    from rtdetr_nb.checkpoint.select import Selection
-    from rtdetr_nb.checkpoint.tuning import WriteReport
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.findings import Verdict
+    from rtdetr_nb.checkpoint.comparison.selection import Selection
+    from rtdetr_nb.checkpoint.tuning.write import WriteReport
 
 DEFAULT_CONFIG = "rtdetrv2_hgnetv2_l"
 REFUSED = 2
@@ -106,9 +106,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run_inspect(options: argparse.Namespace) -> int:
     """List what is in a file."""
+    from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
     from rtdetr_nb.checkpoint.checkpoint_tables import contents_table
-    from rtdetr_nb.checkpoint.contents import candidate_table
-    from rtdetr_nb.checkpoint.read import open_checkpoint
+    from rtdetr_nb.checkpoint.naming.candidates import candidate_table
 
     checkpoint = open_checkpoint(options.file, subkey=options.subkey)
     candidates = checkpoint.candidates
@@ -152,9 +152,9 @@ def run_diff(options: argparse.Namespace) -> int:
 
 def run_convert(options: argparse.Namespace) -> int:
     """Write a tuning file, unless the verdict is failed, and prove it."""
-    from rtdetr_nb.checkpoint.findings import Verdict
-    from rtdetr_nb.checkpoint.tuning import write_tuning_file
-    from rtdetr_nb.checkpoint.verdict import judge
+    from rtdetr_nb.checkpoint.comparison.findings import Verdict
+    from rtdetr_nb.checkpoint.comparison.judge import judge
+    from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 
     _check_output(options)
     diff = _compare(options.input, options)
@@ -198,8 +198,8 @@ def _check_output(options: argparse.Namespace) -> None:
 
 def _compare_written(report: WriteReport, selection: Selection) -> Diff | None:
     """The written file against the model; None if too little was selected to know it again."""
-    from rtdetr_nb.checkpoint.diff import compare
-    from rtdetr_nb.checkpoint.read import open_checkpoint
+    from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+    from rtdetr_nb.checkpoint.comparison.diff import compare
 
     try:
         return compare(open_checkpoint(report.path), selection.diff.config)
@@ -208,9 +208,9 @@ def _compare_written(report: WriteReport, selection: Selection) -> Diff | None:
 
 
 def _compare(file: str, options: argparse.Namespace) -> Diff:
-    from rtdetr_nb.checkpoint.diff import compare
-    from rtdetr_nb.checkpoint.read import choose_candidate, open_checkpoint
-    from rtdetr_nb.config import load_config
+    from rtdetr_nb.checkpoint.checkpoint import choose_candidate, open_checkpoint
+    from rtdetr_nb.checkpoint.comparison.diff import compare
+    from rtdetr_nb.config.load import load_config
 
     checkpoint = open_checkpoint(file, subkey=options.subkey)
     config = load_config(options.config)
@@ -231,8 +231,8 @@ def _load_into_fresh_model(
     """Load the written file as training would; None if its names are not the official ones."""
     if options.prefix != BACKBONE:
         return None
-    from rtdetr_nb.checkpoint.tuning import load_tuning_file, prove_loaded
-    from rtdetr_nb.config import load_config
+    from rtdetr_nb.checkpoint.tuning.write import load_tuning_file, prove_loaded
+    from rtdetr_nb.config.load import load_config
     from rtdetr_nb.model.build import build_model
 
     model = build_model(load_config(options.config, ["HGNetv2.pretrained=False"]))

@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rtdetr_nb.checkout import shipped
-from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
+from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
+from rtdetr_nb.files.checkout import shipped
 
 
 def add_command(commands: Any) -> None:
@@ -29,7 +29,7 @@ def run_demo(options: argparse.Namespace) -> int:
     let_waiting_threads_sleep()
     from rich.console import Console
 
-    from rtdetr_nb.demo import DemoSettings, run_demo
+    from rtdetr_nb.demo.run_demo import DemoSettings, run_demo
 
     settings = DemoSettings(
         checkpoint=options.checkpoint or shipped("data/demo_backbone_mmdet.pth"),

@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.checkout import CHECKOUT, shipped
+from rtdetr_nb import lab
+from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
 from rtdetr_nb.errors import UserError
-from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
+from rtdetr_nb.files.checkout import CHECKOUT, shipped
 
 CLASS_FOLDER = CHECKOUT / "runs" / "class"
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
-_VISITOR_MODULE = "rtdetr_nb.training.visitor_folder"
+# The template that Voila is given: this folder holds `voila/templates/class`.
+_CLASS_PAGE = Path(lab.__path__[0]) / "class_page"
+_VISITOR_MODULE = "rtdetr_nb.lab.visitor_folder"
 _VOILA_OPTIONS = (
     # Cells show as they come: the first one of notebook 00 does not wait for its training.
     "--progressive_rendering=True",
@@ -65,7 +68,7 @@ def run_lab(options: argparse.Namespace) -> int:
     """Open JupyterLab; returns when the server ends."""
     import subprocess
 
-    from rtdetr_nb.notebook_copies import copy_notebooks
+    from rtdetr_nb.lab.notebook_copies import copy_notebooks
 
     let_waiting_threads_sleep()  # in the kernels, which inherit it
     jupyter = _program("jupyter", "notebook")
@@ -87,7 +90,7 @@ def run_class(options: argparse.Namespace) -> int:
     """Serve pages for a class; returns when the server ends."""
     import subprocess
 
-    from rtdetr_nb.notebook_copies import copy_notebooks
+    from rtdetr_nb.lab.notebook_copies import copy_notebooks
 
     let_waiting_threads_sleep()  # in the kernels, which inherit it
     voila = _program("voila", "class")
@@ -97,7 +100,7 @@ def run_class(options: argparse.Namespace) -> int:
         {**_defaults(), "output": _FolderOfItsOwn()},
         keep=False,
     )
-    templates = str(Path(__file__).parent / "class_page")
+    templates = str(_CLASS_PAGE)
     path = os.pathsep.join(filter(None, (templates, os.environ.get("JUPYTER_PATH"))))
     return subprocess.call(
         [voila, str(CLASS_FOLDER), *_VOILA_OPTIONS, *options.voila],
@@ -144,9 +147,9 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
 
 def _check_usable(options: argparse.Namespace) -> None:
     """Refuse what no notebook could use, before a browser opens."""
-    from rtdetr_nb.checkpoint.read import open_checkpoint
-    from rtdetr_nb.config import load_config
-    from rtdetr_nb.presets import quick_run_config
+    from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+    from rtdetr_nb.config.load import load_config
+    from rtdetr_nb.config.quick_run import quick_run_config
 
     if options.checkpoint is not None:
         open_checkpoint(options.checkpoint)

@@ -10,7 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from rtdetr_nb import __version__, cli_checkpoint, cli_demo, cli_lab, cli_train
+from rtdetr_nb import __version__
+from rtdetr_nb.cli import checkpoint as cli_checkpoint
+from rtdetr_nb.cli import demo as cli_demo
+from rtdetr_nb.cli import lab as cli_lab
+from rtdetr_nb.cli import train as cli_train
 from rtdetr_nb.errors import UserError
 
 

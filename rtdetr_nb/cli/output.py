@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.printable import printable
+from rtdetr_nb.text.printable import printable
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.contents import Candidate
-    from rtdetr_nb.checkpoint.diff import Diff
-    from rtdetr_nb.checkpoint.findings import Finding, Verdict
-    from rtdetr_nb.checkpoint.select import Selection
-    from rtdetr_nb.checkpoint.tuning import WriteReport
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
+    from rtdetr_nb.checkpoint.comparison.selection import Selection
+    from rtdetr_nb.checkpoint.naming.candidates import Candidate
+    from rtdetr_nb.checkpoint.tuning.write import WriteReport
     from rtdetr_nb.text.table import Table
 
 _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
@@ -23,7 +23,7 @@ _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
 
 def show_diff(diff: Diff) -> None:
     """A comparison: its tables, its verdict, and what the official `-t` makes of the file."""
-    from rtdetr_nb.checkpoint.diff_tables import diff_tables, diff_title
+    from rtdetr_nb.checkpoint.comparison.diff_tables import diff_tables, diff_title
 
     show = Printer()
     show.line(diff_title(diff))
@@ -50,7 +50,7 @@ def _show_as_it_is(show: Printer, diff: Diff) -> None:
 
 def _found_officially(diff: Diff) -> tuple[int, int]:
     """How many tensors the official `-t` finds in the compared file, and the model has."""
-    from rtdetr_nb.checkpoint.official_rules import count_loaded_as_it_is
+    from rtdetr_nb.checkpoint.official_loader.rules import count_loaded_as_it_is
 
     return count_loaded_as_it_is(
         diff.checkpoint.tree, diff.checkpoint.modules, diff.model_shapes
@@ -65,7 +65,7 @@ def show_conversion(
     written: Diff | None,
 ) -> None:
     """What was written, judged and proved; see `cli_checkpoint.run_convert`."""
-    from rtdetr_nb.checkpoint.diff_tables import diff_title, part_table
+    from rtdetr_nb.checkpoint.comparison.diff_tables import diff_title, part_table
 
     show = Printer()
     show.line(diff_title(selection.diff))
@@ -109,7 +109,7 @@ def _finding_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
 
 def diff_json(diff: Diff) -> dict[str, Any]:
     """A comparison as plain values."""
-    from rtdetr_nb.checkpoint.rows import COLUMNS
+    from rtdetr_nb.checkpoint.comparison.row import COLUMNS
 
     return {
         "file": str(diff.checkpoint.path),

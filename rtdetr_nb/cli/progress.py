@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtdetr_nb.training.history import Record
+    from rtdetr_nb.runs.records import Record
 
 logger = logging.getLogger(__name__)
 

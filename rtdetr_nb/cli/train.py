@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.cli_progress import Progress, figure
+from rtdetr_nb.cli.progress import Progress, figure
+from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
 from rtdetr_nb.errors import RunError, UserError
-from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
 
 if TYPE_CHECKING:
-    from rtdetr_nb.config import Config
+    from rtdetr_nb.config.load import Config
+    from rtdetr_nb.runs.folder import RunFolder
+    from rtdetr_nb.runs.records import Record
     from rtdetr_nb.training.assembly import TrainingOptions
     from rtdetr_nb.training.distributed import Processes
-    from rtdetr_nb.training.history import Record
-    from rtdetr_nb.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def add_command(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train or evaluate as the options say, alone or as one of torchrun's processes."""
-    from rtdetr_nb.config import load_config
+    from rtdetr_nb.config.load import load_config
 
     let_waiting_threads_sleep()
     try:
@@ -99,7 +99,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 def _folder_of_resumed_run(options: argparse.Namespace) -> str | None:
     """Where the run lives that is gone on with; None for a checkpoint without a run beside it."""
-    from rtdetr_nb.training.run_folder import RUN_FILE
+    from rtdetr_nb.runs.folder import RUN_FILE
 
     folder = options.resume.parent if options.resume is not None else None
     return str(folder) if folder is not None and (folder / RUN_FILE).is_file() else None
@@ -107,10 +107,10 @@ def _folder_of_resumed_run(options: argparse.Namespace) -> str | None:
 
 def _train(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
     """Lock the run folder in the first process, then train in all of them."""
+    from rtdetr_nb.runs.folder import LOG_FILE, RunFolder
+    from rtdetr_nb.runs.log import logging_to
+    from rtdetr_nb.runs.stop_request import StopRequest
     from rtdetr_nb.training.distributed import is_launched
-    from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
-    from rtdetr_nb.training.run_log import logging_to
-    from rtdetr_nb.training.stop_request import StopRequest
 
     path = _output_folder(config)
     folder, note = None, ""
@@ -140,7 +140,7 @@ def _train(config: "Config", options: argparse.Namespace, processes: "Processes"
 
 def _config_text(config: "Config", options: argparse.Namespace, folder: "RunFolder") -> str:
     """For the run's `config.yml`; where that file itself was given, and as it is, just its text."""
-    from rtdetr_nb.training.run_folder import CONFIG_FILE
+    from rtdetr_nb.runs.folder import CONFIG_FILE
 
     own = folder.path / CONFIG_FILE
     is_given = Path(options.config).resolve() == own.resolve() and own.is_file()
@@ -183,9 +183,9 @@ def _train_silently(config: "Config", options: "TrainingOptions") -> int:
 
 def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunFolder") -> int:
     """Train in the first process, whose records and status are the run's."""
+    from rtdetr_nb.runs.folder import how_to_go_on
     from rtdetr_nb.training.loop import train
-    from rtdetr_nb.training.run_folder import how_to_go_on
-    from rtdetr_nb.training.summary_writer import open_summary
+    from rtdetr_nb.training.tensorboard import open_summary
 
     try:
         with open_summary(config.summary_dir, config.to_yaml()) as add_to_summary:
@@ -228,7 +228,7 @@ def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) 
 
 def _begin(folder: "RunFolder", start: "Record") -> None:
     """Everything the run was told could be used: only now does it replace an earlier run."""
-    from rtdetr_nb.training.run_folder import start_facts
+    from rtdetr_nb.runs.folder import start_facts
 
     kept = folder.begin_records(**start_facts(start))
     if kept:
@@ -237,9 +237,9 @@ def _begin(folder: "RunFolder", start: "Record") -> None:
 
 def _test_only(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
     """Evaluate, and show and write the figures."""
+    from rtdetr_nb.runs.folder import LOG_FILE, RunFolder
+    from rtdetr_nb.runs.log import logging_to
     from rtdetr_nb.training.loop import evaluate_weights
-    from rtdetr_nb.training.run_folder import LOG_FILE, RunFolder
-    from rtdetr_nb.training.run_log import logging_to
 
     with processes.failing_together():
         if not (options.tuning or options.resume):
@@ -264,9 +264,9 @@ def _test_only(config: "Config", options: argparse.Namespace, processes: "Proces
 
 def _write_evaluation(evaluation: "Record", folder: Path) -> None:
     """The figures as `evaluation.json`, and their curves as a picture beside it."""
-    from rtdetr_nb.training.run_folder import CURVES_FILE, EVALUATION_FILE
-    from rtdetr_nb.ui.figures import to_png
-    from rtdetr_nb.ui.precision_recall_figure import precision_recall_figure
+    from rtdetr_nb.runs.folder import CURVES_FILE, EVALUATION_FILE
+    from rtdetr_nb.ui.figures.base import to_png
+    from rtdetr_nb.ui.figures.precision_recall import precision_recall_figure
 
     figures, curves = folder / EVALUATION_FILE, folder / CURVES_FILE
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rtdetr_nb.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rtdetr_nb.config import Config
+    from rtdetr_nb.config.load import Config
 
 _COSTS = {"cost_class", "cost_bbox", "cost_giou"}
 _NUM_STAGES = 4

@@ -17,12 +17,12 @@ from typing import Any, get_args, get_origin
 import msgspec
 from yaml import YAMLError
 
-from rtdetr_nb import schema
-from rtdetr_nb.config_check import check
+from rtdetr_nb.config import schema
+from rtdetr_nb.config.check import check
+from rtdetr_nb.config.yaml_text import read_yaml, write_yaml
 from rtdetr_nb.errors import ConfigError
-from rtdetr_nb.yaml_text import read_yaml, write_yaml
 
-_SHIPPED = Path(__file__).parent / "configs"
+_SHIPPED = Path(__file__).parent / "shipped"
 _INCLUDE = "__include__"
 
 

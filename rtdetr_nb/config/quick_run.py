@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.config import Config, load_config
+from rtdetr_nb.config.load import Config, load_config
 from rtdetr_nb.errors import DatasetError
 
 # Shares of a run: long enough to settle, short enough to leave the run itself.

@@ -1,1 +1,1 @@
-"""COCO-format data, the official augmentations, and the generator of the demo pictures."""
+"""Pictures and boxes to batches."""

@@ -11,13 +11,13 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.schema import DataLoaderConfig
 from rtdetr_nb.datasets.coco import CocoDetection
 from rtdetr_nb.datasets.collate import Batch, BatchCollate
 from rtdetr_nb.datasets.sampler import EpochSampler
 from rtdetr_nb.datasets.transforms import build_transforms
 from rtdetr_nb.errors import ConfigError, DatasetError, DataWorkerError
-from rtdetr_nb.schema import DataLoaderConfig
 
 Split = Literal["train", "val"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
-from rtdetr_nb.atomic_file import write_atomically
+from rtdetr_nb.files.atomic_file import write_atomically
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def write_report(
     path: Path, title: str, subtitle: str, conclusion: str, sections: Sequence[Section]
 ) -> None:
     """Write a report; `conclusion` stands at the top. All text is escaped."""
-    environment = Environment(loader=PackageLoader("rtdetr_nb", "ui"), autoescape=True)
+    environment = Environment(loader=PackageLoader("rtdetr_nb", "demo"), autoescape=True)
     page = environment.get_template("report.html").render(
         title=title, subtitle=subtitle, conclusion=conclusion, sections=sections
     )

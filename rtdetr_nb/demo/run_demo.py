@@ -14,14 +14,14 @@ from rich.console import Console
 from tqdm import tqdm
 
 import rtdetr_nb as rt
-from rtdetr_nb.demo_story import Story
+from rtdetr_nb.demo.report import ReportTable, Section, write_report
+from rtdetr_nb.demo.story import Story
 from rtdetr_nb.errors import RunError, TrainingError
-from rtdetr_nb.training.history import RecordReader, events, is_step
+from rtdetr_nb.runs.folder import METRICS_FILE
+from rtdetr_nb.runs.records import RecordReader, events, is_step
 from rtdetr_nb.training.preview import PREDICTIONS
-from rtdetr_nb.training.run_folder import METRICS_FILE
-from rtdetr_nb.ui.figures import COLORS, accuracy_figure, loss_figure, to_data_uri
-from rtdetr_nb.ui.predictions_figure import predictions_figure
-from rtdetr_nb.ui.report import ReportTable, Section, write_report
+from rtdetr_nb.ui.figures.base import COLORS, accuracy_figure, loss_figure, to_data_uri
+from rtdetr_nb.ui.figures.predictions import predictions_figure
 
 LABELS = {"tuned": "from the tuning file", "random": "from random weights"}
 _WRITTEN = (*LABELS, "tuning.pth", "report.html")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from rtdetr_nb.ui.report import ReportTable, Section
-from rtdetr_nb.ui.run_status import duration
+from rtdetr_nb.demo.report import ReportTable, Section
+from rtdetr_nb.runs.progress import duration
 
 
 class Story:

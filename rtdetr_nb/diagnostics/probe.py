@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from rtdetr_nb.checkpoint.tuning import load_tuning_file
-from rtdetr_nb.config import Config
+from rtdetr_nb.checkpoint.tuning.write import load_tuning_file
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.diagnostics.probe_result import ClassAccuracy, ProbeResult
+from rtdetr_nb.diagnostics.ridge import fit_ridge
 from rtdetr_nb.errors import DatasetError, TuningError
 from rtdetr_nb.model.build import build_backbone, build_model
-from rtdetr_nb.training.probe_result import ClassAccuracy, ProbeResult
-from rtdetr_nb.training.ridge import fit_ridge
 
 _BATCH = 8
 # With fewer a class cannot be learnt, and would only blur the figure.

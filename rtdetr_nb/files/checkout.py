@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rtdetr_nb.errors import UserError
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def shipped(relative: str) -> Path:

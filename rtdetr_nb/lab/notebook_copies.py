@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import UserError
+from rtdetr_nb.files.atomic_file import write_atomically
 
 PARAMETERS_TAG = "parameters"
 INJECTED_TAG = "injected-parameters"

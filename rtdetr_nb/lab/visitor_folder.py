@@ -47,7 +47,7 @@ def clear_folder(folder: Path) -> None:
     The runs are not asked to save: what they would write goes too.
     """
     from rtdetr_nb.errors import RunError
-    from rtdetr_nb.training.ensure import find_runs
+    from rtdetr_nb.runs.find_or_start import find_runs
 
     alive = []
     with contextlib.suppress(RunError):  # there are none

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
 from rtdetr_nb.model.hgnetv2 import HGNetv2

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from rtdetr_nb.architecture import HGNETV2_VARIANTS, StageSpec
+from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS, StageSpec
 
 
 class FrozenBatchNorm(FrozenBatchNorm2d):

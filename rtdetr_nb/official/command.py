@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rtdetr_nb.config import load_config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError, RunError
 
 REPOSITORY = "lyuwenyu/RT-DETR"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import STATISTICS, Record
+from rtdetr_nb.runs.records import STATISTICS, Record
 
 _RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?")
 _STEP = re.compile(r"^Epoch: \[(\d+)\]  \[ *(\d+)/(\d+)\]  (.*)$")

@@ -12,19 +12,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rtdetr_nb.checkpoint.findings import Finding, Verdict
-from rtdetr_nb.config import Config, load_config
+from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
+from rtdetr_nb.config.load import Config, load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.official_command import (
+from rtdetr_nb.official.command import (
     OfficialCheckout,
     OfficialCommand,
     OfficialOptions,
     open_official,
 )
-from rtdetr_nb.official_log import read_official_log
-from rtdetr_nb.training.history import events
-from rtdetr_nb.training.run import Run, launch_in
-from rtdetr_nb.training.run_folder import CONFIG_FILE, RUN_FILE, RunFolder
+from rtdetr_nb.official.log import read_official_log
+from rtdetr_nb.runs.folder import CONFIG_FILE, RUN_FILE, RunFolder
+from rtdetr_nb.runs.records import events
+from rtdetr_nb.runs.run import Run, launch_in
 
 __all__ = ["import_official_log", "official_verdict", "open_official", "start_official_run"]
 
@@ -117,7 +117,7 @@ def _supervisor(
     """The command of the process that starts the official one."""
     facts = {"-t": options.tuning, "-r": options.resume, "--processes": options.processes}
     words = [word for flag, value in facts.items() if value for word in (flag, str(value))]
-    start = [sys.executable, "-m", "rtdetr_nb.official_supervisor", str(folder)]
+    start = [sys.executable, "-m", "rtdetr_nb.official.supervisor", str(folder)]
     return [*start, "--checkout", str(checkout.folder), *words, "--", *command.words]
 
 

@@ -1,6 +1,6 @@
 """The process beside an official training: reads what it prints and writes the run folder.
 
-`python -m rtdetr_nb.official_supervisor FOLDER --checkout DIR [...] -- COMMAND`, started by
+`python -m rtdetr_nb.official.supervisor FOLDER --checkout DIR [...] -- COMMAND`, started by
 `official.start_official_run`. It lives as long as the training, and its end ends the training.
 """
 
@@ -17,11 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding
-from rtdetr_nb.checkpoint.official_prediction import OfficialPrediction, predict_official
-from rtdetr_nb.config import Config, load_config
-from rtdetr_nb.official_log import OfficialLogReader
-from rtdetr_nb.training.run_folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder, start_facts
+from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Finding
+from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction, predict_official
+from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.official.log import OfficialLogReader
+from rtdetr_nb.runs.folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder, start_facts
 
 # Time to end after SIGTERM: torchrun gives its workers 30 seconds.
 _PATIENCE_SECONDS = 40.0

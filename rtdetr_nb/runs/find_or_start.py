@@ -7,12 +7,12 @@ import os
 import zipfile
 from pathlib import Path
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import Record
-from rtdetr_nb.training.previous_run import read_json
-from rtdetr_nb.training.run import Run, start_run
-from rtdetr_nb.training.run_folder import REQUEST_FILE
+from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.previous import read_json
+from rtdetr_nb.runs.run import Run, start_run
+from rtdetr_nb.runs.folder import REQUEST_FILE
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import Record
+from rtdetr_nb.runs.records import Record
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from rtdetr_nb.training.history import Record
+from rtdetr_nb.runs.records import Record
 
 PREVIOUS_FOLDER = "previous"
 _PENDING = "pending"

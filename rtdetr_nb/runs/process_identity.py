@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from rtdetr_nb.training.history import Record
+from rtdetr_nb.runs.records import Record
 
 
 def process_start_time(pid: int) -> str | None:

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import (
+from rtdetr_nb.runs.records import (
     Record,
     events,
     history_table,
     read_records,
     without_abandoned,
 )
-from rtdetr_nb.training.previous_run import PreviousRun, read_json
-from rtdetr_nb.training.run_folder import (
+from rtdetr_nb.runs.previous import PreviousRun, read_json
+from rtdetr_nb.runs.folder import (
     CONFIG_FILE,
     LAST_FILE,
     LOG_FILE,
@@ -34,8 +34,8 @@ from rtdetr_nb.training.run_folder import (
     STOP_FILE,
     RunFolder,
 )
-from rtdetr_nb.training.run_lock import RunLock
-from rtdetr_nb.training.run_process import fate, is_alive, launch, process_id
+from rtdetr_nb.runs.lock import RunLock
+from rtdetr_nb.runs.process import fate, is_alive, launch, process_id
 
 _LOG_LINES_IN_ERROR = 15
 _LOG_LINE_LENGTH = 300  # characters

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from rtdetr_nb.checkpoint.name_difference import Segment
-from rtdetr_nb.checkpoint.printable import printable
+from rtdetr_nb.text.name_difference import Segment
+from rtdetr_nb.text.printable import printable
 
 GREEN, RED, AMBER, GREY, VIOLET = "#1a7f37", "#b42318", "#8a5a00", "#57606a", "#6f4fb5"
 _MARK = "background-color:#ffe08a;color:#1f2328;border-radius:3px;padding:0 2px"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from unicodedata import combining, east_asian_width
 
-from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, badge, shown
-from rtdetr_nb.checkpoint.printable import printable
+from rtdetr_nb.text.html_pieces import WORD_COLORS, badge, shown
+from rtdetr_nb.text.printable import printable
 
 MOST_ROWS = 12
 """Rows of a table that is printed unasked: more would fill the screen."""

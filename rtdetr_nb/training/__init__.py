@@ -1,1 +1,1 @@
-"""Losses, optimizer, the training loop as records, evaluation, probe and runs."""
+"""What happens in the process of a run: model, data and optimizer to records."""

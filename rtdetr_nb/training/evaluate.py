@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
+from rtdetr_nb.runs.records import STATISTICS, Record
 from rtdetr_nb.training.distributed import ALONE, Processes
-from rtdetr_nb.training.history import STATISTICS, Record
 from rtdetr_nb.training.precision import Precision
 
 T = TypeVar("T")

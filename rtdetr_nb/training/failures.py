@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from rtdetr_nb.errors import TrainingError
-from rtdetr_nb.training.run_folder import how_to_go_on
+from rtdetr_nb.runs.folder import how_to_go_on
 
 
 @contextlib.contextmanager

@@ -15,19 +15,19 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from rtdetr_nb.checkpoint.tuning import TuningReport, load_tuning_file
-from rtdetr_nb.config import Config
+from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
 from rtdetr_nb.model.build import build_model, build_postprocessor
+from rtdetr_nb.runs.folder import BEST_FILE, LAST_FILE
+from rtdetr_nb.runs.records import Record
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble, without_download
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device
 from rtdetr_nb.training.evaluate import Evaluation, EvaluationStopped, evaluate
 from rtdetr_nb.training.failures import named_failures
-from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.precision import Precision, choose_precision
 from rtdetr_nb.training.preview import Preview
-from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE
 from rtdetr_nb.training.state import load_evaluated_weights
 from rtdetr_nb.training.step import Batch, StepResult, train_step
 

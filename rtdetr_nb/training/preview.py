@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.coco import CocoDetection
 from rtdetr_nb.model.build import build_postprocessor
-from rtdetr_nb.training.history import Record
+from rtdetr_nb.runs.records import Record
 from rtdetr_nb.training.precision import Precision
 
 PREDICTIONS = "predictions"

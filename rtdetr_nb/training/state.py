@@ -13,8 +13,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 
-from rtdetr_nb.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.files.atomic_file import write_atomically
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.optimizer import LinearWarmup
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import Record, is_step
+from rtdetr_nb.runs.records import Record, is_step
 
 # Of a step's record, what is no loss and no learning rate, by its name in TensorBoard.
 _OTHERS = {

@@ -1,1 +1,1 @@
-"""Widgets and plots: the only importers of ipywidgets, IPython and matplotlib."""
+"""Widgets: the only importers of ipywidgets, anywidget, itables and IPython."""

@@ -12,10 +12,10 @@ import ipywidgets
 import traitlets
 from IPython.display import display
 
-from rtdetr_nb.config import shipped_configs
+from rtdetr_nb.config.load import shipped_configs
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.official_command import open_official
-from rtdetr_nb.training.run_folder import BEST_FILE, LAST_FILE
+from rtdetr_nb.official.command import open_official
+from rtdetr_nb.runs.folder import BEST_FILE, LAST_FILE
 
 _SOURCE = Path(__file__).parent
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from rtdetr_nb.checkpoint.find_files import FoundFile, complete_path, find_checkpoint_files
-from rtdetr_nb.checkpoint.html_parts import badge, shown
-from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.reading.find_files import FoundFile, complete_path, find_checkpoint_files
 from rtdetr_nb.errors import CheckpointError, UserError
+from rtdetr_nb.text.html_pieces import badge, shown
 
 _WIDE = {"width": "auto"}
 

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import Record
-from rtdetr_nb.training.run import Run
-from rtdetr_nb.ui.figures import COLORS, to_png
-from rtdetr_nb.ui.predictions_figure import predictions_figure
-from rtdetr_nb.ui.run_status import RunProgress
+from rtdetr_nb.runs.progress import RunProgress
+from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.run import Run
+from rtdetr_nb.ui.figures.base import COLORS, to_png
+from rtdetr_nb.ui.figures.predictions import predictions_figure
 from rtdetr_nb.ui.widget_tree import close_widgets
 
 _MOST_ROWS = 4  # of steps, besides the ground truth

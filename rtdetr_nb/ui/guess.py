@@ -8,10 +8,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from rtdetr_nb.checkpoint.html_parts import badge, shown
-from rtdetr_nb.checkpoint.official_prediction import OfficialPrediction
-from rtdetr_nb.checkpoint.plain_text import show_as_text
+from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction
 from rtdetr_nb.errors import UserError
+from rtdetr_nb.text.html_pieces import badge, shown
+from rtdetr_nb.text.plain_text import show_as_text
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from IPython.display import DisplayHandle, display
 from matplotlib.figure import Figure
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.run import Run
-from rtdetr_nb.ui.run_figure import RunFigure, run_colors
-from rtdetr_nb.ui.run_status import MAIN_PARTS, RunProgress, error_html
+from rtdetr_nb.runs.progress import MAIN_PARTS, RunProgress, error_html
+from rtdetr_nb.runs.run import Run
+from rtdetr_nb.ui.figures.run import RunFigure, run_colors
 from rtdetr_nb.ui.widget_tree import close_widgets
 
 _SECONDS_BETWEEN_LOOKS = 0.5

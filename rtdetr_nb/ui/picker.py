@@ -14,17 +14,17 @@ from typing import Any
 import anywidget
 import traitlets
 
-from rtdetr_nb.checkpoint.branches import branch_path, select_keys, selection_code
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.html_parts import WORD_COLORS
-from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.checkpoint.read import Checkpoint
-from rtdetr_nb.checkpoint.rows import BOOKKEEPING, Row
-from rtdetr_nb.checkpoint.select import Selection
-from rtdetr_nb.checkpoint.selection_summary import SelectionSummary, summarise_keys
-from rtdetr_nb.checkpoint.tuning import WriteReport, write_tuning_file
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.checkpoint import Checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import Diff
+from rtdetr_nb.checkpoint.comparison.pattern_cover import branch_path, select_keys, selection_code
+from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, Row
+from rtdetr_nb.checkpoint.comparison.selection import Selection
+from rtdetr_nb.checkpoint.comparison.selection_summary import SelectionSummary, summarise_keys
+from rtdetr_nb.checkpoint.tuning.write import WriteReport, write_tuning_file
 from rtdetr_nb.errors import SelectionError, UserError
-from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.text.html_pieces import WORD_COLORS
+from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import shape_text
 
 _HERE = Path(__file__).parent

@@ -8,8 +8,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from rtdetr_nb.training.run import Run
-from rtdetr_nb.training.run_folder import STOP_FILE
+from rtdetr_nb.runs.folder import STOP_FILE
+from rtdetr_nb.runs.run import Run
 
 _SOURCE = Path(__file__).parent
 

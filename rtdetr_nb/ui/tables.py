@@ -22,15 +22,15 @@ from itables.javascript import (
 )
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from rtdetr_nb.architecture.state_dict_table import KeyInfo
+from rtdetr_nb.checkpoint.checkpoint import Checkpoint
 from rtdetr_nb.checkpoint.checkpoint_tables import checkpoint_html, checkpoint_text
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.diff_tables import diff_html, diff_text
-from rtdetr_nb.checkpoint.html_parts import WORD_COLORS, marked, shown
-from rtdetr_nb.checkpoint.name_difference import name_difference
-from rtdetr_nb.checkpoint.read import Checkpoint
-from rtdetr_nb.checkpoint.rows import STATUSES, Row
+from rtdetr_nb.checkpoint.comparison.diff import Diff
+from rtdetr_nb.checkpoint.comparison.diff_tables import diff_html, diff_text
+from rtdetr_nb.checkpoint.comparison.row import STATUSES, Row
 from rtdetr_nb.errors import SelectionError
-from rtdetr_nb.model_keys import KeyInfo
+from rtdetr_nb.text.html_pieces import WORD_COLORS, marked, shown
+from rtdetr_nb.text.name_difference import name_difference
 from rtdetr_nb.text.table import shape_text
 
 _ROWS_PER_PAGE = 15

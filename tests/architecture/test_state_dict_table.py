@@ -1,18 +1,16 @@
 """The torch-free model table against the official checkpoints' key tables."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from rtdetr_nb.architecture import HGNETV2_VARIANTS
-from rtdetr_nb.config import load_config
+from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS
+from rtdetr_nb.architecture.state_dict_table import backbone_keys, model_keys, points_per_level
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.model_keys import backbone_keys, model_keys, points_per_level
-
-REFERENCE = Path(__file__).parent / "reference"
+from tests.paths import REFERENCE
 
 
 def official(name: str) -> dict[str, tuple[tuple[int, ...], str]]:

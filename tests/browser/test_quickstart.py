@@ -9,13 +9,13 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from rtdetr_nb.notebook_copies import copy_notebooks
+from rtdetr_nb.lab.notebook_copies import copy_notebooks
+from tests.paths import ROOT
 
 from .lab import LabPage, serve_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-ROOT = Path(__file__).parent.parent.parent
 NOTEBOOK = ROOT / "notebooks" / "00_quickstart.ipynb"
 # Enough that the run still goes on when the page has been reloaded and the kernel restarted.
 STEPS = 600

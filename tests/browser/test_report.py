@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from rtdetr_nb.ui.figures import loss_figure, to_data_uri
-from rtdetr_nb.ui.report import ReportTable, Section, write_report
+from rtdetr_nb.demo.report import ReportTable, Section, write_report
+from rtdetr_nb.ui.figures.base import loss_figure, to_data_uri
 
 pytestmark = pytest.mark.browser
 

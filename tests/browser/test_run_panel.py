@@ -9,13 +9,13 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, expect
 
-from rtdetr_nb.training.run import Run
+from rtdetr_nb.runs.run import Run
+from tests.paths import ROOT
 
 from .lab import LabPage, serve_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-ROOT = Path(__file__).parent.parent.parent
 PANEL = """import rtdetr_nb as rt
 panel = rt.run_panel(data={data!r}, output="panel_run", steps=400, image_size=128, batch_size=2)
 panel"""

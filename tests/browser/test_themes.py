@@ -9,12 +9,12 @@ import pytest
 from playwright.sync_api import Browser, Locator
 
 import rtdetr_nb as rt
+from tests.paths import ROOT
 
 from .lab import LabPage, serve_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-ROOT = Path(__file__).parent.parent.parent
 CELLS = {
     "open": "import rtdetr_nb as rt\nckpt = rt.open_checkpoint({checkpoint!r})\n"
     "diff = rt.compare(ckpt, rt.load_config('rtdetrv2_hgnetv2_l'))",

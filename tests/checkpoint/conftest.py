@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.diff import Diff, compare
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
 from tests.checkpoint.wild import CONFIG, backbone, detector, save, tensor
 
 

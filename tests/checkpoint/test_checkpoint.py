@@ -15,15 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rtdetr_nb.checkpoint import arrays
-from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
-from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, Opaque, TensorInfo
-from rtdetr_nb.checkpoint.torch_objects import STORAGE_DTYPES
+from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.reading import arrays
+from rtdetr_nb.checkpoint.reading.pickle.torch_objects import STORAGE_DTYPES
+from rtdetr_nb.checkpoint.reading.tensor_info import ITEM_SIZES, Opaque, TensorInfo
 from rtdetr_nb.errors import CheckpointError
-from tests.checkpoint._build_archives import write_torch_zip, write_zip, zip_records
-from tests.checkpoint._build_objects import foreign_objects, missing_module
-from tests.checkpoint._build_pickles import dict_of, program
-from tests.checkpoint._build_pickles import tensor as pickled_tensor
+from tests.checkpoint.reading._build_archives import write_torch_zip, write_zip, zip_records
+from tests.checkpoint.reading._build_objects import foreign_objects, missing_module
+from tests.checkpoint.reading._build_pickles import dict_of, program
+from tests.checkpoint.reading._build_pickles import tensor as pickled_tensor
+from tests.paths import ROOT
 
 DTYPES = [getattr(torch, name) for name in ITEM_SIZES if hasattr(torch, name)]
 LEGACY_DTYPES = [getattr(torch, name) for name in STORAGE_DTYPES.values()]
@@ -250,7 +251,7 @@ def test_what_foreign_objects_become(tmp_path: Path) -> None:
     assert tree["bytearray"] == b"ab" and tree["size"] == (2, 3)
     assert tree["dtype"] == Opaque("torch.bfloat16")
     assert tree["class"] == Opaque("torch.nn.modules.linear.Linear")
-    assert tree["enum"].class_name == "tests.checkpoint._build_objects.Color"
+    assert tree["enum"].class_name == "tests.checkpoint.reading._build_objects.Color"
     assert tree["simple"].attributes == {"value": 3}
     assert tree["meta"].class_name == "torch._utils._rebuild_meta_tensor_no_storage"
 
@@ -406,10 +407,10 @@ def test_numbers_that_are_spread_widely_are_refused(tmp_path: Path) -> None:
 def test_listing_loads_no_torch_and_no_numpy(tmp_path: Path) -> None:
     path = save(tmp_path, {"model": Net(), "array": np.ones(3), "t": torch.ones(2)})
     code = (
-        "import sys; from rtdetr_nb.checkpoint.read import open_checkpoint;"
+        "import sys; from rtdetr_nb.checkpoint.checkpoint import open_checkpoint;"
         "c = open_checkpoint(sys.argv[1]); assert len(c.tensors) == 11, list(c.tensors);"
         "late = {'torch', 'numpy', 'pandas', 'safetensors', 'pickletools'} & set(sys.modules);"
         "assert not late, late; c.read_numpy(['t']); assert 'torch' not in sys.modules"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code, path], check=True, env=environment)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from rtdetr_nb import errors
-from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.official_prediction import predict_official
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import compare
+from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from tests.checkpoint.wild import CONFIG, backbone
 from tests.checkpoint.wild_cases import CASES, Case, Judged, Loads, Refused
 

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtdetr_nb.config import load_config
-from rtdetr_nb.model_keys import backbone_keys, model_keys
+from rtdetr_nb.architecture.state_dict_table import backbone_keys, model_keys
+from rtdetr_nb.config.load import load_config
 
 _STORAGE_SIZE = 6_000_000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.cli import main
+from rtdetr_nb.cli.main import main
 from tests.checkpoint.wild import as_dfine, backbone, detector, prefixed, save, tensor
 
 
@@ -91,7 +91,7 @@ def test_diff_takes_a_candidate_and_a_configuration(run, tmp_path):
 @pytest.mark.parametrize("command", ["inspect", "diff"])
 def test_light_commands_load_neither_torch_nor_pandas(command, backbone_file):
     script = (
-        "import sys; from rtdetr_nb.cli import main; code = main(sys.argv[1:]);"
+        "import sys; from rtdetr_nb.cli.main import main; code = main(sys.argv[1:]);"
         "heavy = {'torch', 'pandas', 'rich', 'safetensors'} & set(sys.modules);"
         "sys.exit(code or (str(heavy) if heavy else 0))"
     )

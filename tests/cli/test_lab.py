@@ -9,11 +9,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rtdetr_nb import cli_lab
-from rtdetr_nb.cli import main
-from rtdetr_nb.notebook_copies import INJECTED_TAG
+from rtdetr_nb.cli import lab as cli_lab
+from rtdetr_nb.cli.main import main
+from rtdetr_nb.lab.notebook_copies import INJECTED_TAG
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 

@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from rtdetr_nb.waiting_threads import let_waiting_threads_sleep
+from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
 
 NAMES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 PROGRAM = """
 import os, sys
-from rtdetr_nb.cli import main
+from rtdetr_nb.cli.main import main
 main({words})
 print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
 """

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.cli import main
-from rtdetr_nb.cli_train import _flags, _write_evaluation, add_command
-from rtdetr_nb.config import Config, load_config
+from rtdetr_nb.cli.main import main
+from rtdetr_nb.cli.train import _flags, _write_evaluation, add_command
+from rtdetr_nb.config.load import Config, load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import events, is_step, read_records
-from rtdetr_nb.training.run import attach_run, start_run
+from rtdetr_nb.runs.records import events, is_step, read_records
+from rtdetr_nb.runs.run import attach_run, start_run
 
 pytestmark = pytest.mark.slow
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.parameter_groups import REST, explain_config
-from rtdetr_nb.config import load_config
+from rtdetr_nb.config.explain import REST, explain_config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.optimizer import build_optimizer
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtdetr_nb.config import Config, load_config, shipped_configs
+from rtdetr_nb.config.load import Config, load_config, shipped_configs
 from rtdetr_nb.errors import ConfigError
 from tests.golden import load_reference
 

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.config import load_config
-from rtdetr_nb.datasets.shapes import write_shapes_dataset
+from rtdetr_nb.config.load import load_config
+from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 from rtdetr_nb.errors import ConfigError, DatasetError
-from rtdetr_nb.presets import quick_run_config
 
 
 @pytest.fixture(scope="module")

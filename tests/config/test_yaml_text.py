@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtdetr_nb.yaml_text import read_yaml, write_yaml
+from rtdetr_nb.config.yaml_text import read_yaml, write_yaml
 
 SCALARS = (
     st.none()

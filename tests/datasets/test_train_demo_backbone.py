@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from rtdetr_nb.datasets.shapes import CLASS_NAMES
+from rtdetr_nb.datasets.shapes.generate import CLASS_NAMES
+from tests.paths import DATA
 
-SCRIPT = Path(__file__).parents[2] / "data" / "train_demo_backbone.py"
+SCRIPT = DATA / "train_demo_backbone.py"
 
 
 @pytest.fixture(scope="module")

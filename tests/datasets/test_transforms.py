@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from rtdetr_nb.config import load_config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.datasets.seeding import seeded
 from rtdetr_nb.datasets.transforms import build_transforms
 from rtdetr_nb.errors import ConfigError

@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 import rtdetr_nb as rt
-from rtdetr_nb.cli import main
-from rtdetr_nb.demo import LABELS, DemoSettings, run_demo
+from rtdetr_nb.cli.main import main
+from rtdetr_nb.demo.run_demo import LABELS, DemoSettings, run_demo
 from rtdetr_nb.errors import RunError
+from tests.paths import DATA
 
-CHECKPOINT = Path(__file__).parent.parent / "data" / "demo_backbone_mmdet.pth"
+CHECKPOINT = DATA / "demo_backbone_mmdet.pth"
 
 
 @pytest.mark.slow
@@ -60,7 +61,7 @@ def test_a_demo_that_is_ended_stops_its_training(
         finally:
             unwound.append(True)
 
-    monkeypatch.setattr("rtdetr_nb.demo.run_demo", run_demo)
+    monkeypatch.setattr("rtdetr_nb.demo.run_demo.run_demo", run_demo)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
         main(["demo", "--output", str(tmp_path / "demo")])

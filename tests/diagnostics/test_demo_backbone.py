@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from rtdetr_nb.config import load_config
+from rtdetr_nb.config.load import load_config
+from rtdetr_nb.diagnostics.probe import probe_backbone
 from rtdetr_nb.model.hgnetv2 import HGNetv2
-from rtdetr_nb.training.probe import probe_backbone
+from tests.paths import DATA
 
-DATA = Path(__file__).parents[2] / "data"
 FILE = DATA / "demo_backbone_mmdet.pth"
 
 

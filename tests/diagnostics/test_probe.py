@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from rtdetr_nb.config import Config, load_config
+from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.diagnostics.probe import probe_backbone
 from rtdetr_nb.errors import DatasetError, UserError
 from rtdetr_nb.model.build import build_backbone
-from rtdetr_nb.training.probe import probe_backbone
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
 SIDE = 64

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.atomic_file import write_atomically
+from rtdetr_nb.files.atomic_file import write_atomically
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:

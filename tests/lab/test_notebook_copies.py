@@ -8,9 +8,10 @@ import nbformat
 import pytest
 
 from rtdetr_nb.errors import UserError
-from rtdetr_nb.notebook_copies import INJECTED_TAG, copy_notebooks
+from rtdetr_nb.lab.notebook_copies import INJECTED_TAG, copy_notebooks
+from tests.paths import ROOT
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def _run_parameters(path: Path) -> dict[str, object]:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.training import visitor_folder
-from rtdetr_nb.training.process_identity import process_start_time
-from rtdetr_nb.training.run_folder import RUN_FILE
-from rtdetr_nb.training.visitor_folder import clear_folder
+from rtdetr_nb.lab import visitor_folder
+from rtdetr_nb.lab.visitor_folder import clear_folder
+from rtdetr_nb.runs.folder import RUN_FILE
+from rtdetr_nb.runs.process_identity import process_start_time
 
 # Stands for a kernel: makes the folder, starts a process in it as a run, and waits.
 KERNEL = """
 import os, sys, time
-from rtdetr_nb.training.visitor_folder import visitor_folder
+from rtdetr_nb.lab.visitor_folder import visitor_folder
 folder = visitor_folder("THE_FOLDER")
 print(folder, os.environ["THE_FOLDER"] == folder, flush=True)
 sys.stdin.readline()

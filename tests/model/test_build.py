@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from rtdetr_nb.config import load_config
+from rtdetr_nb.architecture.state_dict_table import model_keys
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.model.build import build_backbone, build_model, build_postprocessor
-from rtdetr_nb.model_keys import model_keys
 from tests.golden import load_reference
 
 SMALL = ["eval_spatial_size=~", "RTDETRTransformerv2.num_queries=20"]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.official_log import OfficialLogReader, read_official_log
-from rtdetr_nb.training.history import Record, events, is_step
+from rtdetr_nb.official.log import OfficialLogReader, read_official_log
+from rtdetr_nb.runs.records import Record, events, is_step
 
 STEP = "Epoch: [0]  [ 3/8]  eta: 0:00:04  lr: 0.000050  loss: 42.5 (43.5)  loss_vfl: 0.5 (0.6)"
 LOAD = "Load model.state_dict, {'missed': ['a', 'b'], 'unmatched': []}"

@@ -9,24 +9,24 @@ import pytest
 import torch
 import yaml
 
-from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING
-from rtdetr_nb.checkpoint.official_prediction import predict_official
-from rtdetr_nb.config import Config, load_config, shipped_configs
+from rtdetr_nb.architecture.state_dict_table import model_keys
+from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING
+from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
+from rtdetr_nb.config.load import Config, load_config, shipped_configs
 from rtdetr_nb.errors import ConfigError, RunError
-from rtdetr_nb.model_keys import model_keys
-from rtdetr_nb.official import (
+from rtdetr_nb.official.command import OfficialCheckout, official_override
+from rtdetr_nb.official.log import OfficialLogReader, read_official_log
+from rtdetr_nb.official.runs import (
     import_official_log,
     official_verdict,
     open_official,
     start_official_run,
 )
-from rtdetr_nb.official_command import OfficialCheckout, official_override
-from rtdetr_nb.official_log import OfficialLogReader, read_official_log
-from rtdetr_nb.official_supervisor import compare_load
-from rtdetr_nb.training.history import STATISTICS, Record, events, is_step
-from rtdetr_nb.training.run import Run, attach_run
+from rtdetr_nb.official.supervisor import compare_load
+from rtdetr_nb.runs.records import STATISTICS, Record, events, is_step
+from rtdetr_nb.runs.run import Run, attach_run
+from tests.paths import REFERENCE
 
-REFERENCE = Path(__file__).parent / "reference"
 LOG = (REFERENCE / "official_log.txt").read_text()
 TUNING_LOG = (REFERENCE / "official_tuning_log.txt").read_text()
 

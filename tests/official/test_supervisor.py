@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb import official_supervisor
-from rtdetr_nb.config import load_config
-from rtdetr_nb.training.history import events, is_step
-from rtdetr_nb.training.run import Run
-from rtdetr_nb.training.run_folder import CONFIG_FILE, STOP_FILE
+from rtdetr_nb.config.load import load_config
+from rtdetr_nb.official import supervisor as official_supervisor
+from rtdetr_nb.runs.folder import CONFIG_FILE, STOP_FILE
+from rtdetr_nb.runs.records import events, is_step
+from rtdetr_nb.runs.run import Run
 
 STEP = "Epoch: [0]  [ {}/8]  eta: 0:00:04  lr: 0.000050  loss: {} (43.5)"
 

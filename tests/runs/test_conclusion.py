@@ -1,9 +1,9 @@
 import pytest
 
-from rtdetr_nb.config import load_config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.conclusion import conclude
-from rtdetr_nb.training.run import Run
+from rtdetr_nb.runs.conclusion import conclude
+from rtdetr_nb.runs.run import Run
 from tests.ui.fake_run import FakeRun
 
 

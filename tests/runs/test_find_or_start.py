@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.config import load_config
-from rtdetr_nb.training import ensure
-from rtdetr_nb.training.run import Run
+from rtdetr_nb.config.load import load_config
+from rtdetr_nb.runs import find_or_start as ensure
+from rtdetr_nb.runs.run import Run
 
 
 def test_a_full_disk_does_not_hide_a_run_that_has_been_started(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.training.run import attach_run
-from tests.training.small_runs import TrainServer, await_steps, losses, narrow_config, steps
+from rtdetr_nb.runs.run import attach_run
+from tests.small_runs import TrainServer, await_steps, losses, narrow_config, steps
 
 KILLS = 20
 

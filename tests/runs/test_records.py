@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import (
+from rtdetr_nb.runs.records import (
     Record,
     RecordReader,
     events,

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.config import load_config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.run import Run, attach_run, start_run
-from rtdetr_nb.training.run_folder import RunFolder
-from rtdetr_nb.training.run_lock import RunLock
-from rtdetr_nb.training.run_process import describe_started
-from tests.training.small_runs import Child, TrainServer, await_steps, losses, narrow_config, steps
+from rtdetr_nb.runs.run import Run, attach_run, start_run
+from rtdetr_nb.runs.folder import RunFolder
+from rtdetr_nb.runs.lock import RunLock
+from rtdetr_nb.runs.process import describe_started
+from tests.small_runs import Child, TrainServer, await_steps, losses, narrow_config, steps
 
 
 class Runs:

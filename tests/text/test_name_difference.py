@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtdetr_nb.checkpoint.name_difference import name_difference
+from rtdetr_nb.text.name_difference import name_difference
 
 
 def shown(segments) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rtdetr_nb.config import load_config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble
 from rtdetr_nb.training.distributed import Processes, join_processes

@@ -10,10 +10,10 @@ from torch import Tensor
 from bench.straightforward import attention_by_maps
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.model.rtdetr import RTDETR
+from rtdetr_nb.runs.records import is_step
 from rtdetr_nb.training.assembly import TrainingOptions, compile_parts
-from rtdetr_nb.training.history import is_step
 from rtdetr_nb.training.loop import train
-from tests.training.small_runs import narrow_backbone, narrow_config
+from tests.small_runs import narrow_backbone, narrow_config
 
 # As pictures come with multi-scale: sizes in any order, each with targets of its own.
 SIZES = (64, 96, 128, 160, 192, 64, 128)

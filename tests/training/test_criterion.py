@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtdetr_nb.config import Config, load_config
+from rtdetr_nb.config.load import Config, load_config
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
 from rtdetr_nb.training import criterion as criterion_module
 from rtdetr_nb.training import matcher as matcher_module

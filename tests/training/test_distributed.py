@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 import torch
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model, build_postprocessor
+from rtdetr_nb.runs.run import attach_run
 from rtdetr_nb.training.distributed import ALONE, Processes, join_processes, process_device
 from rtdetr_nb.training.evaluate import predict
 from rtdetr_nb.training.precision import Precision
-from rtdetr_nb.training.run import attach_run
 from rtdetr_nb.training.state import load_evaluated_weights
-from tests.training.small_runs import (
+from tests.paths import ROOT
+from tests.small_runs import (
     Child,
     TrainServer,
     await_steps,
@@ -289,14 +290,14 @@ def torchrun(
 ) -> "subprocess.Popen[str]":
     """Start torchrun; `launch` is for itself, `train` for what it starts."""
     launcher = [sys.executable, "-m", "torch.distributed.run", *launch]
-    program = ["-m", "tests.training.small_runs", "train", "-c", str(file)]
+    program = ["-m", "tests.small_runs", "train", "-c", str(file)]
     return subprocess.Popen(
         [*launcher, f"--master_port={free_port()}", *program, "--output-dir", str(folder),
          "-u", "train_dataloader.num_workers=1", *train],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 

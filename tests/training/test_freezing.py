@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.parameter_groups import explain_config
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.explain import explain_config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.step import train_step
-from tests.training.small_runs import narrow_backbone, narrow_config
+from tests.small_runs import narrow_backbone, narrow_config
 from tests.training.test_step import FLOAT32, make_batch, make_state
 
 STEM_RATE_ZERO = "optimizer.params.0.params='backbone.stem'", "optimizer.params.0.lr=0"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from rtdetr_nb.runs.records import Record
 from rtdetr_nb.training.assembly import TrainingOptions
-from rtdetr_nb.training.history import Record
 from rtdetr_nb.training.loop import train
-from tests.training.small_runs import narrow_backbone, narrow_config
+from tests.small_runs import narrow_backbone, narrow_config
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["behind an epoch", "at the end"])

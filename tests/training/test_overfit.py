@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb import architecture
-from rtdetr_nb.datasets.shapes import write_shapes_dataset
-from rtdetr_nb.presets import quick_run_config
+from rtdetr_nb.architecture import hgnetv2_variants as architecture
+from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
+from rtdetr_nb.runs.records import events
 from rtdetr_nb.training.assembly import TrainingOptions
-from rtdetr_nb.training.history import events
 from rtdetr_nb.training.loop import train
 
 # HGNetv2 with an eighth of the channels of L: its blocks, and every gradient through them.

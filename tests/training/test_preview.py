@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.loader import build_dataset
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.training.history import events, is_step
+from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.training.loop import TrainingOptions, train
 from rtdetr_nb.training.precision import choose_precision
 from rtdetr_nb.training.preview import Preview, choose_pictures

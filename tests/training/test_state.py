@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
@@ -16,7 +16,7 @@ from rtdetr_nb.training.state import (
     read_resume_file,
     seed_of,
 )
-from tests.training.small_runs import narrow_backbone, narrow_config
+from tests.small_runs import narrow_backbone, narrow_config
 from tests.training.test_step import do_step, make_state
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.straightforward import attention_by_maps, make_straightforward
-from rtdetr_nb.config import Config
+from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import NonFiniteLossError
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.criterion import build_criterion

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.training.history import Record
-from rtdetr_nb.training.summary_writer import open_summary
+from rtdetr_nb.runs.records import Record
+from rtdetr_nb.training.tensorboard import open_summary
 
 
 def step(number: int, loss: float) -> Record:

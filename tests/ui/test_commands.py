@@ -2,8 +2,8 @@ import shlex
 
 import pytest
 
-from rtdetr_nb.cli_train import add_command
-from rtdetr_nb.config import load_config
+from rtdetr_nb.cli.train import add_command
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.ui import commands as module
 from rtdetr_nb.ui.commands import CopyText, training_commands

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rtdetr_nb.checkpoint.official_prediction import predict_official
+from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from rtdetr_nb.errors import CheckpointError, UserError
 from rtdetr_nb.ui.guess import guess
 from tests.checkpoint.wild import CONFIG

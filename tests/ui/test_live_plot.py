@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.ui import live_plot as module
+from rtdetr_nb.ui.figures.run import thin
 from rtdetr_nb.ui.live_plot import live_plot, pause_after
-from rtdetr_nb.ui.run_figure import thin
 from tests.ui.fake_page import open_widgets, plot_threads, wait_until
 from tests.ui.fake_run import FakeRun
 

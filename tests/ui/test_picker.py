@@ -6,8 +6,8 @@ import pytest
 import torch
 import traitlets
 
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import Diff
 from rtdetr_nb.errors import SelectionError, TuningError
 from rtdetr_nb.ui.picker import WRITE_BELOW, LayerPicker, pick_layers
 from tests.checkpoint.wild import detector, save

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.quick_run_settings import RunSettings
 from rtdetr_nb.ui import live_plot, stop_button
 from rtdetr_nb.ui.run_panel import run_panel
-from rtdetr_nb.ui.run_settings import RunSettings
 from tests.ui.fake_page import open_widgets, plot_threads, wait_until
 from tests.ui.fake_run import FakeRun
 
@@ -17,7 +17,7 @@ def fake(tmp_path, monkeypatch) -> FakeRun:
     fake = FakeRun(tmp_path / "run")
     (tmp_path / "run" / "run.json").unlink()
     stops = []
-    monkeypatch.setattr("rtdetr_nb.training.run.Run.stop", lambda run: stops.append(run.folder))
+    monkeypatch.setattr("rtdetr_nb.runs.run.Run.stop", lambda run: stops.append(run.folder))
     fake.stops = stops  # type: ignore[attr-defined]
 
     def start(settings: RunSettings, replace: bool = False):

@@ -6,8 +6,8 @@ import pandas
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import Diff
 from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.ui.tables import show_table, table_view
 from tests.checkpoint.wild import save

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.rows import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
-from rtdetr_nb.checkpoint.select import Selection
-from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.checkpoint.comparison.selection import Selection
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.findings import NOTE, WARNING, Finding
-from rtdetr_nb.checkpoint.plain_text import counted
-from rtdetr_nb.checkpoint.rows import MATCHED, MISMATCHED, MISSING
-from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.findings import NOTE, WARNING, Finding
+from rtdetr_nb.checkpoint.comparison.row import MATCHED, MISMATCHED, MISSING
+from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 _STATISTICS = (".bn.running_mean", ".bn.running_var")
 _A_NORM_PARAMETER = f"{BACKBONE}stem.stem1.bn.weight"

@@ -13,13 +13,17 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.dialects import Origin
-from rtdetr_nb.checkpoint.diff_tables import diff_html, diff_text
-from rtdetr_nb.checkpoint.findings import Verdict
-from rtdetr_nb.checkpoint.near import NearPair, near_pairs
-from rtdetr_nb.checkpoint.plain_text import show_as_text
-from rtdetr_nb.checkpoint.read import Checkpoint, FileCandidate, choose_candidate, open_checkpoint
-from rtdetr_nb.checkpoint.rows import (
+from rtdetr_nb.architecture.state_dict_table import BACKBONE, KeyInfo, ModelConfig, model_keys
+from rtdetr_nb.checkpoint.checkpoint import (
+    Checkpoint,
+    FileCandidate,
+    choose_candidate,
+    open_checkpoint,
+)
+from rtdetr_nb.checkpoint.comparison.diff_tables import diff_html, diff_text
+from rtdetr_nb.checkpoint.comparison.findings import Verdict
+from rtdetr_nb.checkpoint.comparison.judge import judge
+from rtdetr_nb.checkpoint.comparison.row import (
     BOOKKEEPING,
     COLUMNS,
     MATCHED,
@@ -30,10 +34,11 @@ from rtdetr_nb.checkpoint.rows import (
     model_row,
     unused_rows,
 )
-from rtdetr_nb.checkpoint.select import Selection, select
-from rtdetr_nb.checkpoint.verdict import judge
+from rtdetr_nb.checkpoint.comparison.selection import Selection, select
+from rtdetr_nb.checkpoint.naming.dialects import Origin
+from rtdetr_nb.checkpoint.naming.near_names import NearPair, near_pairs
 from rtdetr_nb.errors import ConfigError, SelectionError
-from rtdetr_nb.model_keys import BACKBONE, KeyInfo, ModelConfig, model_keys
+from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:
     import pandas

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.html_parts import shown
-from rtdetr_nb.checkpoint.rows import MISMATCHED, MISSING, UNUSED, Row
+from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, MISSING, UNUSED, Row
+from rtdetr_nb.text.html_pieces import shown
 from rtdetr_nb.text.table import MOST_ROWS, Table, shape_text
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff, PartSummary
+    from rtdetr_nb.checkpoint.comparison.diff import Diff, PartSummary
 
 
 def part_table(parts: Iterable[PartSummary]) -> Table:

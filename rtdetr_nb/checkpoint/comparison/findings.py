@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rtdetr_nb.checkpoint.html_parts import badge
+from rtdetr_nb.text.html_pieces import badge
 from rtdetr_nb.text.table import Table
 
 NOTE, WARNING, FAILURE = "note", "warning", "failure"

@@ -9,16 +9,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.config_findings import config_findings
-from rtdetr_nb.checkpoint.contents import Candidate
-from rtdetr_nb.checkpoint.findings import FAILURE, NOTE, WARNING, Finding, Verdict
-from rtdetr_nb.checkpoint.health import health
-from rtdetr_nb.checkpoint.plain_text import counted
-from rtdetr_nb.checkpoint.rows import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
-from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.config_findings import config_findings
+from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Finding, Verdict
+from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.checkpoint.comparison.value_findings import health
+from rtdetr_nb.checkpoint.naming.candidates import Candidate
+from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 
 def judge(

@@ -10,12 +10,12 @@ import json
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.errors import SelectionError
-from rtdetr_nb.model_keys import BACKBONE
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 _Leaf = tuple[tuple[str, ...], str]  # path in the tree, model key
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.rows import MISMATCHED, Row
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, Row
 from rtdetr_nb.errors import SelectionError
-from rtdetr_nb.model_keys import BACKBONE
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 
 def matches(row: Row, pattern: str) -> bool:

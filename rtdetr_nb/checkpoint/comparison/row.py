@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from rtdetr_nb.checkpoint.dialects import Origin, ValueFix, no_counterpart_note
-from rtdetr_nb.checkpoint.read import FileCandidate
-from rtdetr_nb.checkpoint.shape_notes import explain_shapes
-from rtdetr_nb.model_keys import BACKBONE, KeyInfo
+from rtdetr_nb.architecture.state_dict_table import BACKBONE, KeyInfo
+from rtdetr_nb.checkpoint.checkpoint import FileCandidate
+from rtdetr_nb.checkpoint.naming.dialects import Origin, ValueFix, no_counterpart_note
+from rtdetr_nb.checkpoint.naming.shape_notes import explain_shapes
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.tensor_info import TensorInfo
+    from rtdetr_nb.checkpoint.reading.tensor_info import TensorInfo
 
 MATCHED, MISMATCHED, MISSING = "matched", "mismatched", "missing"
 UNUSED, BOOKKEEPING = "unused", "bookkeeping"

@@ -12,21 +12,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.plain_text import show_as_text
-from rtdetr_nb.checkpoint.rows import MISMATCHED, Row
-from rtdetr_nb.checkpoint.selection_check import (
+from rtdetr_nb.checkpoint.comparison.patterns import (
     check_patterns,
     known_names,
     loadable_names,
     matches,
 )
-from rtdetr_nb.checkpoint.selection_summary import selection_html
+from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, Row
+from rtdetr_nb.checkpoint.comparison.selection_summary import selection_html
 from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:
     import torch
 
-    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 _FORMAT = "rtdetr_nb selection 1"
 

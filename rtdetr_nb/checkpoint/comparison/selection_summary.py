@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.html_parts import badge, shown
-from rtdetr_nb.checkpoint.official_rules import OfficialMatch, match_officially
-from rtdetr_nb.checkpoint.rows import BOOKKEEPING, Row
-from rtdetr_nb.model_keys import BACKBONE, KeyInfo
+from rtdetr_nb.architecture.state_dict_table import BACKBONE, KeyInfo
+from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, Row
+from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch, match_officially
+from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.table import Table
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.diff import Diff
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.findings import FAILURE, WARNING, Finding
-from rtdetr_nb.checkpoint.plain_text import counted
-from rtdetr_nb.checkpoint.rows import Row
-from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.findings import FAILURE, WARNING, Finding
+from rtdetr_nb.checkpoint.comparison.row import Row
+from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from rtdetr_nb.checkpoint.diff import Diff
-    from rtdetr_nb.checkpoint.read import Checkpoint
+    from rtdetr_nb.checkpoint.checkpoint import Checkpoint
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
 
 # A variance below this is lost in the norm's epsilon of 1e-5: the channel carried nothing, or its
 # variance fell below what float16 can hold.

@@ -15,16 +15,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from rtdetr_nb.checkpoint.dialects import (
+from rtdetr_nb.architecture.state_dict_table import variant_tables
+from rtdetr_nb.checkpoint.naming.dialects import (
     DIALECTS,
     PARTIAL_ANCHORS,
     Origin,
     recognise_dialect,
     rename,
 )
-from rtdetr_nb.checkpoint.plain_text import show_as_text
-from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.model_keys import variant_tables
+from rtdetr_nb.text.plain_text import show_as_text
+from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import Table
 
 TOP_LEVEL = "top level"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtdetr_nb.model_keys import BACKBONE, variant_tables
+from rtdetr_nb.architecture.state_dict_table import BACKBONE, variant_tables
 
 _AXES = {
     1: ("channels",),

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any
 
-from rtdetr_nb.checkpoint.html_parts import shown
-from rtdetr_nb.checkpoint.official_rules import OfficialError, OfficialMatch, match_officially
-from rtdetr_nb.checkpoint.plain_text import show_as_text
-from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.model_keys import ModelConfig, model_keys
+from rtdetr_nb.architecture.state_dict_table import ModelConfig, model_keys
+from rtdetr_nb.checkpoint.official_loader.rules import (
+    OfficialError,
+    OfficialMatch,
+    match_officially,
+)
+from rtdetr_nb.text.html_pieces import shown
 from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.text.plain_text import show_as_text
+from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import Table
 
 # Everything that torch.load and the official lookups raise on files that users have.

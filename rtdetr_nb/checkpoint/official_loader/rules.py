@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
+from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, TensorInfo
 
 
 class OfficialError(Exception):

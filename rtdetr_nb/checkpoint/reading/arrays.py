@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.storage import OpenFiles
-from rtdetr_nb.checkpoint.tensor_info import ITEM_SIZES, TensorInfo
+from rtdetr_nb.checkpoint.reading.storage import OpenFiles
+from rtdetr_nb.checkpoint.reading.tensor_info import ITEM_SIZES, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
 if TYPE_CHECKING:

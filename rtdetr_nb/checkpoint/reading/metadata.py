@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.checkpoint.tensor_info import Opaque, TensorInfo
+from rtdetr_nb.checkpoint.reading.tensor_info import Opaque, TensorInfo
+from rtdetr_nb.text.printable import printable
 
 _LONGEST = 80
 _MOST = 24

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 
-from rtdetr_nb.checkpoint.tensor_info import Opaque, TensorInfo
+from rtdetr_nb.checkpoint.reading.tensor_info import Opaque, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
 LONGEST_KEY = 200

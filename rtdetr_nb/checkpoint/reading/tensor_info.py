@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.storage import Storage
+    from rtdetr_nb.checkpoint.reading.storage import Storage
 
 ITEM_SIZES: Mapping[str, int] = {
     "float64": 8,

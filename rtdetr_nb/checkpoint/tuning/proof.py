@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.atomic_file import write_atomically
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.errors import TuningError
+from rtdetr_nb.files.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     import torch

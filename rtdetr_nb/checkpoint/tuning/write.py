@@ -13,20 +13,25 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.checkpoint.html_parts import badge, shown
-from rtdetr_nb.checkpoint.official_rules import (
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.checkpoint import (
+    Checkpoint,
+    FileCandidate,
+    choose_candidate,
+    open_checkpoint,
+)
+from rtdetr_nb.checkpoint.comparison.selection import Selection
+from rtdetr_nb.checkpoint.official_loader.rules import (
     OfficialError,
     match_officially,
     official_state_dict,
 )
-from rtdetr_nb.checkpoint.plain_text import counted, show_as_text
-from rtdetr_nb.checkpoint.printable import printable
-from rtdetr_nb.checkpoint.read import Checkpoint, FileCandidate, choose_candidate, open_checkpoint
-from rtdetr_nb.checkpoint.select import Selection
-from rtdetr_nb.checkpoint.tuning_file import bit_equal, write_proved
+from rtdetr_nb.checkpoint.tuning.proof import bit_equal, write_proved
 from rtdetr_nb.errors import TuningError
-from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.text.plain_text import counted, show_as_text
+from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import Table
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.atomic_file import write_atomically
-from rtdetr_nb.checkpoint.dialects import BATCH_NORM_EPS, ULTRALYTICS_EPS, Rule
-from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.selection import Selection
+from rtdetr_nb.checkpoint.naming.dialects import BATCH_NORM_EPS, ULTRALYTICS_EPS, Rule
 from rtdetr_nb.errors import TuningError
-from rtdetr_nb.model_keys import BACKBONE
+from rtdetr_nb.files.atomic_file import write_atomically
 
 if TYPE_CHECKING:
     import pandas

@@ -5,7 +5,7 @@ backbone come from here. A class is a silhouette and nothing else: colour, textu
 proportion and place are drawn independently of it, so only a network that sees form can tell the
 classes apart. Every picture is a pure function of its seed:
 
-    python -m rtdetr_nb.datasets.shapes data/shapes --train 64 --val 32 --seed 0
+    python -m rtdetr_nb.datasets.shapes.generate data/shapes --train 64 --val 32 --seed 0
 """
 
 import argparse
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rtdetr_nb.datasets.silhouettes import CLASS_NAMES, signed_distance, unit_areas
-from rtdetr_nb.datasets.textures import draw_texture
+from rtdetr_nb.datasets.shapes.silhouettes import CLASS_NAMES, signed_distance, unit_areas
+from rtdetr_nb.datasets.shapes.textures import draw_texture
 
 MIN_DIAMETER, MAX_DIAMETER = 16.0, 200.0
 # Mean brightness: objects are lighter than the ground, and stand nearly upright. Both make names
@@ -245,7 +245,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     write_shapes_dataset(options.folder, options.train, options.val, options.seed)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,13 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rtdetr_nb.checkpoint.block_coverage import BlockCoverage, block_coverage
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.checkpoint.html_parts import AMBER, GREEN, GREY, RED
-from rtdetr_nb.checkpoint.plain_text import show_as_text
-from rtdetr_nb.checkpoint.select import Selection
-from rtdetr_nb.ui.figures import GREY as LINE_GREY
-from rtdetr_nb.ui.figures import new_figure, to_png
+from rtdetr_nb.checkpoint.comparison.block_coverage import BlockCoverage, block_coverage
+from rtdetr_nb.checkpoint.comparison.diff import Diff
+from rtdetr_nb.checkpoint.comparison.selection import Selection
+from rtdetr_nb.text.html_pieces import AMBER, GREEN, GREY, RED
+from rtdetr_nb.text.plain_text import show_as_text
+from rtdetr_nb.ui.figures.base import GREY as LINE_GREY
+from rtdetr_nb.ui.figures.base import new_figure, to_png
 
 _WIDTH, _HEIGHT, _GAP, _PITCH = 2.3, 0.5, 0.1, 2.75  # of boxes and columns, in units of the axes
 

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Rectangle
 
-from rtdetr_nb.ui.fonts import drawable_texts, drawable_words
+from rtdetr_nb.ui.figures.fonts import drawable_texts, drawable_words
 
 # Told apart in both themes and by readers who see red and green alike (Okabe and Ito, 2008).
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rtdetr_nb.ui.figures import COLORS, GREY, add_legend, new_figure
+from rtdetr_nb.ui.figures.base import COLORS, GREY, add_legend, new_figure
 
 _NAMED_CLASSES = len(COLORS)
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
-from rtdetr_nb.training.history import Record
-from rtdetr_nb.ui.figures import COLORS, Boxes, pictures_figure
+from rtdetr_nb.runs.records import Record
+from rtdetr_nb.ui.figures.base import COLORS, Boxes, pictures_figure
 
 _LONGEST_SIDE = 300  # pixels of a picture that is drawn
 

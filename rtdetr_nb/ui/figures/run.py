@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from rtdetr_nb.ui.figures import COLORS, add_legend, make_neutral, smooth, transparent_figure
-from rtdetr_nb.ui.run_status import LOSS, RunProgress
+from rtdetr_nb.runs.progress import LOSS, RunProgress
+from rtdetr_nb.ui.figures.base import COLORS, add_legend, make_neutral, smooth, transparent_figure
 
 _DOTS_PER_INCH = 110
 _MOST_POINTS = 1500  # of a line: more cannot be told apart on a screen

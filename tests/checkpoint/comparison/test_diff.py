@@ -2,13 +2,13 @@
 
 import pytest
 
-from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.near import NearPair, near_pairs
-from rtdetr_nb.checkpoint.read import open_checkpoint
-from rtdetr_nb.checkpoint.rows import COLUMNS, block_of, part_of
-from rtdetr_nb.config import load_config
+from rtdetr_nb.architecture.state_dict_table import model_keys
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import compare
+from rtdetr_nb.checkpoint.comparison.row import COLUMNS, block_of, part_of
+from rtdetr_nb.checkpoint.naming.near_names import NearPair, near_pairs
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError, SelectionError
-from rtdetr_nb.model_keys import model_keys
 from tests.checkpoint.wild import CONFIG, as_dfine, backbone, detector, prefixed, save, tensor
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from rtdetr_nb.checkpoint.diff_tables import diff_tables, part_table, row_table
-from rtdetr_nb.checkpoint.printable import printable
+from rtdetr_nb.checkpoint.comparison.diff_tables import diff_tables, part_table, row_table
+from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import Table
 
 

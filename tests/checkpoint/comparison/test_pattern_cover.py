@@ -4,7 +4,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtdetr_nb.checkpoint.branches import branch_path, patterns_for, select_keys, selection_code
+from rtdetr_nb.checkpoint.comparison.pattern_cover import (
+    branch_path,
+    patterns_for,
+    select_keys,
+    selection_code,
+)
 from rtdetr_nb.errors import SelectionError
 
 

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.read import open_checkpoint
-from rtdetr_nb.checkpoint.select import Selection
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import compare
+from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.errors import SelectionError
 from tests.checkpoint.wild import CONFIG, backbone, prefixed, save, tensor
 

@@ -1,10 +1,10 @@
 """What a selection amounts to, against the file that is really written."""
 
-from rtdetr_nb.checkpoint.block_coverage import block_coverage
-from rtdetr_nb.checkpoint.metadata import dtype_counts, plain_values
-from rtdetr_nb.checkpoint.official_prediction import predict_official
-from rtdetr_nb.checkpoint.selection_summary import summarise_keys
-from rtdetr_nb.checkpoint.tuning import write_tuning_file
+from rtdetr_nb.checkpoint.comparison.block_coverage import block_coverage
+from rtdetr_nb.checkpoint.comparison.selection_summary import summarise_keys
+from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
+from rtdetr_nb.checkpoint.reading.metadata import dtype_counts, plain_values
+from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from tests.checkpoint.wild import CONFIG
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.health import health
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import compare
+from rtdetr_nb.checkpoint.comparison.value_findings import health
 from tests.checkpoint.wild import CONFIG, as_ultralytics, backbone, prefixed, save
 
 CONV = "stages.1.blocks.0.layers.2.conv.weight"

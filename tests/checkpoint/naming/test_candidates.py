@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.checkpoint.read import Checkpoint, choose_candidate, open_checkpoint
-from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, TensorInfo
+from rtdetr_nb.architecture.state_dict_table import KeyInfo, backbone_keys
+from rtdetr_nb.checkpoint.checkpoint import Checkpoint, choose_candidate, open_checkpoint
+from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, TensorInfo
 from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
-from rtdetr_nb.model_keys import KeyInfo, backbone_keys
 
 
 def checkpoint(

@@ -9,24 +9,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rtdetr_nb.architecture import HGNETV2_VARIANTS
-from rtdetr_nb.checkpoint.dialects import no_counterpart_note, recognise_dialect, rename
-from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
-from rtdetr_nb.checkpoint.tensor_info import TensorInfo
-from rtdetr_nb.config import load_config
+from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS
+from rtdetr_nb.architecture.state_dict_table import backbone_keys
+from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import compare
+from rtdetr_nb.checkpoint.naming.dialects import no_counterpart_note, recognise_dialect, rename
+from rtdetr_nb.checkpoint.reading.tensor_info import TensorInfo
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.hgnetv2 import HGNetv2
-from rtdetr_nb.model_keys import backbone_keys
 from tests.checkpoint.wild import as_ultralytics, save
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "dialects"
+from tests.paths import REFERENCE
 
 
 def listed(name: str) -> Checkpoint:
     """A checkpoint with the names, shapes and types of a key table, and no values."""
-    table = json.loads((REFERENCE / f"{name}.json").read_text())
+    table = json.loads((REFERENCE / "dialects" / f"{name}.json").read_text())
     tensors = {key: TensorInfo(key, tuple(shape), dtype) for key, (shape, dtype) in table.items()}
     return Checkpoint(Path(name), "torch zip", tensors, {}, {}, ())
+
+
+def documented_rules():
+    return json.loads((REFERENCE / "dialects" / "rules.json").read_text())["rules"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_key_tables_of_other_libraries(table, dialect, variant, tensors, prefix)
 
 
 def test_every_renaming_is_one_to_one():
-    for table in REFERENCE.glob("*.json"):
+    for table in (REFERENCE / "dialects").glob("*.json"):
         if table.stem == "rules":
             continue
         for candidate in listed(table.stem).candidates:
@@ -85,7 +88,7 @@ def test_every_renaming_is_one_to_one():
     ],
 )
 def test_the_rules_are_the_documented_ones(table, rules):
-    documented = json.loads((REFERENCE / "rules.json").read_text())["rules"][rules]
+    documented = documented_rules()[rules]
     for origin in listed(table).candidates[0].origins:
         expected = origin.checkpoint_key
         for pattern, replacement in documented:
@@ -95,7 +98,7 @@ def test_the_rules_are_the_documented_ones(table, rules):
 
 @pytest.mark.parametrize("variant", ["L", "X"])
 def test_ultralytics_parts_are_the_documented_ones(variant):
-    documented = json.loads((REFERENCE / "rules.json").read_text())["rules"]["ultralytics"]
+    documented = documented_rules()["ultralytics"]
     parts = documented[f"index_{variant}"]
     for origin in listed(f"ultralytics_rtdetr_{variant.lower()}").candidates[0].origins:
         index = origin.checkpoint_key.split(".")[1]

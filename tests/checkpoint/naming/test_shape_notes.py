@@ -2,9 +2,9 @@
 
 import pytest
 
-from rtdetr_nb.architecture import HGNETV2_VARIANTS
-from rtdetr_nb.checkpoint.shape_notes import explain_shapes, variants_with_shape
-from rtdetr_nb.model_keys import backbone_keys
+from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS
+from rtdetr_nb.architecture.state_dict_table import backbone_keys
+from rtdetr_nb.checkpoint.naming.shape_notes import explain_shapes, variants_with_shape
 
 STEM4 = "backbone.stem.stem4.conv.weight"
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.official_prediction import predict_official
-from rtdetr_nb.checkpoint.official_rules import (
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
+from rtdetr_nb.checkpoint.official_loader.rules import (
     OfficialError,
     match_officially,
     official_state_dict,
 )
-from rtdetr_nb.checkpoint.read import open_checkpoint
 from tests.checkpoint.wild import CONFIG, as_module, detector, foreign_class, save, tensor
 from tests.checkpoint.wild_cases import CASES
 

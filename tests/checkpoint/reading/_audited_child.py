@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.errors import CheckpointError
 
 MEMORY_TO_SPARE = 700 << 20
@@ -50,9 +50,8 @@ def _writes(flags: object) -> bool:
 
 def _warm_up() -> None:
     """Import what the reader imports late, which no file causes."""
-    import rtdetr_nb.checkpoint.distributed
-    import rtdetr_nb.checkpoint.safetensors_file
-    import rtdetr_nb.checkpoint.sharded  # noqa: F401
+    import rtdetr_nb.checkpoint.reading.containers.safetensors_file
+    import rtdetr_nb.checkpoint.reading.containers.sharded  # noqa: F401
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "array.pdparams"

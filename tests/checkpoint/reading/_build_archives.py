@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from rtdetr_nb.checkpoint.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
+from rtdetr_nb.checkpoint.reading.containers.torch_legacy import MAGIC_NUMBER, PROTOCOL_VERSION
 
 VALUES = struct.pack("<4f", 1.0, 2.0, 3.0, 4.0)
 """The bytes of the one storage that the files have."""

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.errors import CheckpointError
 
 SECONDS = 10.0

@@ -7,8 +7,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.checkpoint import _build_pickles as p
-from tests.checkpoint._build_archives import (
+from tests.checkpoint.reading import _build_pickles as p
+from tests.checkpoint.reading._build_archives import (
     VALUES,
     replace_once,
     write_legacy,
@@ -75,7 +75,7 @@ CALLS: dict[str, tuple[str, str, tuple[bytes, ...]]] = {
     "numpy f2py": ("numpy.f2py.crackfortran", "myeval", (_CODE,)),
     "numpy.load": ("numpy", "load", (p.text("other.npy"),)),
     "sys.modules": ("sys", "modules.clear", ()),
-    "module of the reader": ("rtdetr_nb.checkpoint.read", "open_checkpoint", (p.text("/"),)),
+    "module of the reader": ("rtdetr_nb.checkpoint.checkpoint", "open_checkpoint", (p.text("/"),)),
     "unknown module": ("evil_module_that_is_missing", "run", ()),
 }
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from rtdetr_nb.checkpoint.find_files import complete_path, find_checkpoint_files
+from rtdetr_nb.checkpoint.reading.find_files import complete_path, find_checkpoint_files
 from rtdetr_nb.errors import CheckpointError
 
 

@@ -21,11 +21,11 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from tests.paths import ROOT
 
 STREAMS = int(os.environ.get("RTDETR_NB_FUZZ_STREAMS", "20000"))
 SEED = int(os.environ.get("RTDETR_NB_FUZZ_SEED", "0"))
-ROOT = Path(__file__).parents[2]
 GROWTH = 48 << 20
 
 
@@ -64,7 +64,14 @@ def test_mutated_files_are_listed_or_refused(folder: Path) -> None:
         if path.name != ".metadata":  # it is opened as a folder
             assert open_checkpoint(path).tensors, path
     done = subprocess.run(
-        [sys.executable, "-m", "tests.checkpoint._fuzz_child", folder, str(STREAMS), str(SEED)],
+        [
+            sys.executable,
+            "-m",
+            "tests.checkpoint.reading._fuzz_child",
+            folder,
+            str(STREAMS),
+            str(SEED),
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

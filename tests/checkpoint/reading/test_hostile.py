@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.checkpoint.read import open_checkpoint
-from tests.checkpoint import _build_pickles as p
-from tests.checkpoint._build_archives import write_legacy, write_torch_zip
-from tests.checkpoint._hostile_files import (
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from tests.checkpoint.reading import _build_pickles as p
+from tests.checkpoint.reading._build_archives import write_legacy, write_torch_zip
+from tests.checkpoint.reading._hostile_files import (
     CALLS,
     CANARY,
     HARMLESS,
@@ -21,8 +21,8 @@ from tests.checkpoint._hostile_files import (
     beside_a_tensor,
     unpickle_call,
 )
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
 """What one file may take of the processor; the slowest takes about three."""
 GROWTH = 400 << 20
@@ -41,7 +41,7 @@ def run_child(folder: Path, files: list[Path], *arguments: str) -> list[Result]:
     """Open the files in a child process that watches itself; it works in `folder`."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.checkpoint._audited_child", *arguments],
+        [sys.executable, "-m", "tests.checkpoint.reading._audited_child", *arguments],
         input="".join(f"{file}\n" for file in files),
         capture_output=True,
         text=True,

@@ -3,17 +3,16 @@
 import json
 import logging
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import rtdetr_nb
-from rtdetr_nb.checkpoint import tuning_file
-from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.read import open_checkpoint
-from rtdetr_nb.checkpoint.tuning import load_tuning_file, prove_loaded, write_tuning_file
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import compare
+from rtdetr_nb.checkpoint.tuning import proof as tuning_file
+from rtdetr_nb.checkpoint.tuning.write import load_tuning_file, prove_loaded, write_tuning_file
 from rtdetr_nb.errors import TuningError
 from rtdetr_nb.model.build import build_model
 from tests.checkpoint.wild import (
@@ -27,8 +26,9 @@ from tests.checkpoint.wild import (
     save,
     tensor,
 )
+from tests.paths import REFERENCE
 
-OFFICIAL_LOG = Path(__file__).parents[1] / "reference" / "official_tuning_log.txt"
+OFFICIAL_LOG = REFERENCE / "official_tuning_log.txt"
 
 
 @pytest.fixture(scope="module")

@@ -1,19 +1,17 @@
 """Written as other libraries would: their key tables, and read back to the same values."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
-from rtdetr_nb.checkpoint.diff import compare
-from rtdetr_nb.checkpoint.other_spellings import SPELLINGS, spell, spelling_table, write_as
-from rtdetr_nb.checkpoint.read import open_checkpoint
+from rtdetr_nb.architecture.state_dict_table import backbone_keys
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import compare
+from rtdetr_nb.checkpoint.tuning.write_as import SPELLINGS, spell, spelling_table, write_as
 from rtdetr_nb.errors import TuningError
-from rtdetr_nb.model_keys import backbone_keys
 from tests.checkpoint.wild import CONFIG
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "dialects"
+from tests.paths import REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -27,7 +25,7 @@ REFERENCE = Path(__file__).parents[1] / "reference" / "dialects"
     ],
 )
 def test_the_names_are_in_the_librarys_own_table(library, table, variant, prefix):
-    real = json.loads((REFERENCE / f"{table}.json").read_text())
+    real = json.loads((REFERENCE / "dialects" / f"{table}.json").read_text())
     ours = backbone_keys(variant, freeze_norm=True)
     spelled = spell(ours, SPELLINGS[library])
     names = {prefix + name.removeprefix(SPELLINGS[library].prefix) for name in spelled.values()}

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rtdetr_nb.datasets import shapes
-from rtdetr_nb.datasets.shapes import CLASS_NAMES, draw_picture, write_shapes_dataset
-from rtdetr_nb.datasets.silhouettes import signed_distance, unit_areas
+from rtdetr_nb.datasets.shapes import generate as shapes
+from rtdetr_nb.datasets.shapes.generate import CLASS_NAMES, draw_picture, write_shapes_dataset
+from rtdetr_nb.datasets.shapes.silhouettes import signed_distance, unit_areas
+from tests.paths import DATA
 
-SAMPLE = Path(__file__).parents[2] / "data" / "shapes"
+SAMPLE = DATA / "shapes"
 
 
 def test_a_picture_is_that_of_its_seed():

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib import _pylab_helpers
 from PIL import Image
 
-from rtdetr_nb.checkpoint.diff import Diff
-from rtdetr_nb.ui.backbone_figure import BackbonePicture, backbone_picture
+from rtdetr_nb.checkpoint.comparison.diff import Diff
+from rtdetr_nb.ui.figures.backbone import BackbonePicture, backbone_picture
 
 
 def pixels(picture) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from rtdetr_nb.ui.figures import (
+from rtdetr_nb.ui.figures.base import (
     Boxes,
     accuracy_figure,
     loss_figure,
@@ -14,8 +14,8 @@ from rtdetr_nb.ui.figures import (
     to_data_uri,
     to_png,
 )
-from rtdetr_nb.ui.precision_recall_figure import precision_recall_figure
-from rtdetr_nb.ui.run_figure import RunFigure
+from rtdetr_nb.ui.figures.precision_recall import precision_recall_figure
+from rtdetr_nb.ui.figures.run import RunFigure
 
 FORMULA = r"$\frac$ and $x^$"  # of which matplotlib's reader of formulas makes an error
 

@@ -8,9 +8,9 @@ import matplotlib
 import pytest
 from matplotlib.text import Text
 
-from rtdetr_nb.ui import fonts
-from rtdetr_nb.ui.figures import to_png
-from tests.ui.test_figures import figures_with
+from rtdetr_nb.ui.figures import fonts
+from rtdetr_nb.ui.figures.base import to_png
+from tests.ui.figures.test_base import figures_with
 
 CHINESE = "\u4e2d\u6587 star"  # the characters of "Chinese"
 
@@ -40,7 +40,7 @@ def test_characters_of_no_font_are_said_once(kind: str, caplog: pytest.LogCaptur
         drawn = to_png(figure)
         to_png(figure)
     assert drawn == to_png(figures_with("?? star")[kind])
-    assert [record.name for record in caplog.records] == ["rtdetr_nb.ui.fonts"]
+    assert [record.name for record in caplog.records] == ["rtdetr_nb.ui.figures.fonts"]
     after = [text.get_text() for text in figure.findobj(Text)]  # type: ignore[attr-defined]
     assert set(before) <= set(after)  # the names are what they were
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from rtdetr_nb.checkpoint.objects import TreeBuilder
-from rtdetr_nb.checkpoint.storage import SourceFile, payload_storage
-from rtdetr_nb.checkpoint.tensor_info import Listing
-from rtdetr_nb.checkpoint.tree import list_tensors
+from rtdetr_nb.checkpoint.reading.paths import list_tensors
+from rtdetr_nb.checkpoint.reading.pickle.tree_builder import TreeBuilder
+from rtdetr_nb.checkpoint.reading.storage import SourceFile, payload_storage
+from rtdetr_nb.checkpoint.reading.tensor_info import Listing
 from rtdetr_nb.errors import CheckpointError
 
 _PADDLE_SUFFIXES = frozenset({".pdparams", ".pdopt", ".pdstates", ".pdema"})

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtdetr_nb.checkpoint.bare_pickle import list_bare_pickle
-from rtdetr_nb.checkpoint.foreign import HEAD_SIZE, refuse_contents, refuse_folder, refuse_path
-from rtdetr_nb.checkpoint.legacy import MAGIC_NUMBER, list_legacy
-from rtdetr_nb.checkpoint.pickle_reader import PickleReader
-from rtdetr_nb.checkpoint.storage import FileRegion, SourceFile, buffered, read_exactly
-from rtdetr_nb.checkpoint.tensor_info import Listing
-from rtdetr_nb.checkpoint.torch_zip import list_torch_zip
-from rtdetr_nb.checkpoint.zip_archive import LOCAL_SIGNATURE
+from rtdetr_nb.checkpoint.reading.containers.bare_pickle import list_bare_pickle
+from rtdetr_nb.checkpoint.reading.containers.not_a_checkpoint import (
+    HEAD_SIZE,
+    refuse_contents,
+    refuse_folder,
+    refuse_path,
+)
+from rtdetr_nb.checkpoint.reading.containers.torch_legacy import MAGIC_NUMBER, list_legacy
+from rtdetr_nb.checkpoint.reading.containers.torch_zip import list_torch_zip
+from rtdetr_nb.checkpoint.reading.containers.zip_archive import LOCAL_SIGNATURE
+from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
+from rtdetr_nb.checkpoint.reading.storage import FileRegion, SourceFile, buffered, read_exactly
+from rtdetr_nb.checkpoint.reading.tensor_info import Listing
 from rtdetr_nb.errors import CheckpointError
 
 _PICKLE_START = b"\x80"
@@ -29,7 +34,10 @@ def list_container(path: Path) -> Listing:
     refuse_path(path)
     if path.is_dir():
         # Imported only here, as the few below: most files need one of them or none.
-        from rtdetr_nb.checkpoint.distributed import TABLE_NAME, list_distributed
+        from rtdetr_nb.checkpoint.reading.containers.torch_distributed import (
+            TABLE_NAME,
+            list_distributed,
+        )
 
         if (path / TABLE_NAME).is_file():
             return list_distributed(path)
@@ -45,14 +53,17 @@ def _list_file(path: Path, may_be_index: bool = False) -> Listing:
         return list_torch_zip(source)
     # Before pickles: the first byte is a part of a size here, and may be that of a pickle.
     if head[8:9] == b"{":
-        from rtdetr_nb.checkpoint.safetensors_file import is_safetensors, list_safetensors
+        from rtdetr_nb.checkpoint.reading.containers.safetensors_file import (
+            is_safetensors,
+            list_safetensors,
+        )
 
         if is_safetensors(head):
             return list_safetensors(source)
     if head.startswith((_PICKLE_START, _TEXT_LEGACY_START)):
         return _list_pickle(source)
     if may_be_index and head.lstrip()[:1] == b"{":
-        from rtdetr_nb.checkpoint.sharded import list_index
+        from rtdetr_nb.checkpoint.reading.containers.sharded import list_index
 
         return list_index(source, _list_file)
     raise refuse_contents(path, head, source.size)

@@ -8,8 +8,8 @@ from itertools import pairwise
 from math import prod
 from typing import NoReturn, TypeGuard
 
-from rtdetr_nb.checkpoint.storage import FileSpan, SourceFile, read_exactly
-from rtdetr_nb.checkpoint.tensor_info import (
+from rtdetr_nb.checkpoint.reading.storage import FileSpan, SourceFile, read_exactly
+from rtdetr_nb.checkpoint.reading.tensor_info import (
     ITEM_SIZES,
     LARGEST_SIZE,
     MAXIMUM_DIMENSIONS,

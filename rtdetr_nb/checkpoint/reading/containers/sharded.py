@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from rtdetr_nb.checkpoint.storage import SourceFile, read_exactly
-from rtdetr_nb.checkpoint.tensor_info import Listing, TensorInfo
+from rtdetr_nb.checkpoint.reading.storage import SourceFile, read_exactly
+from rtdetr_nb.checkpoint.reading.tensor_info import Listing, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_INDEX_SIZE = 1 << 23

@@ -7,17 +7,19 @@ from math import prod
 from pathlib import Path
 from typing import NoReturn, TypeGuard
 
-from rtdetr_nb.checkpoint.arrays import carrier_dtype, read_array
-from rtdetr_nb.checkpoint.objects import TreeBuilder
-from rtdetr_nb.checkpoint.pickle_reader import PickleReader
-from rtdetr_nb.checkpoint.storage import (
+from rtdetr_nb.checkpoint.reading.arrays import carrier_dtype, read_array
+from rtdetr_nb.checkpoint.reading.containers.torch_zip import TorchZipReader
+from rtdetr_nb.checkpoint.reading.containers.zip_archive import ZipArchive
+from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
+from rtdetr_nb.checkpoint.reading.pickle.tree_builder import TreeBuilder
+from rtdetr_nb.checkpoint.reading.storage import (
     FileRegion,
     OpenFiles,
     SourceFile,
     buffered,
     payload_storage,
 )
-from rtdetr_nb.checkpoint.tensor_info import (
+from rtdetr_nb.checkpoint.reading.tensor_info import (
     ITEM_SIZES,
     LARGEST_SIZE,
     MAXIMUM_DIMENSIONS,
@@ -25,8 +27,6 @@ from rtdetr_nb.checkpoint.tensor_info import (
     Opaque,
     TensorInfo,
 )
-from rtdetr_nb.checkpoint.torch_zip import TorchZipReader
-from rtdetr_nb.checkpoint.zip_archive import ZipArchive
 from rtdetr_nb.errors import CheckpointError
 
 TABLE_NAME = ".metadata"

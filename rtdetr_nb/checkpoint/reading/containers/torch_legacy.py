@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from io import BufferedReader
 from typing import NoReturn
 
-from rtdetr_nb.checkpoint.objects import TreeBuilder
-from rtdetr_nb.checkpoint.pickle_objects import PersistentId
-from rtdetr_nb.checkpoint.pickle_reader import PickleReader
-from rtdetr_nb.checkpoint.storage import FileSpan, SourceFile, Storage, payload_storage
-from rtdetr_nb.checkpoint.tensor_info import Listing
-from rtdetr_nb.checkpoint.torch_objects import storage_item_size
-from rtdetr_nb.checkpoint.tree import list_tensors
+from rtdetr_nb.checkpoint.reading.paths import list_tensors
+from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
+from rtdetr_nb.checkpoint.reading.pickle.records import PersistentId
+from rtdetr_nb.checkpoint.reading.pickle.torch_objects import storage_item_size
+from rtdetr_nb.checkpoint.reading.pickle.tree_builder import TreeBuilder
+from rtdetr_nb.checkpoint.reading.storage import FileSpan, SourceFile, Storage, payload_storage
+from rtdetr_nb.checkpoint.reading.tensor_info import Listing
 from rtdetr_nb.errors import CheckpointError
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C

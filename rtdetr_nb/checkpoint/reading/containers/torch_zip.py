@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from rtdetr_nb.checkpoint.foreign import refuse_zip
-from rtdetr_nb.checkpoint.objects import TreeBuilder
-from rtdetr_nb.checkpoint.pickle_reader import PickleReader
-from rtdetr_nb.checkpoint.storage import SourceFile, Span, Storage, payload_storage
-from rtdetr_nb.checkpoint.tensor_info import Listing
-from rtdetr_nb.checkpoint.tree import list_tensors
-from rtdetr_nb.checkpoint.zip_archive import STORED, ArchivedStorage, ZipArchive
+from rtdetr_nb.checkpoint.reading.containers.not_a_checkpoint import refuse_zip
+from rtdetr_nb.checkpoint.reading.containers.zip_archive import STORED, ArchivedStorage, ZipArchive
+from rtdetr_nb.checkpoint.reading.paths import list_tensors
+from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
+from rtdetr_nb.checkpoint.reading.pickle.tree_builder import TreeBuilder
+from rtdetr_nb.checkpoint.reading.storage import SourceFile, Span, Storage, payload_storage
+from rtdetr_nb.checkpoint.reading.tensor_info import Listing
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_PICKLE_SIZE = 1 << 31

@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO
 
-from rtdetr_nb.checkpoint.storage import FileRegion, OpenFiles, SourceFile, buffered, read_exactly
+from rtdetr_nb.checkpoint.reading.storage import (
+    FileRegion,
+    OpenFiles,
+    SourceFile,
+    buffered,
+    read_exactly,
+)
 from rtdetr_nb.errors import CheckpointError
 
 LOCAL_SIGNATURE = b"PK\x03\x04"

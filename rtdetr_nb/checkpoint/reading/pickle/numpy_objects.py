@@ -6,8 +6,8 @@ import struct
 from collections.abc import Callable
 from math import prod
 
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global
-from rtdetr_nb.checkpoint.storage import (
+from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global
+from rtdetr_nb.checkpoint.reading.storage import (
     InlineBytes,
     InlineText,
     Span,
@@ -15,7 +15,7 @@ from rtdetr_nb.checkpoint.storage import (
     check_size,
     latin1_bytes,
 )
-from rtdetr_nb.checkpoint.tensor_info import (
+from rtdetr_nb.checkpoint.reading.tensor_info import (
     ITEM_SIZES,
     LARGEST_SIZE,
     MAXIMUM_DIMENSIONS,

@@ -11,10 +11,10 @@ from _codecs import escape_decode, raw_unicode_escape_decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.pickle_objects import FROZEN_SET, SET, Call
+from rtdetr_nb.checkpoint.reading.pickle.records import FROZEN_SET, SET, Call
 
 if TYPE_CHECKING:
-    from rtdetr_nb.checkpoint.pickle_reader import PickleReader
+    from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
 
 MAXIMUM_INTEGER = 1 << 10
 """Bytes of a whole number; also keeps its decimal text within what Python prints."""

@@ -16,9 +16,9 @@ import struct
 from io import BufferedReader, BytesIO
 from typing import NoReturn
 
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId
-from rtdetr_nb.checkpoint.pickle_opcodes import HANDLERS, EndOfPickle, decode_text
-from rtdetr_nb.checkpoint.storage import Span
+from rtdetr_nb.checkpoint.reading.pickle.opcodes import HANDLERS, EndOfPickle, decode_text
+from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, IdentityKey, PersistentId
+from rtdetr_nb.checkpoint.reading.storage import Span
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_OPCODES = 2_000_000

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, PersistentId
-from rtdetr_nb.checkpoint.storage import Storage
-from rtdetr_nb.checkpoint.tensor_info import (
+from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, PersistentId
+from rtdetr_nb.checkpoint.reading.storage import Storage
+from rtdetr_nb.checkpoint.reading.tensor_info import (
     ITEM_SIZES,
     LARGEST_SIZE,
     MAXIMUM_DIMENSIONS,

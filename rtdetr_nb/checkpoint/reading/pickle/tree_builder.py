@@ -11,12 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from rtdetr_nb.checkpoint.numpy_objects import MakeStorage, read_array, read_scalar, unwrap_bytes
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId
-from rtdetr_nb.checkpoint.storage import Span, latin1_bytes
-from rtdetr_nb.checkpoint.tensor_info import ModuleInfo, Opaque, TensorInfo
-from rtdetr_nb.checkpoint.torch_objects import REBUILDERS, FindStorage, read_tensor
-from rtdetr_nb.checkpoint.tree import join_path
+from rtdetr_nb.checkpoint.reading.paths import join_path
+from rtdetr_nb.checkpoint.reading.pickle.numpy_objects import (
+    MakeStorage,
+    read_array,
+    read_scalar,
+    unwrap_bytes,
+)
+from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, IdentityKey, PersistentId
+from rtdetr_nb.checkpoint.reading.pickle.torch_objects import REBUILDERS, FindStorage, read_tensor
+from rtdetr_nb.checkpoint.reading.storage import Span, latin1_bytes
+from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, Opaque, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_DEPTH = 100

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 from torch.multiprocessing.spawn import spawn
 
-from rtdetr_nb.checkpoint.pickle_reader import INLINE_LIMIT
-from rtdetr_nb.checkpoint.read import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.reading.pickle.reader import INLINE_LIMIT
 from rtdetr_nb.errors import CheckpointError
-from tests.checkpoint._build_archives import VALUES, write_torch_zip, write_zip, zip_records
-from tests.checkpoint._build_pickles import dict_of, global_of, program, tuple_of
-from tests.checkpoint._build_pickles import tensor as pickled_tensor
+from tests.checkpoint.reading._build_archives import VALUES, write_torch_zip, write_zip, zip_records
+from tests.checkpoint.reading._build_pickles import dict_of, global_of, program, tuple_of
+from tests.checkpoint.reading._build_pickles import tensor as pickled_tensor
 
 
 def state_dict() -> dict[str, Tensor]:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtdetr_nb.checkpoint.pickle_objects import Call, Global, IdentityKey, PersistentId
-from rtdetr_nb.checkpoint.pickle_reader import INLINE_LIMIT, PickleReader
-from rtdetr_nb.checkpoint.storage import Span
+from rtdetr_nb.checkpoint.reading.pickle.reader import INLINE_LIMIT, PickleReader
+from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, IdentityKey, PersistentId
+from rtdetr_nb.checkpoint.reading.storage import Span
 from rtdetr_nb.errors import CheckpointError
-from tests.checkpoint import _build_pickles as p
+from tests.checkpoint.reading import _build_pickles as p
 
 
 def load(data: bytes) -> object:
@@ -201,7 +201,7 @@ def test_nonsense_is_refused_with_its_reason(body: bytes, reason: str) -> None:
 def test_the_number_of_opcodes_is_limited_over_all_pickles_of_a_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rtdetr_nb.checkpoint.pickle_reader.MAXIMUM_OPCODES", 10)
+    monkeypatch.setattr("rtdetr_nb.checkpoint.reading.pickle.reader.MAXIMUM_OPCODES", 10)
     data = p.program(b"N0N") * 3  # five opcodes each
     reader = PickleReader(io.BytesIO(data), len(data))
     reader.load()

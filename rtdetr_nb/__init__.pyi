@@ -1,0 +1,84 @@
+"""The public names, once: read here by type checkers, and imported when they are first used."""
+
+from .checkpoint.checkpoint import Checkpoint, open_checkpoint
+from .checkpoint.comparison.diff import Diff, compare
+from .checkpoint.comparison.findings import Verdict
+from .checkpoint.comparison.selection import Selection
+from .checkpoint.naming.candidates import Candidate
+from .checkpoint.official_loader.prediction import predict_official
+from .checkpoint.tuning.write import TuningReport, load_tuning_file, prove_loaded, write_tuning_file
+from .checkpoint.tuning.write_as import write_as
+from .config.explain import explain_config
+from .config.load import Config, load_config
+from .config.quick_run import quick_run_config
+from .diagnostics.probe import ProbeResult, probe_backbone
+from .errors import UserError
+from .model.build import build_model, build_postprocessor
+from .official.command import OfficialCheckout, OfficialCommand
+from .official.runs import import_official_log, official_verdict, open_official, start_official_run
+from .runs.conclusion import conclude
+from .runs.find_or_start import ensure_run, find_runs
+from .runs.quick_run_settings import RunSettings
+from .runs.run import Run, attach_run, start_run
+from .training.criterion import build_criterion
+from .training.optimizer import build_optimizer
+from .ui.commands import training_commands
+from .ui.figures.backbone import show_backbone
+from .ui.file_chooser import choose_checkpoint
+from .ui.gallery import show_predictions
+from .ui.guess import guess
+from .ui.live_plot import live_plot
+from .ui.picker import pick_layers
+from .ui.run_panel import run_panel
+from .ui.tables import show_table
+
+__version__: str
+
+__all__ = [
+    "Candidate",
+    "Checkpoint",
+    "Config",
+    "Diff",
+    "OfficialCheckout",
+    "OfficialCommand",
+    "ProbeResult",
+    "Run",
+    "RunSettings",
+    "Selection",
+    "TuningReport",
+    "UserError",
+    "Verdict",
+    "attach_run",
+    "build_criterion",
+    "build_model",
+    "build_optimizer",
+    "build_postprocessor",
+    "choose_checkpoint",
+    "compare",
+    "conclude",
+    "ensure_run",
+    "explain_config",
+    "find_runs",
+    "guess",
+    "import_official_log",
+    "live_plot",
+    "load_config",
+    "load_tuning_file",
+    "official_verdict",
+    "open_checkpoint",
+    "open_official",
+    "pick_layers",
+    "predict_official",
+    "probe_backbone",
+    "prove_loaded",
+    "quick_run_config",
+    "run_panel",
+    "show_backbone",
+    "show_predictions",
+    "show_table",
+    "start_official_run",
+    "start_run",
+    "training_commands",
+    "write_as",
+    "write_tuning_file",
+]

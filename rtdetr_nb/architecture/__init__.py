@@ -1,0 +1,1 @@
+"""The numbers and names of the official model, without torch."""

@@ -1,0 +1,1 @@
+"""A file against a model: rows, findings, verdict, and which rows are taken."""

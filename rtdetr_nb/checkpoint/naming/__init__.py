@@ -1,0 +1,1 @@
+"""Whose names are these, and what are they called officially?"""

@@ -1,0 +1,1 @@
+"""What the official code does with a file."""

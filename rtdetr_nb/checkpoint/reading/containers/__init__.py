@@ -1,0 +1,1 @@
+"""One file a container format, each of which lists the tensors in it."""

@@ -1,0 +1,1 @@
+"""Reads pickles as data: opcodes in, plain descriptions out."""

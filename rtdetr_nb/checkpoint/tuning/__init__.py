@@ -1,0 +1,1 @@
+"""Writes the tuning file, proves it, and loads it."""

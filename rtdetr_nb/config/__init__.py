@@ -1,0 +1,1 @@
+"""Official YAML files to one checked, typed `Config`."""

@@ -1,0 +1,1 @@
+"""The whole job without a click, and its report."""

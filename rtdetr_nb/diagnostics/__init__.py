@@ -1,0 +1,1 @@
+"""Questions to weights and pictures together."""

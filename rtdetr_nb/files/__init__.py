@@ -1,0 +1,1 @@
+"""Safe ways to write, find and name files."""

@@ -1,0 +1,1 @@
+"""Notebooks with values filled in, and pages for a class."""

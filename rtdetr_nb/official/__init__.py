@@ -1,0 +1,1 @@
+"""Runs of the official repository, as runs like ours."""
