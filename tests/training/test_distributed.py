@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,12 @@ from rtdetr_nb.training.distributed import ALONE, Processes, join_processes, pro
 from rtdetr_nb.training.evaluate import predict
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import load_evaluated_weights
+from tests.free_port import free_port
 from tests.paths import ROOT
 from tests.small_runs import (
     Child,
     TrainServer,
     await_steps,
-    free_port,
     losses,
     narrow_backbone,
     narrow_config,
@@ -343,11 +342,10 @@ def test_a_process_that_is_killed_ends_the_whole_run(narrow_file: Path, tmp_path
     first = attach_run(folder).description["pid"]
     others = [pid for pid in children_of(launcher.pid) if pid != first]
     assert len(others) == 1
-    began = time.monotonic()
     os.kill(others[0], signal.SIGKILL)
-    _, text = launcher.communicate(timeout=60)
+    _, text = launcher.communicate(timeout=240)
     assert launcher.returncode != 0
-    assert time.monotonic() - began < 45
+    # The survivor found out and said so; one that waits is killed by torchrun and says nothing.
     assert "Another process of this run has ended" in text
     run = attach_run(folder)
     assert run.status == "failed" and "go on with -r" in run.error
