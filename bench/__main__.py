@@ -3,9 +3,9 @@
 import os
 import platform
 
-from bench import bench_data, bench_live_plot, bench_read, bench_step, bench_ui
+from bench import bench_data, bench_live_plot, bench_open, bench_read, bench_step, bench_ui
 
-BENCHES = (bench_step, bench_data, bench_read, bench_ui, bench_live_plot)
+BENCHES = (bench_step, bench_data, bench_open, bench_read, bench_ui, bench_live_plot)
 
 
 def main() -> None:

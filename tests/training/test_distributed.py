@@ -239,11 +239,12 @@ def test_sigterm_to_one_process_stops_all_behind_the_same_step(
     assert state["rtdetr_nb"]["step"] == max(losses(folder)) >= 2
 
 
-def test_a_picture_that_one_process_misses_is_told_once(
+def test_a_picture_that_one_process_cannot_read_is_told_once(
     train_server: TrainServer, shapes_folder: Path, tmp_path: Path
 ) -> None:
     content = json.loads((shapes_folder / "annotations" / "train.json").read_text())
-    content["images"][5]["file_name"] = "gone.jpg"
+    (tmp_path / "broken.jpg").write_bytes(b"broken")
+    content["images"][5]["file_name"] = str(tmp_path / "broken.jpg")
     annotations = tmp_path / "train.json"
     annotations.write_text(json.dumps(content))
     config = narrow_config(
@@ -254,7 +255,7 @@ def test_a_picture_that_one_process_misses_is_told_once(
     folder = tmp_path / "run"
     first, second = start(train_server, 2, write(config, tmp_path / "c.yml"), folder)
     assert finish([first, second]) == [2, 2]
-    assert "There is no picture" in first.text() and "Traceback" not in first.text()
+    assert "cannot be decoded" in first.text() and "Traceback" not in first.text()
     assert second.text() == ""
     assert attach_run(folder).status == "failed"
     state = torch.load(folder / "last.pth", weights_only=True)
