@@ -4,20 +4,24 @@ Computed by faster-coco-eval, as in the official code; its figures equal those o
 here are annotations `COCO` objects, and only those of the pictures that are evaluated.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from rtdetr_nb.coco_categories import STATISTICS
 from rtdetr_nb.datasets.annotations.ids import Id, id_of
-from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError
+
+if TYPE_CHECKING:
+    from rtdetr_nb.datasets.split import Split
 
 
 @dataclass(frozen=True)

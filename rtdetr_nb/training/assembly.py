@@ -88,8 +88,8 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         seed = next(s for s in (seed_of(saved), config.seed, fresh_seed) if s is not None)
         # Before the model: what is wrong with the data is told at once.
         shares = {"seed": seed, "rank": processes.rank, "world_size": processes.size}
-        train_loader = build_dataloader(config, "train", **shares)
-        val_loader = build_dataloader(config, "val", **shares)
+        train_loader = build_dataloader(config, "train", **shares, device=device)
+        val_loader = build_dataloader(config, "val", **shares, device=device)
         check_same_categories(train_loader.dataset.split, val_loader.dataset.split)
         _tell(config, train_loader.dataset.split, val_loader.dataset.split)
         torch.manual_seed(seed)

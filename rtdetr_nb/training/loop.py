@@ -312,6 +312,7 @@ def evaluate_weights(
             load_tuning_file(model, tuning)
         elif resume:
             load_evaluated_weights(model, resume)
-        loader = build_dataloader(config, "val", rank=processes.rank, world_size=processes.size)
+        shares = {"rank": processes.rank, "world_size": processes.size}
+        loader = build_dataloader(config, "val", **shares, device=device)
         model.to(device)
     return evaluate_state(model, build_postprocessor(config), loader, device, precision, processes)

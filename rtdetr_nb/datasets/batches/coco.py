@@ -1,7 +1,7 @@
 """Pictures with boxes as a data set of torch's."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torchvision import tv_tensors
 from rtdetr_nb.datasets.annotations.annotation_cache import read_once
 from rtdetr_nb.datasets.annotations.labels import LabelRule, check_labels
 from rtdetr_nb.datasets.batches.seeding import seeded
+from rtdetr_nb.datasets.batches.transforms import TransformPipeline
 from rtdetr_nb.datasets.pictures.picture_file import decode
 from rtdetr_nb.datasets.split import PictureBoxes, Split
 from rtdetr_nb.errors import DatasetError
@@ -89,13 +90,31 @@ class DetectionDataset(Dataset[tuple[Any, Target]]):
         Raises:
             DatasetError: the picture is missing or broken.
         """
+        return self._sample(index, self.transforms)
+
+    def __getitems__(self, indices: Sequence[int | tuple[int, int]]) -> list[tuple[Any, Target]]:
+        """The samples of a batch, as a `DataLoader` asks for them.
+
+        Pictures are bytes where dividing them by 255 is the last that is done to them.
+
+        Raises:
+            DatasetError: as for one sample.
+        """
+        transforms = self.transforms
+        if isinstance(transforms, TransformPipeline):
+            transforms = transforms.without_scaling()
+        return [self._sample(index, transforms) for index in indices]
+
+    def _sample(
+        self, index: int | tuple[int, int], transforms: Transforms | None
+    ) -> tuple[Any, Target]:
         epoch, index = index if isinstance(index, tuple) else (0, index)
         image, target = self.load(index)
         target["epoch"] = torch.tensor([epoch])
-        if self.transforms is None:
+        if transforms is None:
             return image, target
         with seeded(self.seed, epoch, index):
-            return self.transforms(image, target, epoch)
+            return transforms(image, target, epoch)
 
     def load(self, index: int) -> tuple[Image.Image, Target]:
         """The picture (RGB) and target at `index`, before any transform."""

@@ -19,7 +19,7 @@ from rtdetr_nb.datasets.batches.batch_packing import (
     unpack_targets,
 )
 from rtdetr_nb.datasets.batches.coco import DetectionDataset
-from rtdetr_nb.datasets.batches.collate import Batch, BatchCollate
+from rtdetr_nb.datasets.batches.collate import Batch, BatchCollate, as_fractions
 from rtdetr_nb.datasets.batches.sampler import EpochSampler
 from rtdetr_nb.datasets.batches.transforms import build_transforms
 from rtdetr_nb.datasets.configured import SplitName, configured_split
@@ -37,6 +37,9 @@ class DetectionLoader(DataLoader[Any]):
     A batch is images (B, 3, H, W) float32 in 0..1, and a list of B targets as `DetectionDataset`
     makes them and the transforms leave them: in training with `boxes` as cxcywh fractions of the
     image. `len` counts the batches of a whole epoch.
+
+    Attributes:
+        device: where the images of a batch are; they go there while they are bytes.
     """
 
     dataset: DetectionDataset  # type: ignore[assignment]  # narrower than the base class says
@@ -49,10 +52,12 @@ class DetectionLoader(DataLoader[Any]):
         drop_last: bool,
         collate: BatchCollate,
         num_workers: int,
+        device: torch.device | None = None,
     ) -> None:
         if num_workers:
             _allow_files_of(num_workers)
         self.epoch_sampler = sampler
+        self.device = device or torch.device("cpu")
         self.images_per_batch = batch_size
         super().__init__(
             dataset,
@@ -82,6 +87,7 @@ class DetectionLoader(DataLoader[Any]):
             with _without_surprise():
                 batches = super().__iter__()
             for images, targets in batches:
+                images = as_fractions(images.to(self.device, non_blocking=True))
                 yield images, unpack_targets(targets) if self.num_workers else targets
         except (DatasetError, ConfigError) as error:
             raise _without_traceback(error) from error
@@ -167,6 +173,7 @@ def build_dataloader(
     rank: int = 0,
     world_size: int = 1,
     num_workers: int | None = None,
+    device: torch.device | None = None,
 ) -> DetectionLoader:
     """The loader of `train_dataloader` or `val_dataloader` for one process.
 
@@ -177,6 +184,7 @@ def build_dataloader(
         rank: this process, 0 .. world_size - 1.
         world_size: number of processes.
         num_workers: instead of the configured number.
+        device: where the images of a batch are; None for the CPU.
 
     Raises:
         DatasetError: as in `build_dataset`; or there are fewer pictures than one batch needs.
@@ -197,7 +205,8 @@ def build_dataloader(
         )
     collate = BatchCollate(section.collate_fn.scales, section.collate_fn.stop_epoch, seed)
     workers = section.num_workers if num_workers is None else num_workers
-    return DetectionLoader(dataset, sampler, batch_size, section.drop_last, collate, workers)
+    drop_last = section.drop_last
+    return DetectionLoader(dataset, sampler, batch_size, drop_last, collate, workers, device)
 
 
 def _section(config: Config, split: SplitName) -> DataLoaderConfig:

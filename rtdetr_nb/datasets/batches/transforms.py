@@ -1,128 +1,31 @@
-"""The official augmentations by their YAML names, made of torchvision's transforms v2."""
+"""The official augmentations by their YAML names, as one pipeline."""
 
 import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
 
-import torch
 from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
-from torchvision.ops import box_convert
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
+from rtdetr_nb.datasets.batches.operations import (
+    Composable,
+    ConvertBoxes,
+    ConvertPILImage,
+    PadToSize,
+    RandomHorizontalFlip,
+    RandomIoUCrop,
+    RandomPhotometricDistort,
+    RandomZoomOut,
+    Resize,
+    SanitizeBoundingBoxes,
+)
+from rtdetr_nb.datasets.batches.pending_picture import PendingPicture
 from rtdetr_nb.errors import ConfigError
 
 Target = dict[str, Tensor]
-
-
-class RandomIoUCrop(v2.RandomIoUCrop):
-    """torchvision's crop (SSD's), tried with probability `p` only; the rest is left as it is."""
-
-    def __init__(
-        self,
-        min_scale: float = 0.3,
-        max_scale: float = 1.0,
-        min_aspect_ratio: float = 0.5,
-        max_aspect_ratio: float = 2.0,
-        sampler_options: list[float] | None = None,
-        trials: int = 40,
-        p: float = 1.0,
-    ) -> None:
-        super().__init__(
-            min_scale, max_scale, min_aspect_ratio, max_aspect_ratio, sampler_options, trials
-        )
-        self.p = p
-
-    def forward(self, *inputs: Any) -> Any:
-        """Crop, or return the inputs."""
-        if torch.rand(1).item() < self.p:
-            return super().forward(*inputs)
-        return inputs[0] if len(inputs) == 1 else inputs
-
-
-class PadToSize(v2.Transform):
-    """Pad at the right and the bottom up to `size`: one number, or width and height in pixels."""
-
-    def __init__(
-        self, size: int | Sequence[int], fill: float = 0, padding_mode: str = "constant"
-    ) -> None:
-        super().__init__()
-        self.size_wh = (size, size) if isinstance(size, int) else tuple(size)
-        self.fill, self.padding_mode = fill, padding_mode
-
-    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
-        """The padding in pixels: left, top, right, bottom."""
-        height, width = v2.query_size(flat_inputs)
-        right, bottom = self.size_wh[0] - width, self.size_wh[1] - height
-        return {"padding": [0, 0, max(right, 0), max(bottom, 0)]}
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Pad a picture, or give boxes the new canvas."""
-        return functional.pad(
-            inpt, padding=params["padding"], fill=self.fill, padding_mode=self.padding_mode
-        )
-
-
-class ConvertPILImage(v2.Transform):
-    """PIL picture to tensor (3, H, W): `dtype` float32 or uint8; `scale` divides by 255."""
-
-    _transformed_types = (Image.Image,)
-
-    def __init__(self, dtype: str = "float32", scale: bool = True) -> None:
-        super().__init__()
-        if dtype not in {"float32", "uint8"} or (dtype == "uint8" and scale):
-            raise ValueError(f"dtype {dtype} with scale {scale}")
-        self.dtype, self.scale = dtype, scale
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Convert one picture."""
-        image = functional.pil_to_tensor(inpt)
-        if self.dtype == "float32":
-            image = image.float()
-        return tv_tensors.Image(image / 255.0 if self.scale else image)
-
-
-class ConvertBoxes(v2.Transform):
-    """Boxes to another format (`xyxy`, `xywh`, `cxcywh`) and, if wanted, to fractions of the image.
-
-    Normalised boxes are plain tensors: they belong to no canvas any more.
-    """
-
-    _transformed_types = (tv_tensors.BoundingBoxes,)
-
-    def __init__(self, fmt: str = "", normalize: bool = False) -> None:
-        super().__init__()
-        self.fmt, self.normalize = fmt.lower(), normalize
-        if self.fmt not in {"", "xyxy", "xywh", "cxcywh"}:
-            raise ValueError(f"fmt {fmt}")
-
-    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        """Convert the boxes (N, 4) of one picture."""
-        height, width = inpt.canvas_size
-        old_format = inpt.format.value.lower()
-        new_format = self.fmt or old_format
-        boxes = box_convert(inpt.as_subclass(Tensor), old_format, new_format)
-        if self.normalize:
-            return boxes / torch.tensor([width, height, width, height])
-        return tv_tensors.BoundingBoxes(
-            boxes,
-            format=new_format.upper(),  # type: ignore[arg-type]  # the stubs want the enumeration
-            canvas_size=(height, width),
-        )
-
-
-def _per_box_values(inputs: Any) -> tuple[Tensor, ...]:
-    """What has one row a box, besides the boxes: dropped together with them."""
-    target = next(value for value in inputs if isinstance(value, Mapping))
-    return tuple(target[name] for name in ("labels", "area", "iscrowd") if name in target)
-
-
-def _sanitize(min_size: float = 1.0, min_area: float = 1.0) -> v2.Transform:
-    return v2.SanitizeBoundingBoxes(min_size, min_area, labels_getter=_per_box_values)
-
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "ConvertBoxes": ConvertBoxes,
@@ -131,12 +34,12 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "Normalize": v2.Normalize,
     "PadToSize": PadToSize,
     "RandomCrop": v2.RandomCrop,
-    "RandomHorizontalFlip": v2.RandomHorizontalFlip,
+    "RandomHorizontalFlip": RandomHorizontalFlip,
     "RandomIoUCrop": RandomIoUCrop,
-    "RandomPhotometricDistort": v2.RandomPhotometricDistort,
-    "RandomZoomOut": v2.RandomZoomOut,
-    "Resize": v2.Resize,
-    "SanitizeBoundingBoxes": _sanitize,
+    "RandomPhotometricDistort": RandomPhotometricDistort,
+    "RandomZoomOut": RandomZoomOut,
+    "Resize": Resize,
+    "SanitizeBoundingBoxes": SanitizeBoundingBoxes,
 }
 
 
@@ -157,10 +60,49 @@ class TransformPipeline:
     def __call__(self, image: Any, target: Target, epoch: int = 0) -> tuple[Any, Target]:
         """Apply to one picture and its target as in that epoch."""
         stopping = self.stop_epoch is not None and epoch >= self.stop_epoch
+        picture = _pending(image)
         for name, operation in self.operations:
-            if not (stopping and name in self.stopped):
-                image, target = operation(image, target)
-        return image, target
+            if stopping and name in self.stopped:
+                continue
+            if _is_composable(operation, picture, target):
+                picture, target = operation.compose(picture, target)
+            else:
+                image, target = operation(_rendered(picture), target)
+                picture = _pending(image)
+        return _rendered(picture), target
+
+    def without_scaling(self) -> "TransformPipeline":
+        """The same, but its pictures stay bytes if nothing is done to the fractions of 255.
+
+        A batch of bytes is a quarter as large on its way from a worker to the device.
+        """
+        for place, (name, operation) in enumerate(self.operations):
+            if isinstance(operation, ConvertPILImage) and operation.scale:
+                behind = self.operations[place + 1 :]
+                if all(getattr(each, "leaves_pixels", False) for _, each in behind):
+                    bytes_only = (name, ConvertPILImage("uint8", scale=False))
+                    return replace(self, operations=(*self.operations[:place], bytes_only, *behind))
+        return self
+
+
+def _pending(image: Any) -> Any:
+    """A picture as operations compose it, if they can."""
+    is_rgb = isinstance(image, Image.Image) and image.mode == "RGB"
+    return PendingPicture(image) if is_rgb else image
+
+
+def _rendered(picture: Any) -> Any:
+    return picture.render() if isinstance(picture, PendingPicture) else picture
+
+
+def _is_composable(operation: Any, picture: Any, target: Target) -> TypeGuard[Composable]:
+    """Boxes on the picture's canvas are all that the operation has to transform with it."""
+    if not isinstance(operation, Composable):
+        return False
+    transformed = [value for value in target.values() if isinstance(value, tv_tensors.TVTensor)]
+    has_boxes = isinstance(target.get("boxes"), tv_tensors.BoundingBoxes)
+    fits = isinstance(picture, PendingPicture) or operation.leaves_pixels
+    return fits and has_boxes and len(transformed) == 1
 
 
 def build_transforms(

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from rtdetr_nb.datasets.batches.collate import BatchCollate
+from rtdetr_nb.datasets.batches.collate import BatchCollate, as_fractions
 from rtdetr_nb.errors import ConfigError
 
 
@@ -69,3 +69,27 @@ def test_pictures_that_are_no_tensors_are_refused():
 def test_pictures_of_different_sizes_are_refused():
     with pytest.raises(ConfigError, match=r"\(16, 16\), \(32, 32\).*Add .*Resize"):
         BatchCollate()([samples(size=32)[0], samples(size=16)[0]])
+
+
+@pytest.mark.parametrize("side", [1, 16, 31, 32, 33, 48, 77, 640])
+@pytest.mark.parametrize("size", [(32, 32), (21, 50)])
+def test_bytes_and_fractions_make_the_same_batch(size: tuple[int, int], side: int):
+    generator = torch.Generator().manual_seed(0)
+    target = {"idx": torch.tensor([0]), "epoch": torch.tensor([0])}
+    # As pictures lie in memory, pixel by pixel, and plane by plane.
+    pixels = [torch.randint(0, 256, (*size, 3), generator=generator) for _ in range(3)]
+    images = [image.byte().permute(2, 0, 1) for image in pixels]
+    for batch in (images, [image.contiguous() for image in images]):
+        collate = BatchCollate(scales=(side,))
+        found, _ = collate([(image, target) for image in batch])
+        wanted, _ = collate([(image.float() / 255, target) for image in batch])
+        assert found.dtype == torch.uint8
+        assert found.is_contiguous()
+        assert torch.equal(as_fractions(found), wanted)
+
+
+def test_fractions_stay_as_they_are():
+    images = torch.rand(2, 3, 4, 4)
+    assert as_fractions(images) is images
+    every = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(as_fractions(every), every.float() / 255)

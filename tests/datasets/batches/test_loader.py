@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from rtdetr_nb.config.load import Config, load_config
 from rtdetr_nb.datasets.batches.loader import build_dataloader, build_dataset
@@ -58,6 +59,19 @@ def test_a_training_batch(config: Config):
             assert target["boxes"].dtype == torch.float32
             assert target["boxes"].shape == (len(target["labels"]), 4)
             assert (target["boxes"] <= 1).all()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_is_its_samples_at_the_size_of_the_batch(config: Config, workers: int):
+    loader = build_dataloader(config, "train", seed=7, num_workers=workers)
+    loader.set_position(2)
+    dataset = build_dataset(config, "train", seed=7)
+    for images, targets in loader:
+        samples = [dataset[2, int(target["idx"])] for target in targets]
+        wanted = torch.stack([image for image, _ in samples])
+        assert torch.equal(images, F.interpolate(wanted, size=images.shape[-1]))
+        for target, (_, other) in zip(targets, samples, strict=True):
+            assert all(torch.equal(target[key], other[key]) for key in other)
 
 
 def test_a_validation_epoch_has_every_picture_once_in_order(config: Config):
