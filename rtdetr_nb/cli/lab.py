@@ -1,6 +1,6 @@
 """`rtdetr-nb lab`: the notebooks in JupyterLab; `rtdetr-nb class`: two of them as pages.
 
-What only these commands need is imported when they run: the other commands shall answer at once.
+These commands import what they need when they run, so that the other commands answer at once.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
         "--output",
         type=Path,
         metavar="DIR",
-        help="each notebook writes to a folder of its own there",
+        help="each notebook writes to its folder there",
     )
     lab.add_argument("--allow-root", action="store_true", help="let root start JupyterLab")
     lab.add_argument("jupyter", nargs="*", metavar="ARGUMENT", help="for jupyter, after --")
@@ -56,10 +56,10 @@ def add_commands(commands: Any) -> None:
     room = commands.add_parser(
         "class",
         help="serve notebooks 00 and 05 as pages without code, by Voila",
-        description="Serve notebooks 00 and 05 as pages without code, by Voila. Every visitor has "
-        "a kernel and a folder of his own; with the kernel end his training and his files. The "
-        "pages ask nothing of other machines. Arguments after -- go to voila: --no-browser, "
-        "--port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
+        description="Serve notebooks 00 and 05 as pages without code, by Voila. Each visitor has a "
+        "kernel and a folder; when the kernel ends, the visitor's training ends and the folder is "
+        "deleted. The pages load nothing from other machines. Arguments after -- go to voila: "
+        "--no-browser, --port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
     )
     room.add_argument("voila", nargs="*", metavar="ARGUMENT", help="for voila, after --")
     room.set_defaults(run=run_class)
@@ -129,9 +129,9 @@ def run_class(options: argparse.Namespace) -> int:
 
 
 class _FolderOfItsOwn:
-    """Written into a notebook as the call that makes a folder for the one who looks at it.
+    """Written into a notebook as the call that makes a folder for its visitor.
 
-    Every visitor has a kernel of his own and must not meet the files of another.
+    Each visitor has a kernel, and must not meet the files of another visitor.
     """
 
     def __repr__(self) -> str:

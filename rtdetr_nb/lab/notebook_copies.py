@@ -33,7 +33,7 @@ def copy_notebooks(
         folder: made if needed.
         parameters: name -> value; values are written by `repr`. Each has to be one of at least one
             notebook.
-        output: below it each notebook gets a folder of its own, named after it, as its parameter
+        output: each notebook gets a folder below it, named after the notebook, as its parameter
             `output`: two notebooks never write the same files.
         keep: a copy that a user has changed is updated in its injected cell only, and so is one
             that already comes from the same notebook, with its outputs; else it is replaced.
@@ -112,7 +112,7 @@ def _read(path: Path) -> dict[str, Any]:
             return content
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise UserError(f"{path} is no notebook that can be read. Move it away and try again.")
+    raise UserError(f"{path} is not a notebook, or is damaged. Move it away and try again.")
 
 
 def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
@@ -121,7 +121,7 @@ def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
     if index is not None:
         defaults = _source(cells[index])
         lines = [f"{k} = {v!r}" for k, v in parameters.items() if _assigns(defaults, k)]
-        note = "# This is what holds in this copy, instead of the cell above."
+        note = "# The values of this copy; they replace those above."
         cells.insert(index + 1, _code_cell("\n".join([note, *lines])))
     content["cells"] = cells
 

@@ -83,7 +83,7 @@ def test_a_parameter_that_no_notebook_has_is_an_error(tmp_path: Path) -> None:
 def test_a_damaged_copy_is_not_replaced(tmp_path: Path) -> None:
     damaged = tmp_path / NOTEBOOKS[0].name
     damaged.write_text("{")
-    with pytest.raises(UserError, match="no notebook that can be read"):
+    with pytest.raises(UserError, match="is not a notebook"):
         copy_notebooks(NOTEBOOKS[:1], tmp_path, {})
     assert damaged.read_text() == "{"
 
