@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rtdetr_nb import lab
 from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
@@ -76,11 +77,11 @@ def run_lab(options: argparse.Namespace) -> int:
     jupyter = _program("jupyter", "notebook")
     check_root_is_allowed(arguments)
     first, root = _lab_copies(options)[0], working_root()
-    # Without it the server would show the folder of the notebook only: neither runs/ nor data/.
-    shown = f"--ServerApp.root_dir={root}"
-    return subprocess.call(
-        [jupyter, "lab", str(first.relative_to(root)), shown, *arguments], cwd=root
-    )
+    # Given the notebook itself, the server would show its folder only, without runs/ and data/, and
+    # the address that it prints would lead to no notebook.
+    page = f"--LabApp.default_url=/lab/tree/{quote(first.relative_to(root).as_posix())}"
+    shown = [f"--ServerApp.root_dir={root}", page]
+    return subprocess.call([jupyter, "lab", *shown, *arguments], cwd=root)
 
 
 def _lab_copies(options: argparse.Namespace) -> list[Path]:

@@ -57,9 +57,9 @@ def test_lab_without_options_opens_copies_and_shows_the_whole_folder(
     server: Server, tmp_path: Path
 ) -> None:
     assert main(["lab", "--", "--no-browser"]) == 7
-    first = Path("runs", "lab", "notebooks", NOTEBOOKS[0])
+    page = f"--LabApp.default_url=/lab/tree/runs/lab/notebooks/{NOTEBOOKS[0]}"
     shown = f"--ServerApp.root_dir={tmp_path}"
-    assert server.command == ["jupyter", "lab", str(first), shown, "--no-browser"]
+    assert server.command == ["jupyter", "lab", shown, page, "--no-browser"]
     assert server.folder == tmp_path
 
 
@@ -122,11 +122,11 @@ def test_root_may_have_allowed_it_in_a_configuration_file(
 
 
 def test_lab_opens_copies_with_the_options_filled_in(server: Server, tmp_path: Path) -> None:
-    file = Path(shutil.copy(ROOT / "data" / "demo_backbone_mmdet.pth", tmp_path / "mine.pth"))
+    file = Path(shutil.copy(ROOT / "data" / "demo_backbone_mmdet.pth", tmp_path / "my own.pth"))
     config, output = "rtdetrv2_hgnetv2_x", tmp_path / "there"
     assert main(["lab", "--checkpoint", str(file), "-c", config, "--output", str(output)]) == 7
-    folder = Path("runs", "lab", "mine")
-    assert server.command[:3] == ["jupyter", "lab", str(folder / NOTEBOOKS[0])]
+    folder = Path("runs", "lab", "my own")
+    assert server.command[-1].endswith(f"=/lab/tree/runs/lab/my%20own/{NOTEBOOKS[0]}")
     assert sorted(path.name for path in (tmp_path / folder).iterdir()) == NOTEBOOKS
     assert _values(tmp_path / folder / NOTEBOOKS[0]) == {
         "checkpoint": str(file),
