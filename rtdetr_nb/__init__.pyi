@@ -11,6 +11,9 @@ from .checkpoint.tuning.write_as import write_as
 from .config.explain import explain_config
 from .config.load import Config, load_config
 from .config.quick_run import quick_run_config
+from .datasets.open_data import open_data
+from .datasets.source import DataSource
+from .datasets.split import Split
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
@@ -38,6 +41,7 @@ __all__ = [
     "Candidate",
     "Checkpoint",
     "Config",
+    "DataSource",
     "Diff",
     "OfficialCheckout",
     "OfficialCommand",
@@ -45,6 +49,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "Selection",
+    "Split",
     "TuningReport",
     "UserError",
     "Verdict",
@@ -66,6 +71,7 @@ __all__ = [
     "load_tuning_file",
     "official_verdict",
     "open_checkpoint",
+    "open_data",
     "open_official",
     "pick_layers",
     "predict_official",

@@ -1,4 +1,4 @@
-"""A detector small enough to train in a test, pictures made for it, and real training processes."""
+"""What tests of several folders begin with: a detector that trains in a test, a backbone's file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.config.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
+from tests.checkpoint.wild import backbone, save, tensor
 from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config
 
 
@@ -49,3 +50,11 @@ def narrow_file(shapes_folder: Path, tmp_path: Path) -> Path:
     path = tmp_path / "narrow.yml"
     path.write_text(narrow_config(shapes_folder).to_yaml())
     return path
+
+
+@pytest.fixture(scope="session")
+def backbone_file(tmp_path_factory) -> Path:
+    """The export of a distillation trainer: bare names below `state_dict`, an adapter beside."""
+    adapter = {"adapters.0.weight": tensor("adapter", (8, 16, 1, 1))}
+    content = {"meta": {"epoch": 3}, "state_dict": backbone(), "adapter_state_dict": adapter}
+    return save(content, tmp_path_factory.mktemp("files") / "best_backbone_mmdet.pth")

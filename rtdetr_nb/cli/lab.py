@@ -14,6 +14,7 @@ from rtdetr_nb import lab
 from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.files.checkout import shipped, working_root
+from rtdetr_nb.files.pasted_path import pasted_path
 
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
 # The template that Voila is given: this folder holds `voila/templates/class`.
@@ -44,7 +45,7 @@ def add_commands(commands: Any) -> None:
     )
     lab.add_argument("--checkpoint", type=Path, metavar="FILE", help="your distilled file")
     lab.add_argument("-c", "--config", help="a YAML file, or the name of a shipped configuration")
-    lab.add_argument("--data", type=Path, metavar="DIR", help="your data, laid out as data/shapes")
+    lab.add_argument("--data", type=pasted_path, metavar="DIR", help="your data, in any layout")
     lab.add_argument(
         "--output",
         type=Path,

@@ -40,6 +40,8 @@ class Progress:
             self._total = record["total_steps"]
             self._bar.reset(total=self._total)
             self._bar.update(record["step"])
+        elif kind == "evaluating":
+            logger.info("evaluating: %d of %d pictures", record["done"], record["of"])
         elif kind == "evaluation":
             logger.info("step %d: AP %s", record["step"], figure(record["statistics"]["AP"]))
         elif kind is None:

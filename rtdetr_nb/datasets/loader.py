@@ -6,48 +6,59 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.config.schema import DataLoaderConfig
-from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.datasets.batch_packing import (
+    TENSORS_OF_A_BATCH,
+    PackingCollate,
+    unpack_targets,
+)
+from rtdetr_nb.datasets.coco import DetectionDataset
 from rtdetr_nb.datasets.collate import Batch, BatchCollate
+from rtdetr_nb.datasets.configured import SplitName, configured_split
 from rtdetr_nb.datasets.sampler import EpochSampler
 from rtdetr_nb.datasets.transforms import build_transforms
 from rtdetr_nb.errors import ConfigError, DatasetError, DataWorkerError
+from rtdetr_nb.files.open_files import allow_open_files
 
-Split = Literal["train", "val"]
+_PREFETCHED = 2  # batches of a worker that wait to be used, torch's default
+_FILES_OF_A_WORKER = 8  # pipes to it and from it
+_SPARE_FILES = 32
 
 
 class DetectionLoader(DataLoader[Any]):
     """Batches of one epoch, from wherever in it `set_position` says.
 
-    A batch is images (B, 3, H, W) float32 in 0..1, and a list of B targets as `CocoDetection` makes
-    them and the transforms leave them: in training with `boxes` as cxcywh fractions of the image.
-    `len` counts the batches of a whole epoch.
+    A batch is images (B, 3, H, W) float32 in 0..1, and a list of B targets as `DetectionDataset`
+    makes them and the transforms leave them: in training with `boxes` as cxcywh fractions of the
+    image. `len` counts the batches of a whole epoch.
     """
 
-    dataset: CocoDetection  # type: ignore[assignment]  # narrower than the base class says
+    dataset: DetectionDataset  # type: ignore[assignment]  # narrower than the base class says
 
     def __init__(
         self,
-        dataset: CocoDetection,
+        dataset: DetectionDataset,
         sampler: EpochSampler,
         batch_size: int,
         drop_last: bool,
         collate: BatchCollate,
         num_workers: int,
     ) -> None:
+        if num_workers:
+            _allow_files_of(num_workers)
         self.epoch_sampler = sampler
         self.images_per_batch = batch_size
         super().__init__(
             dataset,
             # The stubs know samplers of plain indices only.
             batch_sampler=BatchSampler(sampler, batch_size, drop_last),  # type: ignore[arg-type]
-            collate_fn=collate,
+            collate_fn=PackingCollate(collate) if num_workers else collate,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -70,7 +81,8 @@ class DetectionLoader(DataLoader[Any]):
         try:
             with _without_surprise():
                 batches = super().__iter__()
-            yield from batches
+            for images, targets in batches:
+                yield images, unpack_targets(targets) if self.num_workers else targets
         except (DatasetError, ConfigError) as error:
             raise _without_traceback(error) from error
         except (RuntimeError, ConnectionError, EOFError, UnpicklingError) as error:
@@ -82,6 +94,17 @@ class DetectionLoader(DataLoader[Any]):
                 "in /dev/shm, ran out. The state after the last whole step is kept. Set a smaller "
                 "train_dataloader.num_workers."
             ) from error
+
+
+def _allow_files_of(num_workers: int) -> None:
+    """Let workers send their batches, or say so at once instead of waiting for ever."""
+    batches = num_workers * _PREFETCHED + 1
+    allow_open_files(
+        batches * TENSORS_OF_A_BATCH + num_workers * _FILES_OF_A_WORKER + _SPARE_FILES,
+        f"{num_workers} data workers need more open files than there may be. Set a smaller "
+        "num_workers of train_dataloader and val_dataloader.",
+        DatasetError,
+    )
 
 
 @contextmanager
@@ -111,8 +134,8 @@ def _without_traceback(error: DatasetError | ConfigError) -> DatasetError | Conf
     return kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip())
 
 
-def build_dataset(config: Config, split: Split, *, seed: int = 0) -> CocoDetection:
-    """The data set of `train_dataloader` or `val_dataloader`.
+def build_dataset(config: Config, split: SplitName, *, seed: int = 0) -> DetectionDataset:
+    """The data set of `train_dataloader` or `val_dataloader`; for "val", what is evaluated of it.
 
     Raises:
         DatasetError: files, folder or categories cannot be used.
@@ -126,21 +149,19 @@ def build_dataset(config: Config, split: Split, *, seed: int = 0) -> CocoDetecti
         )
     transforms = build_transforms(section.transforms.ops, section.transforms.policy)
     try:
-        return CocoDetection(
-            section.img_folder,
-            section.ann_file,
-            transforms=transforms,
-            remap_mscoco_category=config.remap_mscoco_category,
-            num_classes=config.num_classes,
-            seed=seed,
-        )
+        whole = configured_split(config, split)
+        # The check looks at all pictures, also where only some are evaluated.
+        dataset = DetectionDataset(whole, transforms, config.num_classes, seed)
     except DatasetError as error:
         raise DatasetError(f"{split}_dataloader: {error}") from error
+    if split == "val" and config.eval_pictures is not None:
+        dataset.split = whole.evenly(config.eval_pictures)
+    return dataset
 
 
 def build_dataloader(
     config: Config,
-    split: Split,
+    split: SplitName,
     *,
     seed: int = 0,
     rank: int = 0,
@@ -179,11 +200,11 @@ def build_dataloader(
     return DetectionLoader(dataset, sampler, batch_size, section.drop_last, collate, workers)
 
 
-def _section(config: Config, split: Split) -> DataLoaderConfig:
+def _section(config: Config, split: SplitName) -> DataLoaderConfig:
     return {"train": config.train_dataloader, "val": config.val_dataloader}[split]
 
 
-def _batch_size(section: DataLoaderConfig, split: Split, world_size: int) -> int:
+def _batch_size(section: DataLoaderConfig, split: SplitName, world_size: int) -> int:
     total, each = section.total_batch_size, section.batch_size
     if (total is None) == (each is None):
         raise ConfigError(

@@ -78,6 +78,12 @@ def start_official_run(
     flags = {"device": device, "seed": seed, "use_amp": use_amp or None}
     settings = {name: value for name, value in flags.items() if value is not None}
     source, effective = _effective(checkout, config, overrides, settings)
+    if effective.data is not None:
+        raise RunError(
+            f"The official code does not know the key data ({effective.data}). Write the data set "
+            "as it reads it, `data = rt.open_data(...).write_coco(FOLDER)`, and set what "
+            "`data.updates` says."
+        )
     options = OfficialOptions(
         tuning=tuning,
         resume=resume,

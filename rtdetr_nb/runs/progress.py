@@ -8,7 +8,7 @@ from html import escape
 
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.runs.folder import METRICS_FILE
-from rtdetr_nb.runs.records import Record, RecordReader, is_step
+from rtdetr_nb.runs.records import EVALUATING, Record, RecordReader, is_step
 from rtdetr_nb.runs.run import Run
 
 LOSS = "loss"
@@ -59,6 +59,7 @@ class RunProgress:
         self.evaluations: list[Record] = []
         self.predictions: list[Record] = []
         self.total_steps: int | None = None
+        self._evaluating: Record | None = None
         self._last_time: float | None = None
 
     @property
@@ -95,7 +96,10 @@ class RunProgress:
             self._take_step(record)
         elif kind == "start":
             self.total_steps = record.get("total_steps")
+        elif kind == EVALUATING:
+            self._evaluating = record
         elif kind == "evaluation":
+            self._evaluating = None
             self.evaluations.append(record)
         elif kind == "predictions":
             self.predictions.append(record)
@@ -107,6 +111,7 @@ class RunProgress:
                 del column[known:]
             for kept in (self.evaluations, self.predictions):
                 kept[:] = [earlier for earlier in kept if earlier["step"] < record["step"]]
+        self._evaluating = None
         self.steps.append(record["step"])
         self.learning_rates.append([float(rate) for rate in record.get("lr", [])])
         self.seconds.append(float(record.get("seconds", "nan")))
@@ -176,7 +181,11 @@ class RunProgress:
         if self.status == "running":
             if self.seconds_per_step is not None:
                 facts.append(f"{self.seconds_per_step:.2g} s a step")
-            if self.seconds_left is not None:
+            if self._evaluating is not None:
+                facts.append(
+                    f"evaluating {self._evaluating['done']} of {self._evaluating['of']} pictures"
+                )
+            elif self.seconds_left is not None:
                 facts.append(f"about {duration(self.seconds_left)} left")
             elif self.steps[-1] == self.total_steps:
                 facts.append("evaluating")

@@ -31,7 +31,7 @@ class RunSettings:
     """A short run: the preset `quick_run` and what is changed in it.
 
     Attributes:
-        data: a folder with `images/{train,val}` and COCO-format `annotations/{train,val}.json`.
+        data: a data set's folder, of any layout; see `datasets.open_data.open_data`.
         output: folder of the run.
         tuning: tuning file to start from; empty starts from random weights.
         backbone_of: configuration of the training proper, whose backbone the run has; see

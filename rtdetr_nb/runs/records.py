@@ -9,21 +9,8 @@ from rtdetr_nb.errors import RunError
 
 Record = dict[str, Any]
 
-# The figures of an evaluation, in the order of the COCO summary.
-STATISTICS = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP_small",
-    "AP_medium",
-    "AP_large",
-    "AR_1",
-    "AR_10",
-    "AR_100",
-    "AR_small",
-    "AR_medium",
-    "AR_large",
-)
+EVALUATING = "evaluating"  # how far an evaluation is: `done` pictures `of` so many
+
 # JSON has no such numbers: a run writes them as these words.
 _NOT_FINITE = ("inf", "-inf", "nan")
 

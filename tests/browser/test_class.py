@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .server import WatchedPage, free_port, serve, wait_until
+from tests.free_port import free_port
+
+from .server import WatchedPage, serve, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -61,12 +61,12 @@ def test_a_folder_of_any_name_is_found(tmp_path: Path) -> None:
     assert dataset.ann_file == str(folder / "annotations" / "train.json")
 
 
-def test_another_layout_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="Expected a folder with images/train"):
+def test_what_is_no_data_set_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"not known. Expected a folder with images/train"):
         quick_run_config(tmp_path)
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "train.json").write_text('{"images": []}')
-    with pytest.raises(DatasetError, match="expected a JSON object with `categories`"):
+    with pytest.raises(DatasetError, match="expected an object with the lists images"):
         quick_run_config(tmp_path)
 
 

@@ -23,6 +23,8 @@ VALUES = st.recursive(
 )
 
 
+@example({"\x85": None})
+@example(["a\u2028b", "\u2029"])
 @given(VALUES)
 @example({"\x85": None})
 @example(["a\u2028b", "\u2029"])

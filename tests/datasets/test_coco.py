@@ -2,13 +2,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rtdetr_nb.coco_categories import COCO_CATEGORY_IDS
-from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.datasets.coco import CocoDetection, make_target
+from rtdetr_nb.datasets.split import PictureBoxes
 from rtdetr_nb.errors import DatasetError
 from tests.datasets.conftest import HEIGHT, WIDTH, box
 
@@ -74,10 +76,14 @@ numbers = st.floats(-100, 100, width=32)
 
 @given(rows=st.lists(st.tuples(numbers, numbers, numbers, numbers), max_size=6))
 def test_kept_boxes_lie_inside_and_have_an_area(rows: list[tuple[float, ...]]):
-    dataset = CocoDetection.__new__(CocoDetection)
-    dataset.remap_mscoco_category, dataset.ann_file = False, Path("a.json")
-    annotations = [box(0, list(row), index) for index, row in enumerate(rows)]
-    target = dataset._make_target(annotations, (WIDTH, HEIGHT))
+    count = len(rows)
+    annotated = PictureBoxes(
+        np.array(rows, float).reshape(-1, 4),
+        np.arange(count),
+        np.ones(count),
+        np.zeros(count, bool),
+    )
+    target = make_target(annotated, (WIDTH, HEIGHT))
     boxes = target["boxes"].as_subclass(torch.Tensor)
     assert (boxes >= 0).all()
     assert (boxes[:, 0::2] <= WIDTH).all()
@@ -190,9 +196,9 @@ def test_a_malformed_box_names_its_annotation(write_dataset: WriteDataset, bbox:
 
 
 def test_annotations_of_unlisted_pictures_are_not_looked_at(write_dataset: WriteDataset):
-    files = write_dataset([box(99, [1, 1, 5, 5])])
+    files = write_dataset([box(99, [1, 1, 5, 5]), box(1, [2, 2, 5, 5])])
     dataset = CocoDetection(*files)
-    assert sum(len(dataset[i][1]["labels"]) for i in range(len(dataset))) == 0
+    assert [len(dataset[i][1]["labels"]) for i in range(len(dataset))] == [0, 1, 0]
 
 
 def test_pictures_come_in_the_order_of_their_ids(write_dataset: WriteDataset):

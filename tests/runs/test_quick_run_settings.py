@@ -76,7 +76,7 @@ def test_a_gpu_has_to_be_there(monkeypatch):
 
 
 def test_data_that_is_not_there_is_refused():
-    with pytest.raises(DatasetError, match="There are no annotations"):
+    with pytest.raises(DatasetError, match="There is no nowhere"):
         RunSettings(data="nowhere").config()
 
 
