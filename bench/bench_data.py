@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bench.bench_step import BATCH_SIZE, IMAGE_SIZE, step_function
 from rtdetr_nb.config.load import Config, load_config
-from rtdetr_nb.config.quick_run import quick_run_config
-from rtdetr_nb.datasets.loader import build_dataloader
+from rtdetr_nb.datasets.batches.loader import build_dataloader
+from rtdetr_nb.datasets.quick_run import quick_run_config
 
 DATA = Path(__file__).parent.parent / "data" / "shapes"
 PICTURES = 64

@@ -10,8 +10,8 @@ from .checkpoint.tuning.write import TuningReport, load_tuning_file, prove_loade
 from .checkpoint.tuning.write_as import write_as
 from .config.explain import explain_config
 from .config.load import Config, load_config
-from .config.quick_run import quick_run_config
 from .datasets.open_data import open_data
+from .datasets.quick_run import quick_run_config
 from .datasets.source import DataSource
 from .datasets.split import Split
 from .diagnostics.probe import ProbeResult, probe_backbone
@@ -21,7 +21,6 @@ from .official.command import OfficialCheckout, OfficialCommand
 from .official.runs import import_official_log, official_verdict, open_official, start_official_run
 from .runs.conclusion import conclude
 from .runs.find_or_start import ensure_run, find_runs
-from .runs.quick_run_settings import RunSettings
 from .runs.run import Run, attach_run, start_run
 from .training.criterion import build_criterion
 from .training.optimizer import build_optimizer
@@ -33,6 +32,7 @@ from .ui.guess import guess
 from .ui.live_plot import live_plot
 from .ui.picker import pick_layers
 from .ui.run_panel import run_panel
+from .ui.run_settings import RunSettings
 from .ui.tables import show_table
 
 __version__: str

@@ -57,6 +57,13 @@ def test_relative_links_lead_to_files_and_headings_that_exist(page: Path) -> Non
         assert not anchor or anchor in _anchors(file), f"{target}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=_ids)
+def test_files_of_the_project_that_pages_name_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:rtdetr_nb|tests|bench)/[\w/.]*)`", text):
+        assert (ROOT / name).exists(), f"there is no {name}"
+
+
 def _command_lines() -> list[tuple[str, str]]:
     lines = [
         (_ids(page), line.strip())

@@ -170,7 +170,7 @@ def _check_usable(options: argparse.Namespace) -> None:
     """Refuse what no notebook could use, before a browser opens."""
     from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
     from rtdetr_nb.config.load import load_config
-    from rtdetr_nb.config.quick_run import quick_run_config
+    from rtdetr_nb.datasets.quick_run import quick_run_config
 
     if options.checkpoint is not None:
         open_checkpoint(options.checkpoint)

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.annotation_cache import read_once
-from rtdetr_nb.datasets.labels import LabelRule, joined_categories
+from rtdetr_nb.datasets.annotations.annotation_cache import read_once
+from rtdetr_nb.datasets.annotations.labels import LabelRule, joined_categories
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rtdetr_nb.datasets.notes import NOTE, WARNING, DataNote
+from rtdetr_nb.datasets.annotations.notes import NOTE, WARNING, DataNote
 from rtdetr_nb.datasets.split import Split
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
 from rtdetr_nb.coco_categories import STATISTICS
-from rtdetr_nb.datasets.ids import Id, id_of
+from rtdetr_nb.datasets.annotations.ids import Id, id_of
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rtdetr_nb.datasets.annotations.notes import first_few
 from rtdetr_nb.datasets.layouts import coco2017, cvat, flat, kit, label_studio, roboflow, voc, yolo
 from rtdetr_nb.datasets.layouts.found import Found, folders
-from rtdetr_nb.datasets.notes import first_few
 from rtdetr_nb.datasets.source import DataSource, as_spec
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.files.pasted_path import pasted_path

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rtdetr_nb.datasets.labels import LabelRule, choose_labels, joined_categories
+from rtdetr_nb.datasets.annotations.labels import LabelRule, choose_labels, joined_categories
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote, counted
 from rtdetr_nb.datasets.layouts.found import Found, FoundSplit
-from rtdetr_nb.datasets.notes import NOTE, DataNote, counted
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.files.pasted_path import pasted_path
@@ -58,7 +58,7 @@ class DataSource:
         Raises:
             DatasetError: a file cannot be used.
         """
-        from rtdetr_nb.datasets.annotation_cache import read_once
+        from rtdetr_nb.datasets.annotations.annotation_cache import read_once
 
         given = {"train": train} | ({"val": val} if val is not None else {})
         spec, found = {}, {}
@@ -148,13 +148,15 @@ class DataSource:
             DatasetError: pictures are missing or broken, or the folder cannot be written or holds a
                 data set already.
         """
-        from rtdetr_nb.datasets.open_data import open_data
+        from rtdetr_nb.datasets.layouts import kit
         from rtdetr_nb.datasets.written import write_split
 
         target = pasted_path(folder, DatasetError)
         for split in (self.train, self.val):
             write_split(split, target)
-        return open_data(target)
+        found = kit.find(target)
+        assert found is not None
+        return DataSource.of(kit.NAME, str(target), found)
 
     def text(self) -> str:
         """The splits and what is told about them, a line each."""

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rtdetr_nb.datasets.ids import Id
-from rtdetr_nb.datasets.labelled_pictures import LabelledPictures
-from rtdetr_nb.datasets.labels import LabelRule
-from rtdetr_nb.datasets.notes import FAILURE, DataNote
-from rtdetr_nb.datasets.packed_texts import PackedTexts
-from rtdetr_nb.datasets.picture_headers import header_notes
-from rtdetr_nb.datasets.picture_names import find_pictures
+from rtdetr_nb.datasets.annotations.ids import Id
+from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
+from rtdetr_nb.datasets.annotations.labels import LabelRule
+from rtdetr_nb.datasets.annotations.notes import FAILURE, DataNote
+from rtdetr_nb.datasets.annotations.packed_texts import PackedTexts
+from rtdetr_nb.datasets.pictures.picture_headers import header_notes
+from rtdetr_nb.datasets.pictures.picture_names import find_pictures
 from rtdetr_nb.errors import DatasetError
 
 if TYPE_CHECKING:

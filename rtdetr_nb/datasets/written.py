@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from rtdetr_nb.datasets.notes import first_few
-from rtdetr_nb.datasets.picture_file import decode, is_deep
-from rtdetr_nb.datasets.picture_headers import read_header
+from rtdetr_nb.datasets.annotations.notes import first_few
+from rtdetr_nb.datasets.pictures.picture_file import decode, is_deep
+from rtdetr_nb.datasets.pictures.picture_headers import read_header
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError
 

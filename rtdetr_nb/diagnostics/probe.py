@@ -22,7 +22,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from rtdetr_nb.checkpoint.tuning.write import load_tuning_file
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.coco import DetectionDataset
+from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.configured import check_same_categories, configured_split
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.source import DataSource

@@ -12,10 +12,10 @@ from torch import nn
 
 from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
 from rtdetr_nb.config.load import Config
+from rtdetr_nb.datasets.annotations.notes import NOTE
+from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
 from rtdetr_nb.datasets.configured import check_same_categories
 from rtdetr_nb.datasets.crowding import crowding_note
-from rtdetr_nb.datasets.loader import DetectionLoader, build_dataloader
-from rtdetr_nb.datasets.notes import NOTE
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR

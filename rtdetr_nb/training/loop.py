@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader
 
 from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
 from rtdetr_nb.config.load import Config
+from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.datasets.evaluation import Evaluation
-from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.runs.folder import BEST_FILE, LAST_FILE

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.coco import DetectionDataset
+from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.model.build import build_postprocessor
 from rtdetr_nb.runs.records import Record

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.config.quick_run import quick_run_config
-from rtdetr_nb.datasets import annotation_cache
+from rtdetr_nb.datasets.annotations import annotation_cache
+from rtdetr_nb.datasets.batches.loader import build_dataloader, build_dataset
 from rtdetr_nb.datasets.configured import with_data_settings
 from rtdetr_nb.datasets.crowding import crowding_note
-from rtdetr_nb.datasets.loader import build_dataloader, build_dataset
 from rtdetr_nb.datasets.open_data import open_data
+from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.training.assembly import TrainingOptions

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtdetr_nb.datasets.coco import DetectionDataset
+from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.errors import DatasetError

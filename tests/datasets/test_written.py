@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.datasets.batches.coco import CocoDetection
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.errors import DatasetError
 from tests.datasets.builders import write_kit, write_voc, write_yolo

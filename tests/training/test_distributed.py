@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.loader import build_dataloader
+from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.runs.run import attach_run

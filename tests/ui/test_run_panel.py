@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.quick_run_settings import RunSettings
 from rtdetr_nb.ui import live_plot, stop_button
 from rtdetr_nb.ui.run_panel import run_panel
+from rtdetr_nb.ui.run_settings import RunSettings
 from tests.ui.fake_page import open_widgets, plot_threads, wait_until
 from tests.ui.fake_run import FakeRun
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtdetr_nb.datasets.annotation_cache import read_once
-from rtdetr_nb.datasets.labelled_pictures import LabelledPictures
-from rtdetr_nb.datasets.notes import DataNote
+from rtdetr_nb.datasets.annotations.annotation_cache import read_once
+from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
+from rtdetr_nb.datasets.annotations.notes import DataNote
 
 PICTURE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}

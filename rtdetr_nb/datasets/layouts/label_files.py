@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from rtdetr_nb.datasets.category_entry import Category
-from rtdetr_nb.datasets.label_checks import label_notes
-from rtdetr_nb.datasets.labelled_pictures import Columns, LabelledPictures, pack
-from rtdetr_nb.datasets.notes import DataNote
-from rtdetr_nb.datasets.picture_entry import PictureEntry
+from rtdetr_nb.datasets.annotations.category_entry import Category
+from rtdetr_nb.datasets.annotations.label_checks import label_notes
+from rtdetr_nb.datasets.annotations.labelled_pictures import Columns, LabelledPictures, pack
+from rtdetr_nb.datasets.annotations.notes import DataNote
+from rtdetr_nb.datasets.annotations.picture_entry import PictureEntry
 
 T = TypeVar("T")
 R = TypeVar("R")

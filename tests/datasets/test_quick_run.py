@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 from rtdetr_nb.errors import ConfigError, DatasetError
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtdetr_nb.datasets.category_entry import Category
-from rtdetr_nb.datasets.ids import Id, are_numbers
-from rtdetr_nb.datasets.notes import DataNote
-from rtdetr_nb.datasets.packed_texts import PackedTexts
-from rtdetr_nb.datasets.picture_entry import PictureEntry
+from rtdetr_nb.datasets.annotations.category_entry import Category
+from rtdetr_nb.datasets.annotations.ids import Id, are_numbers
+from rtdetr_nb.datasets.annotations.notes import DataNote
+from rtdetr_nb.datasets.annotations.packed_texts import PackedTexts
+from rtdetr_nb.datasets.annotations.picture_entry import PictureEntry
 
 
 class Columns(NamedTuple):

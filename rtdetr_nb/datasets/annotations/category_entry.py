@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rtdetr_nb.datasets.ids import Id, id_of
-from rtdetr_nb.datasets.tally import Tally
+from rtdetr_nb.datasets.annotations.ids import Id, id_of
+from rtdetr_nb.datasets.annotations.tally import Tally
 from rtdetr_nb.errors import DatasetError
 
 MENDED = {

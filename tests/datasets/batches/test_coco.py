@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtdetr_nb.coco_categories import COCO_CATEGORY_IDS
-from rtdetr_nb.datasets.coco import CocoDetection, make_target
+from rtdetr_nb.datasets.batches.coco import CocoDetection, make_target
 from rtdetr_nb.datasets.split import PictureBoxes
 from rtdetr_nb.errors import DatasetError
 from tests.datasets.conftest import HEIGHT, WIDTH, box

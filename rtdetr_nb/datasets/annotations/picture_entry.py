@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from rtdetr_nb.datasets.ids import Id, are_numbers, id_of
-from rtdetr_nb.datasets.json_parts import decode_whole
-from rtdetr_nb.datasets.tally import Tally
+from rtdetr_nb.datasets.annotations.ids import Id, are_numbers, id_of
+from rtdetr_nb.datasets.annotations.json_parts import decode_whole
+from rtdetr_nb.datasets.annotations.tally import Tally
 from rtdetr_nb.errors import DatasetError
 
 MENDED = {

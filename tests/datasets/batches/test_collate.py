@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from rtdetr_nb.datasets.collate import BatchCollate
+from rtdetr_nb.datasets.batches.collate import BatchCollate
 from rtdetr_nb.errors import ConfigError
 
 

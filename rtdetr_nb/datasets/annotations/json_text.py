@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from rtdetr_nb.datasets.notes import NOTE, DataNote
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 from rtdetr_nb.errors import DatasetError
 
 _MARKS = (  # the longer ones first: UTF-32 begins like UTF-16

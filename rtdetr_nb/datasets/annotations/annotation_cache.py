@@ -4,8 +4,8 @@ import os
 from collections import OrderedDict
 from pathlib import Path
 
-from rtdetr_nb.datasets.annotation_file import read_annotation_file
-from rtdetr_nb.datasets.labelled_pictures import LabelledPictures
+from rtdetr_nb.datasets.annotations.annotation_file import read_annotation_file
+from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
 
 _KEPT = 8  # files; COCO's own takes about 90 MB
 _cache: OrderedDict[tuple[str, int, int], LabelledPictures] = OrderedDict()

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rtdetr_nb.datasets.ids import Id, id_of
-from rtdetr_nb.datasets.tally import Tally
+from rtdetr_nb.datasets.annotations.ids import Id, id_of
+from rtdetr_nb.datasets.annotations.tally import Tally
 from rtdetr_nb.errors import DatasetError
 
 MENDED = {

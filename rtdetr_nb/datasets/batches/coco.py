@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from rtdetr_nb.datasets.annotation_cache import read_once
-from rtdetr_nb.datasets.labels import LabelRule, check_labels
-from rtdetr_nb.datasets.picture_file import decode
-from rtdetr_nb.datasets.seeding import seeded
+from rtdetr_nb.datasets.annotations.annotation_cache import read_once
+from rtdetr_nb.datasets.annotations.labels import LabelRule, check_labels
+from rtdetr_nb.datasets.batches.seeding import seeded
+from rtdetr_nb.datasets.pictures.picture_file import decode
 from rtdetr_nb.datasets.split import PictureBoxes, Split
 from rtdetr_nb.errors import DatasetError
 

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from rtdetr_nb.datasets.notes import FAILURE, NOTE, WARNING, DataNote, counted, first_few
-from rtdetr_nb.datasets.packed_texts import PackedTexts
+from rtdetr_nb.datasets.annotations.notes import (
+    FAILURE,
+    NOTE,
+    WARNING,
+    DataNote,
+    counted,
+    first_few,
+)
+from rtdetr_nb.datasets.annotations.packed_texts import PackedTexts
 
 _MOST_FILES = 2_000_000  # of a tree that is walked to find what is meant
 

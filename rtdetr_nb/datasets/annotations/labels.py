@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from rtdetr_nb.coco_categories import COCO_CATEGORY_IDS, COCO_LABELS
-from rtdetr_nb.datasets.category_entry import Category
-from rtdetr_nb.datasets.ids import Id
-from rtdetr_nb.datasets.labelled_pictures import LabelledPictures
-from rtdetr_nb.datasets.notes import NOTE, DataNote, first_few
+from rtdetr_nb.datasets.annotations.category_entry import Category
+from rtdetr_nb.datasets.annotations.ids import Id
+from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote, first_few
 from rtdetr_nb.errors import DatasetError
 
 # A class head with more rows than this, and twice as many as there are classes, is a mistake: the

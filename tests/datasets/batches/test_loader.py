@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rtdetr_nb.config.load import Config, load_config
-from rtdetr_nb.datasets.loader import build_dataloader, build_dataset
+from rtdetr_nb.datasets.batches.loader import build_dataloader, build_dataset
 from rtdetr_nb.errors import ConfigError, DatasetError
 from tests.datasets.conftest import box
 

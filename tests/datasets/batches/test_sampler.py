@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtdetr_nb.datasets.sampler import EpochSampler
+from rtdetr_nb.datasets.batches.sampler import EpochSampler
 
 sizes = st.integers(1, 40)
 worlds = st.integers(1, 5)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
 from rtdetr_nb.runs.folder import LAST_FILE

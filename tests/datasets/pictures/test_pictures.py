@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rtdetr_nb.datasets.coco import DetectionDataset
+from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.open_data import open_data
-from rtdetr_nb.datasets.picture_file import PictureModeError, read_picture
+from rtdetr_nb.datasets.pictures.picture_file import PictureModeError, read_picture
 from rtdetr_nb.errors import DatasetError
 from tests.datasets.builders import coco_content, make_truth, write_json, write_kit, write_picture
 

@@ -12,8 +12,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.datasets.seeding import seeded
-from rtdetr_nb.datasets.transforms import build_transforms
+from rtdetr_nb.datasets.batches.seeding import seeded
+from rtdetr_nb.datasets.batches.transforms import build_transforms
 from rtdetr_nb.errors import ConfigError
 
 OFFICIAL = load_config("rtdetrv2_hgnetv2_l").train_dataloader.dataset.transforms

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from rtdetr_nb.datasets.notes import NOTE, DataNote
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 
 
 class Tally:

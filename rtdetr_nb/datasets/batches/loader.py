@@ -13,16 +13,16 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.config.schema import DataLoaderConfig
-from rtdetr_nb.datasets.batch_packing import (
+from rtdetr_nb.datasets.batches.batch_packing import (
     TENSORS_OF_A_BATCH,
     PackingCollate,
     unpack_targets,
 )
-from rtdetr_nb.datasets.coco import DetectionDataset
-from rtdetr_nb.datasets.collate import Batch, BatchCollate
+from rtdetr_nb.datasets.batches.coco import DetectionDataset
+from rtdetr_nb.datasets.batches.collate import Batch, BatchCollate
+from rtdetr_nb.datasets.batches.sampler import EpochSampler
+from rtdetr_nb.datasets.batches.transforms import build_transforms
 from rtdetr_nb.datasets.configured import SplitName, configured_split
-from rtdetr_nb.datasets.sampler import EpochSampler
-from rtdetr_nb.datasets.transforms import build_transforms
 from rtdetr_nb.errors import ConfigError, DatasetError, DataWorkerError
 from rtdetr_nb.files.open_files import allow_open_files
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rtdetr_nb.datasets.seeding import derive_seed
+from rtdetr_nb.datasets.batches.seeding import derive_seed
 from rtdetr_nb.errors import ConfigError
 
 Target = dict[str, Tensor]

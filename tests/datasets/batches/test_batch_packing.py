@@ -7,7 +7,11 @@ import pytest
 import torch
 from torchvision import tv_tensors
 
-from rtdetr_nb.datasets.batch_packing import TENSORS_OF_A_BATCH, PackingCollate, unpack_targets
+from rtdetr_nb.datasets.batches.batch_packing import (
+    TENSORS_OF_A_BATCH,
+    PackingCollate,
+    unpack_targets,
+)
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 
 
@@ -47,9 +51,9 @@ def test_a_batch_of_64_needs_few_open_files(tmp_path: Path, limit: int, workers:
     program = f"""
         import resource, sys
         resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))
-        from rtdetr_nb.datasets.loader import build_dataloader
+        from rtdetr_nb.datasets.batches.loader import build_dataloader
         from rtdetr_nb.errors import DatasetError
-        from rtdetr_nb.config.quick_run import quick_run_config
+        from rtdetr_nb.datasets.quick_run import quick_run_config
         config = quick_run_config({str(folder)!r}, image_size=32, batch_size=64)
         try:
             loader = build_dataloader(config, "train", num_workers={workers})

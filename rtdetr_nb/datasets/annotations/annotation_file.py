@@ -17,17 +17,21 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from rtdetr_nb.datasets import annotation_entry, category_entry, picture_entry
-from rtdetr_nb.datasets.annotation_entry import read_annotation
-from rtdetr_nb.datasets.category_entry import Category, read_categories
-from rtdetr_nb.datasets.ids import Id, Places
-from rtdetr_nb.datasets.json_parts import pieces, split_parts
-from rtdetr_nb.datasets.json_text import not_utf8, read_json_bytes
-from rtdetr_nb.datasets.label_checks import label_notes
-from rtdetr_nb.datasets.labelled_pictures import Columns, LabelledPictures, pack
-from rtdetr_nb.datasets.notes import first_few
-from rtdetr_nb.datasets.picture_entry import PictureEntry, decode_pictures, read_pictures
-from rtdetr_nb.datasets.tally import Tally
+from rtdetr_nb.datasets.annotations import annotation_entry, category_entry, picture_entry
+from rtdetr_nb.datasets.annotations.annotation_entry import read_annotation
+from rtdetr_nb.datasets.annotations.category_entry import Category, read_categories
+from rtdetr_nb.datasets.annotations.ids import Id, Places
+from rtdetr_nb.datasets.annotations.json_parts import pieces, split_parts
+from rtdetr_nb.datasets.annotations.json_text import not_utf8, read_json_bytes
+from rtdetr_nb.datasets.annotations.label_checks import label_notes
+from rtdetr_nb.datasets.annotations.labelled_pictures import Columns, LabelledPictures, pack
+from rtdetr_nb.datasets.annotations.notes import first_few
+from rtdetr_nb.datasets.annotations.picture_entry import (
+    PictureEntry,
+    decode_pictures,
+    read_pictures,
+)
+from rtdetr_nb.datasets.annotations.tally import Tally
 from rtdetr_nb.errors import DatasetError
 
 _SENTENCES = {**picture_entry.MENDED, **category_entry.MENDED, **annotation_entry.MENDED}
