@@ -26,6 +26,8 @@ VALUES = st.recursive(
 @example({"\x85": None})
 @example(["a\u2028b", "\u2029"])
 @given(VALUES)
+@example({"\x85": None})
+@example(["a\u2028b", "\u2029"])
 def test_what_is_written_is_read(value: Any) -> None:
     text = write_yaml(value)
     assert read_yaml(text) == value

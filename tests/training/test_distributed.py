@@ -158,6 +158,7 @@ def finish(children: list[Child]) -> list[int]:
     return [child.wait() for child in children]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_to_the_same_losses_and_its_files_are_those_of_one_process(
     train_server: TrainServer, narrow_file: Path, tmp_path: Path
 ) -> None:
@@ -206,6 +207,7 @@ def figures_of(child: Child) -> list[str]:
     return [line for line in child.text().splitlines() if not line.startswith("written ")]
 
 
+@pytest.mark.slow
 def test_evaluation_is_that_of_one_process(
     train_server: TrainServer, shapes_folder: Path, tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def test_a_step_waits_for_the_matching_and_for_its_figures(
     assert waits == {"cpu": 1, "numpy": 1, "tolist": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["default", "discrete"])
 def test_no_operation_waits_within(
     small_config: Config, method: str, monkeypatch: pytest.MonkeyPatch

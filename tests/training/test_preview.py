@@ -79,6 +79,7 @@ def test_pictures_with_several_objects_come_first(small_config):
     assert choose_pictures(split, 4) == [0, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_run_with_previews_trains_as_one_without(small_config, tmp_path):
     losses = {}
     for freq in (0, 1):

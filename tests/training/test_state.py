@@ -22,6 +22,7 @@ def tiny_config(shapes_folder: Path) -> Iterator[Config]:
         yield narrow_config(shapes_folder)
 
 
+@pytest.mark.slow
 def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_path: Path) -> None:
     state = make_state(small_config)
     do_step(state, small_config)
@@ -69,6 +70,7 @@ def test_moments_in_another_memory_format_mean_the_same(tiny_config, tmp_path, s
             torch.testing.assert_close(other[name], value, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_any_program_goes_on_from_the_moments_that_are_saved(tiny_config, tmp_path):
     state = state_in(tiny_config, torch.channels_last)
     update(state.model, state.optimizer)

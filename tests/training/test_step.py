@@ -135,6 +135,7 @@ def test_gradients_that_stay_infinite_end_a_run_with_a_scaler(small_config: Conf
     assert all(torch.equal(before[name], p) for name, p in state.model.named_parameters())
 
 
+@pytest.mark.slow
 def test_a_scaler_may_skip_updates_now_and_then(small_config: Config) -> None:
     state = make_state(small_config)
     state.scaler = torch.amp.GradScaler("cpu")

@@ -188,6 +188,7 @@ def test_a_plot_in_a_cell_does_not_end_that_of_a_panel(tuned, page):
     newer.close()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(tuned, page):
     def count() -> tuple[int, ...]:
         gc.collect()
