@@ -1,6 +1,5 @@
 """The composed augmentation against torchvision's operations one after the other."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ from rtdetr_nb.datasets.batches.coco import CocoDetection
 from rtdetr_nb.datasets.batches.seeding import seeded
 from rtdetr_nb.datasets.batches.transforms import build_transforms
 from tests.datasets.batches.test_transforms import sample
+from tests.paths import DATA
 
-SHAPES = Path(__file__).parents[2] / "data" / "shapes"
+SHAPES = DATA / "shapes"
 OFFICIAL = load_config("rtdetrv2_hgnetv2_l").train_dataloader.dataset.transforms
 QUICK = load_config("quick_run").train_dataloader.dataset.transforms
 VALIDATION = load_config("rtdetrv2_hgnetv2_l").val_dataloader.dataset.transforms
