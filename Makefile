@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint lab class bench pictures clean
+.PHONY: demo test lint lab class bench pictures findings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make lint   ruff, ruff format --check, pyright"
 	@echo "make bench  the speed figures of the README, as ratios measured in one run"
 	@echo "make pictures  the pictures of the README, after make demo"
+	@echo "make findings  docs/findings.md, the page of all findings"
 	@echo "make clean  remove what the demo and the tests have written"
 
 $(READY): pyproject.toml constraints.txt
@@ -48,6 +49,9 @@ bench: $(READY)
 # After `make demo`: the pictures of the README, from the real pages.
 pictures: $(READY)
 	RTDETR_NB_PICTURES=docs RTDETR_NB_RUNS=runs/demo $(BIN)/python -m pytest tests/browser
+
+findings: $(READY)
+	$(BIN)/python -m rtdetr_nb.checkpoint.comparison.findings_page > docs/findings.md
 
 clean:
 	rm -rf runs .pytest_cache .ruff_cache .hypothesis

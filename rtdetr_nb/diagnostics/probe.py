@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from rtdetr_nb.checkpoint.tuning.write import load_tuning_file
+from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.coco import CocoDetection
 from rtdetr_nb.diagnostics.probe_result import ClassAccuracy, ProbeResult
