@@ -252,3 +252,9 @@ def test_light_parts_load_nothing_heavy():
 
 def test_a_heavy_import_would_be_noticed():
     assert "torch" in loaded_by(f"{NAME}.boxes")
+
+
+def test_building_a_model_loads_no_torchvision():
+    """Importing torchvision takes as long as importing torch: `convert` needs only the latter."""
+    loaded = loaded_by(f"{NAME}.model.build", f"{NAME}.checkpoint.tuning.convert")
+    assert "torch" in loaded and "torchvision" not in loaded
