@@ -16,6 +16,7 @@ from torchvision import tv_tensors
 from rtdetr_nb.coco_categories import COCO_LABELS
 from rtdetr_nb.datasets.seeding import seeded
 from rtdetr_nb.errors import DatasetError
+from rtdetr_nb.text.listing import first_of
 
 Target = dict[str, Tensor]
 # (image, target, epoch) -> (image, target); see `transforms.TransformPipeline`.
@@ -244,5 +245,4 @@ def _check_entries(path: Path, content: Mapping[str, list[Any]]) -> None:
 
 
 def _some(values: list[Any], limit: int = 12) -> str:
-    shown = ", ".join(map(str, values[:limit]))
-    return f"{shown}, ..." if len(values) > limit else shown or "nothing"
+    return first_of([str(value) for value in values], limit) or "nothing"

@@ -1,6 +1,5 @@
 """The official augmentations by their YAML names, made of torchvision's transforms v2."""
 
-import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from rtdetr_nb.errors import ConfigError
+from rtdetr_nb.text.suggestion import suggest
 
 Target = dict[str, Tensor]
 
@@ -209,6 +209,5 @@ def _build(operation: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
 def _check_name(name: Any) -> None:
     if name in _OPERATIONS:
         return
-    close = difflib.get_close_matches(str(name), _OPERATIONS, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"Known are {', '.join(_OPERATIONS)}."
+    hint = suggest(name, _OPERATIONS) or f"Known are {', '.join(_OPERATIONS)}."
     raise ConfigError(f"transforms: there is no operation {name!r}. {hint}")

@@ -27,6 +27,7 @@ from rtdetr_nb.diagnostics.probe_result import ClassAccuracy, ProbeResult
 from rtdetr_nb.diagnostics.ridge import fit_ridge
 from rtdetr_nb.errors import DatasetError, TuningError
 from rtdetr_nb.model.build import build_backbone, build_model
+from rtdetr_nb.text.listing import first_of
 
 _BATCH = 8
 # With fewer a class cannot be learnt, and would only blur the figure.
@@ -198,11 +199,10 @@ def _probed_classes(train: _Split, val: _Split, notes: list[str]) -> dict[int, s
     known = {**val.names, **train.names}
     scarce = sorted((counts.keys() | held_out.keys()) - set(enough))
     if scarce:
-        shown = ", ".join(f"{known[c]} ({counts[c]})" for c in scarce[:10])
-        more = ", ..." if len(scarce) > 10 else ""
+        shown = first_of([f"{known[c]} ({counts[c]})" for c in scarce], 10)
         notes.append(
             f"{len(scarce)} classes with fewer than {_LEAST_TRAINING_BOXES} training boxes were "
-            f"left out: {shown}{more}."
+            f"left out: {shown}."
         )
     if len(enough) < 2 or not any(held_out[c] for c in enough):
         raise DatasetError(
