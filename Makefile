@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # For the command that a target runs, such as `make lab ARGS=--allow-root`.
 ARGS ?=
 
-.PHONY: help demo quick test lint lab class bench pictures clean
+.PHONY: help demo quick test lint lab class bench pictures findings clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make lint      ruff, ruff format --check, pyright"
 	@echo "make bench     the figures about speed; writes the table of bench/README.md"
 	@echo "make pictures  the pictures of docs/, after make demo"
+	@echo "make findings  docs/findings.md, the page of all findings"
 	@echo "make clean     remove what the demo and the tests have written; runs/lab stays"
 	@echo "ARGS='...' is passed on by demo, lab, class, quick and test: make test ARGS='-k wheel'"
 
@@ -56,6 +57,9 @@ bench: $(READY)
 pictures: $(READY)
 	RTDETR_NB_PICTURES=docs RTDETR_NB_RUNS=runs/demo $(BIN)/python -m pytest tests/browser
 	$(BIN)/python -m tests.browser.small_pictures docs
+
+findings: $(READY)
+	$(BIN)/python -m rtdetr_nb.checkpoint.comparison.findings_page > docs/findings.md
 
 clean:
 	@# Copies of the notebooks may hold a user's work.

@@ -6,7 +6,10 @@ from .checkpoint.comparison.findings import Verdict
 from .checkpoint.comparison.selection import Selection
 from .checkpoint.naming.candidates import Candidate
 from .checkpoint.official_loader.prediction import predict_official
-from .checkpoint.tuning.write import TuningReport, load_tuning_file, prove_loaded, write_tuning_file
+from .checkpoint.tuning.convert import Conversion, convert
+from .checkpoint.tuning.load import load_tuning_file, prove_loaded
+from .checkpoint.tuning.report import TuningReport
+from .checkpoint.tuning.write import write_tuning_file
 from .checkpoint.tuning.write_as import write_as
 from .config.explain import explain_config
 from .config.load import Config, load_config
@@ -42,6 +45,7 @@ __all__ = [
     "Checkpoint",
     "Config",
     "DataSource",
+    "Conversion",
     "Diff",
     "OfficialCheckout",
     "OfficialCommand",
@@ -61,6 +65,7 @@ __all__ = [
     "choose_checkpoint",
     "compare",
     "conclude",
+    "convert",
     "ensure_run",
     "explain_config",
     "find_runs",

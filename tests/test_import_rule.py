@@ -238,3 +238,9 @@ def test_light_parts_load_nothing_heavy():
     loaded = {name.split(".")[0] for name in loaded_by(f"import {', '.join(modules)}")}
     assert NAME in loaded
     assert loaded & (HEAVY | ONLY_IN_UI) == set()
+
+
+def test_building_a_model_loads_no_torchvision():
+    """Importing torchvision takes as long as importing torch: `convert` needs only the latter."""
+    loaded = loaded_by(f"import {NAME}.model.build, {NAME}.checkpoint.tuning.convert")
+    assert "torch" in loaded and "torchvision" not in loaded

@@ -45,10 +45,14 @@ def checkpoint_text(checkpoint: Checkpoint) -> str:
 def checkpoint_html(checkpoint: Checkpoint) -> str:
     """Return what is in a file as HTML."""
     tables = "".join(table.html() for table in checkpoint_tables(checkpoint))
-    notes = dict.fromkeys(note for c in checkpoint.candidates for note in c.notes)
-    none = "" if checkpoint.candidates else "<p>There is no HGNetv2 backbone in it.</p>"
-    said = "".join(f"<p>{shown(note)}</p>" for note in notes)
-    return f"<p><b>{shown(checkpoint_title(checkpoint))}</b></p>{none}{tables}{said}"
+    missing = "" if checkpoint.candidates else "<p>There is no HGNetv2 backbone in it.</p>"
+    notes = "".join(f"<p>{shown(note)}</p>" for note in candidate_notes(checkpoint))
+    return f"<p><b>{shown(checkpoint_title(checkpoint))}</b></p>{missing}{tables}{notes}"
+
+
+def candidate_notes(checkpoint: Checkpoint) -> list[str]:
+    """Return what is worth knowing about the backbones of a file, each note once."""
+    return list(dict.fromkeys(note for c in checkpoint.candidates for note in c.notes))
 
 
 def contents_table(checkpoint: Checkpoint) -> Table:

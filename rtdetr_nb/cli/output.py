@@ -11,14 +11,32 @@ from typing import TYPE_CHECKING, Any
 from rtdetr_nb.text.printable import printable
 
 if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.checkpoint import Checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import Diff
     from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
-    from rtdetr_nb.checkpoint.comparison.selection import Selection
     from rtdetr_nb.checkpoint.naming.candidates import Candidate
-    from rtdetr_nb.checkpoint.tuning.write import WriteReport
+    from rtdetr_nb.checkpoint.tuning.convert import Conversion
     from rtdetr_nb.text.table import Table
 
 _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def show_checkpoint(checkpoint: Checkpoint) -> None:
+    """What is in a file: its backbones, its top level, what it says about itself."""
+    from rtdetr_nb.checkpoint.checkpoint_tables import (
+        candidate_notes,
+        checkpoint_tables,
+        checkpoint_title,
+    )
+
+    show = Printer()
+    show.line(checkpoint_title(checkpoint))
+    if not checkpoint.candidates:
+        show.line("There is no HGNetv2 backbone in it.", "yellow")
+    for table in checkpoint_tables(checkpoint):
+        show.table(table)
+    for note in candidate_notes(checkpoint):
+        show.line(note, "dim")
 
 
 def show_diff(diff: Diff) -> None:
@@ -57,38 +75,32 @@ def _found_officially(diff: Diff) -> tuple[int, int]:
     ), len(diff.model_shapes)
 
 
-def show_conversion(
-    selection: Selection,
-    verdict: Verdict,
-    report: WriteReport,
-    proved: bool | None,
-    written: Diff | None,
-) -> None:
-    """What was written, judged and proved; see `cli_checkpoint.run_convert`."""
+def show_conversion(done: Conversion) -> None:
+    """What was written, judged and proved."""
     from rtdetr_nb.checkpoint.comparison.diff_tables import diff_title, part_table
 
     show = Printer()
-    show.line(diff_title(selection.diff))
-    show.table(part_table((written or selection.diff).parts))
-    for warning in selection.warnings:
+    diff, filled = done.selection.diff, done.filled
+    show.line(diff_title(diff))
+    show.table(part_table((filled or diff).parts))
+    for warning in done.selection.warnings:
         show.line(f"warning: {warning}", _STYLES["warning"])
-    _show_verdict(show, verdict)
-    show.line(f"written {report}", "green")
-    if report.path.suffix == ".safetensors":
+    _show_verdict(show, done.verdict)
+    show.line(f"written {done.report}", "green")
+    if done.report.path.suffix == ".safetensors":
         show.line(
             "the official -t reads files of torch.save only: give it a .pth", _STYLES["warning"]
         )
-    elif written is not None:
-        loaded, total = _found_officially(written)
+    elif filled is not None:
+        loaded, total = _found_officially(filled)
         show.line(f"the official -t will load {loaded} of the model's {total} tensors from it")
-    if proved is None:
+    if done.proof is None:
         show.line(
             "its names do not begin with backbone.: the official -t would load nothing of it",
             _STYLES["warning"],
         )
     else:
-        equal = "bit-equal" if proved else "NOT EQUAL"
-        show.line(f"loaded into a fresh model: {len(selection)} tensors {equal}", "green")
+        show.line(str(done.proof), "green")
 
 
 def _show_verdict(show: Printer, verdict: Verdict) -> None:
@@ -124,10 +136,22 @@ def diff_json(diff: Diff) -> dict[str, Any]:
     }
 
 
-def convert_json(
-    selection: Selection, verdict: Verdict, report: WriteReport, proved: bool | None
-) -> dict[str, Any]:
+def inspect_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What is in a file as plain values."""
+    return {
+        "file": str(checkpoint.path),
+        "container": checkpoint.container,
+        "candidates": [candidate_json(candidate) for candidate in checkpoint.candidates],
+        "tensors": [
+            {"key": t.key, "shape": list(t.shape), "dtype": t.dtype, "kind": t.kind}
+            for t in checkpoint.tensors.values()
+        ],
+    }
+
+
+def convert_json(done: Conversion) -> dict[str, Any]:
     """What `show_conversion` shows as plain values."""
+    selection, report = done.selection, done.report
     return {
         "output": str(report.path),
         "bytes": report.nbytes,
@@ -135,10 +159,10 @@ def convert_json(
         "selected": list(selection.keys),
         "grafted": report.grafted,
         "bit_equal": report.bit_equal,
-        "loaded_bit_equal": proved,
+        "loaded_bit_equal": None if done.proof is None else done.proof.bit_equal,
         "warnings": list(selection.warnings),
-        "verdict": str(verdict),
-        "findings": _finding_json(verdict.findings),
+        "verdict": str(done.verdict),
+        "findings": _finding_json(done.verdict.findings),
     }
 
 

@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.architecture.state_dict_table import KeyInfo, model_keys
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class ParameterTable:
         if self.overlapping:
             lines.append(
                 f"{len(self.overlapping)} parameters match two patterns, which the official code "
-                f"refuses: {', '.join(self.overlapping[:3])}"
+                f"refuses: {first_of(self.overlapping)}"
             )
         return "\n".join(lines)
 

@@ -5,7 +5,6 @@ itself; mappings merge, everything else is replaced. Two configurations loaded i
 mix (in the official code the second inherits what the first had), and nothing is ever downloaded.
 """
 
-import difflib
 import numbers
 import os
 import re
@@ -21,6 +20,7 @@ from rtdetr_nb.config import schema
 from rtdetr_nb.config.check import check
 from rtdetr_nb.config.yaml_text import read_yaml, write_yaml
 from rtdetr_nb.errors import ConfigError
+from rtdetr_nb.text.suggestion import suggest
 
 _SHIPPED = Path(__file__).parent / "shipped"
 _INCLUDE = "__include__"
@@ -316,12 +316,10 @@ def _explain(message: str, content: Any) -> str:
 
 
 def _nearest(key: object, known: Iterable[str]) -> str:
-    """A hint at the known key that is most like `key`, if one is."""
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(str(key).lower(), by_lower, n=1, cutoff=0.6)
-    if close:
-        return f" Did you mean {by_lower[close[0]]!r}?"
-    return f" Known keys are: {', '.join(sorted(by_lower.values()))}."
+    """A hint at the known key that is most like `key`, or at all known keys."""
+    known = list(known)
+    hint = suggest(key, known) or f"Known keys are: {', '.join(sorted(known))}."
+    return f" {hint}"
 
 
 def _in_one_line(error: BaseException) -> str:

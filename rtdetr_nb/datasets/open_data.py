@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.datasets.annotations.notes import first_few
 from rtdetr_nb.datasets.layouts import coco2017, cvat, flat, kit, label_studio, roboflow, voc, yolo
 from rtdetr_nb.datasets.layouts.found import Found, folders
 from rtdetr_nb.datasets.source import DataSource, as_spec
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.files.pasted_path import pasted_path
+from rtdetr_nb.text.listing import first_of
 
 # The particular ones first: the last takes what is left.
 _LAYOUTS = (kit, coco2017, roboflow, cvat, label_studio, yolo, voc, flat)
@@ -62,6 +62,6 @@ def _unknown(given: Path) -> str:
     there = sorted(f"{e.name}/" if e.is_dir() else e.name for e in _roots(given)[0].iterdir())
     return (
         f"The layout of {given} is not known. Expected a folder with {known}. There lie: "
-        f"{first_few(there, _SHOWN)}. DataSource.from_files(train=(pictures, annotations), "
+        f"{first_of(there, _SHOWN) or 'nothing'}. DataSource.from_files(train=(pictures, annotations), "
         "val=(...)) takes any COCO-format files."
     )

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from rtdetr_nb.datasets.annotations.labels import LabelRule, choose_labels, joined_categories
-from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote, counted
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 from rtdetr_nb.datasets.layouts.found import Found, FoundSplit
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.files.pasted_path import pasted_path
+from rtdetr_nb.text.plain_text import counted
 
 # Where there are no validation pictures.
 _VAL_SHARE = 0.2

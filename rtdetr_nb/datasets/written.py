@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from rtdetr_nb.datasets.annotations.notes import first_few
 from rtdetr_nb.datasets.pictures.picture_file import decode, is_deep
 from rtdetr_nb.datasets.pictures.picture_headers import read_header
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError
+from rtdetr_nb.text.listing import first_of
 
 
 def write_split(split: Split, folder: Path) -> None:
@@ -28,7 +28,7 @@ def write_split(split: Split, folder: Path) -> None:
     images = folder / "images" / split.name
     annotations = folder / "annotations" / f"{split.name}.json"
     if annotations.exists() or images.exists():
-        raise DatasetError(f"{folder} holds {first_few([images, annotations])}. Give a new folder.")
+        raise DatasetError(f"{folder} holds {first_of([images, annotations])}. Give a new folder.")
     try:
         annotations.parent.mkdir(parents=True, exist_ok=True)
         pictures = [_write_picture(split, index, images) for index in range(len(split))]

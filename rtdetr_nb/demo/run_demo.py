@@ -19,6 +19,7 @@ from rtdetr_nb.demo.story import Story
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.runs.folder import METRICS_FILE
 from rtdetr_nb.runs.records import RecordReader, events, is_step
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.training.preview import PREDICTIONS
 from rtdetr_nb.ui.figures.base import COLORS, accuracy_figure, loss_figure, to_data_uri
 from rtdetr_nb.ui.figures.predictions import predictions_figure
@@ -106,7 +107,7 @@ def _clear(output: Path) -> None:
     foreign = sorted(path.name for path in output.iterdir() if path.name not in _WRITTEN)
     if foreign:
         raise RunError(
-            f"The folder {output} holds what no demo has written ({', '.join(foreign[:3])}), so it "
+            f"The folder {output} holds what no demo has written ({first_of(foreign)}), so it "
             "is not replaced. Give an empty or new folder with --output."
         )
     for name in LABELS:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from rtdetr_nb.checkpoint.tuning.write import load_tuning_file
+from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.configured import check_same_categories, configured_split
@@ -31,6 +31,7 @@ from rtdetr_nb.diagnostics.probe_result import ClassAccuracy, ProbeResult
 from rtdetr_nb.diagnostics.ridge import fit_ridge
 from rtdetr_nb.errors import DatasetError, TuningError
 from rtdetr_nb.model.build import build_backbone, build_model
+from rtdetr_nb.text.listing import first_of
 
 _BATCH = 8
 # With fewer a class cannot be learnt, and would only blur the figure.
@@ -202,11 +203,10 @@ def _probed_classes(train: _Split, val: _Split, notes: list[str]) -> dict[int, s
     known = {**val.names, **train.names}
     scarce = sorted((counts.keys() | held_out.keys()) - set(enough))
     if scarce:
-        shown = ", ".join(f"{known[c]} ({counts[c]})" for c in scarce[:10])
-        more = ", ..." if len(scarce) > 10 else ""
+        shown = first_of([f"{known[c]} ({counts[c]})" for c in scarce], 10)
         notes.append(
             f"{len(scarce)} classes with fewer than {_LEAST_TRAINING_BOXES} training boxes were "
-            f"left out: {shown}{more}."
+            f"left out: {shown}."
         )
     if len(enough) < 2 or not any(held_out[c] for c in enough):
         raise DatasetError(

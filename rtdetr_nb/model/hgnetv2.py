@@ -6,25 +6,47 @@ layer comes before that convolution.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
 from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS, StageSpec
 
 
-class FrozenBatchNorm(FrozenBatchNorm2d):
-    """That of torchvision, in one operation that leaves half precision as it is.
+class FrozenBatchNorm(nn.Module):
+    """Batch norm whose statistics, scale and bias are fixed buffers.
 
-    Scaled by float32 buffers, the maps would be float32 again behind every norm under autocast.
+    It computes what torchvision's `FrozenBatchNorm2d` does, in one operation that leaves half
+    precision as it is: scaled by float32 buffers, the maps would be float32 again behind every norm
+    under autocast. Importing torchvision takes as long as importing torch, and building a model
+    needs nothing else of it.
     """
 
     weight: Tensor
     bias: Tensor
     running_mean: Tensor
     running_var: Tensor
+
+    def __init__(self, num_features: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(num_features))
+        self.register_buffer("bias", torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Ignore the batch counter of a norm that was not frozen."""
+        state_dict.pop(f"{prefix}num_batches_tracked", None)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def extra_repr(self) -> str:
+        """Show the number of channels and the epsilon."""
+        return f"{len(self.weight)}, eps={self.eps:g}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
@@ -231,6 +253,5 @@ def freeze_norms(module: nn.Module) -> None:
 
 def _frozen_copy(norm: nn.BatchNorm2d) -> FrozenBatchNorm:
     frozen = FrozenBatchNorm(norm.num_features, eps=norm.eps)
-    state = {k: v for k, v in norm.state_dict().items() if k != "num_batches_tracked"}
-    frozen.load_state_dict(state)
+    frozen.load_state_dict(norm.state_dict())
     return frozen.to(norm.weight.device, norm.weight.dtype)

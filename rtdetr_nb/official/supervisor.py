@@ -22,11 +22,11 @@ from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction, 
 from rtdetr_nb.config.load import Config, load_config
 from rtdetr_nb.official.log import OfficialLogReader
 from rtdetr_nb.runs.folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder, start_facts
+from rtdetr_nb.text.listing import first_of
 
 # Time to end after SIGTERM: torchrun gives its workers 30 seconds.
 _PATIENCE_SECONDS = 40.0
 _SECONDS_BETWEEN_LOOKS = 1.0  # for the stop file
-_SHOWN_NAMES = 3
 _FIGURES = "medians of the last 20 steps, as the official log prints them"
 
 
@@ -219,10 +219,9 @@ def compare_load(
         predicted = getattr(match, name)
         if set(said) != set(predicted):  # type: ignore[call-overload]
             odd = sorted(set(said) ^ set(predicted))  # type: ignore[call-overload]
-            shown = ", ".join(odd[:_SHOWN_NAMES]) + (", ..." if len(odd) > _SHOWN_NAMES else "")
             differences.append(
                 f"{name}: {len(said)} tensors, predicted {len(predicted)} "  # type: ignore[arg-type]
-                f"({len(odd)} differ: {shown})"
+                f"({len(odd)} differ: {first_of(odd)})"
             )
     if differences:
         return Finding(

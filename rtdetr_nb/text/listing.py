@@ -6,7 +6,7 @@ from collections.abc import Collection
 from itertools import islice
 
 
-def first_of(names: Collection[str], limit: int = 3, more: str = " and {} more") -> str:
+def first_of(names: Collection[object], limit: int = 3, more: str = " and {} more") -> str:
     """Return the first names, separated by commas, and the number of the rest.
 
     Args:
@@ -14,5 +14,5 @@ def first_of(names: Collection[str], limit: int = 3, more: str = " and {} more")
         limit: how many are shown.
         more: what stands behind them where there are more; `{}` is their number.
     """
-    shown = ", ".join(islice(names, limit))
+    shown = ", ".join(map(str, islice(names, limit)))
     return shown + (more.format(f"{len(names) - limit:,}") if len(names) > limit else "")

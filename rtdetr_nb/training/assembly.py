@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
+from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
+from rtdetr_nb.checkpoint.tuning.report import TuningReport
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.annotations.notes import NOTE
 from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader

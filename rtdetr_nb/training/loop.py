@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
+from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
+from rtdetr_nb.checkpoint.tuning.report import TuningReport
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.datasets.evaluation import Evaluation

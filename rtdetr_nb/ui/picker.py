@@ -21,7 +21,8 @@ from rtdetr_nb.checkpoint.comparison.pattern_cover import branch_path, select_ke
 from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, Row
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.comparison.selection_summary import SelectionSummary, summarise_keys
-from rtdetr_nb.checkpoint.tuning.write import WriteReport, write_tuning_file
+from rtdetr_nb.checkpoint.tuning.report import WriteReport
+from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from rtdetr_nb.errors import SelectionError, UserError
 from rtdetr_nb.text.html_pieces import WORD_COLORS
 from rtdetr_nb.text.printable import printable

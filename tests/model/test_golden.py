@@ -14,7 +14,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
 from rtdetr_nb.boxes import inverse_sigmoid
 from rtdetr_nb.model import decoder as decoder_module
@@ -144,13 +143,13 @@ def activate_between_light_convolutions(monkeypatch: pytest.MonkeyPatch, model: 
 
 def take_another_epsilon(monkeypatch: pytest.MonkeyPatch, model: RTDETR) -> None:
     for module in model.backbone.modules():
-        if isinstance(module, FrozenBatchNorm2d):
+        if isinstance(module, hgnetv2.FrozenBatchNorm):
             monkeypatch.setattr(module, "eps", 1e-3)
 
 
 def forget_running_means(monkeypatch: pytest.MonkeyPatch, model: RTDETR) -> None:
     for module in model.backbone.modules():
-        if isinstance(module, FrozenBatchNorm2d):
+        if isinstance(module, hgnetv2.FrozenBatchNorm):
             zeros = torch.zeros_like(module.get_buffer("running_mean"))
             monkeypatch.setitem(module._buffers, "running_mean", zeros)
 

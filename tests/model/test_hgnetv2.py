@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from rtdetr_nb.model.hgnetv2 import HGNetv2, LearnableAffine, freeze_norms
+from rtdetr_nb.model.hgnetv2 import FrozenBatchNorm, HGNetv2, LearnableAffine, freeze_norms
 
 
 def randomise_norms(module: nn.Module) -> None:
@@ -30,8 +30,8 @@ def block() -> nn.Module:
     return block.double().eval()
 
 
-def frozen_norms(module: nn.Module) -> list[FrozenBatchNorm2d]:
-    return [norm for norm in module.modules() if isinstance(norm, FrozenBatchNorm2d)]
+def frozen_norms(module: nn.Module) -> list[FrozenBatchNorm]:
+    return [norm for norm in module.modules() if isinstance(norm, FrozenBatchNorm)]
 
 
 def test_frozen_norms_compute_the_same(block):
@@ -51,7 +51,7 @@ def test_a_forgotten_part_of_the_norm_is_noticed(block, forgotten):
     expected = block(images)
     freeze_norms(block)
     for norm in frozen_norms(block):
-        fresh = FrozenBatchNorm2d(norm.get_buffer("weight").numel()).double()
+        fresh = FrozenBatchNorm(norm.get_buffer("weight").numel(), eps=1e-5).double()
         setattr(norm, forgotten, getattr(fresh, forgotten))
     assert (block(images) - expected).abs().max() > 1e-3
 
@@ -135,3 +135,14 @@ def test_a_frozen_norm_is_that_of_torchvision_and_keeps_half_precision(block):
         half = block[0](torch.randn(2, 3, 9, 9))
         assert half.dtype == norm(half).dtype == torch.bfloat16
         assert theirs(half).dtype == torch.float32  # what this one is for
+
+
+def test_a_frozen_norm_loads_a_norm_that_counted_batches():
+    norm = nn.BatchNorm2d(4)
+    norm.running_mean.uniform_()  # pyright: ignore[reportOptionalMemberAccess]
+    frozen = FrozenBatchNorm(4, eps=1e-5)
+    frozen.load_state_dict(norm.state_dict())
+    assert torch.equal(frozen.running_mean, norm.get_buffer("running_mean"))
+    with pytest.raises(RuntimeError, match="unknown"):
+        frozen.load_state_dict({**frozen.state_dict(), "unknown": torch.zeros(4)})
+    assert repr(frozen) == "FrozenBatchNorm(4, eps=1e-05)"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
-from rtdetr_nb.checkpoint.comparison.findings import NOTE, WARNING, Finding
-from rtdetr_nb.checkpoint.comparison.row import MATCHED, MISMATCHED, MISSING
+from rtdetr_nb.checkpoint.comparison.findings import NOTE, WARNING, Check, Finding, Words, check
+from rtdetr_nb.checkpoint.comparison.row import MATCHED, MISMATCHED, MISSING, Row
 from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:
@@ -15,6 +17,42 @@ if TYPE_CHECKING:
 
 _STATISTICS = (".bn.running_mean", ".bn.running_var")
 _A_NORM_PARAMETER = f"{BACKBONE}stem.stem1.bn.weight"
+
+
+@dataclass(frozen=True)
+class ConfigCase:
+    """A configuration, what will be loaded under it, and the steps of the run, if known."""
+
+    config: Any
+    rows: Sequence[Row] = ()
+    total_steps: int | None = None
+
+    @property
+    def frozen_parts(self) -> list[str]:
+        """The parts of the backbone that `freeze_at` freezes."""
+        freeze_at = self.config.backbone.freeze_at
+        if freeze_at < 0:
+            return []
+        return ["stem", *(f"stages.{index}" for index in range(min(freeze_at, 4)))]
+
+    @property
+    def random_and_frozen(self) -> list[Row]:
+        """Tensors of frozen parts that stay at random weights."""
+        parts = self.frozen_parts
+        return [
+            row
+            for row in self.rows
+            if row.part in parts and row.status in (MISSING, MISMATCHED) and row.model_key
+        ]
+
+    @property
+    def statistics_not_loaded(self) -> list[Row]:
+        """Statistics of the backbone's norms that are not loaded."""
+        return [
+            row
+            for row in self.rows
+            if (row.model_key or "").endswith(_STATISTICS) and row.status != MATCHED
+        ]
 
 
 def config_findings(
@@ -27,100 +65,125 @@ def config_findings(
         diff: what will be loaded; without it only the settings themselves are judged.
         total_steps: optimizer steps of the run, if known.
     """
-    return [
-        *_frozen_parts(config, diff),
-        *_frozen_norms(config, diff),
-        *_norm_pattern(config),
-        *_warm_up(config, total_steps),
-    ]
+    case = ConfigCase(config, diff.rows if diff else (), total_steps)
+    return [finding for each in CONFIG_CHECKS for finding in each(case)]
 
 
-def _frozen_parts(config: Any, diff: Diff | None) -> list[Finding]:
-    freeze_at = config.backbone.freeze_at
-    if freeze_at < 0:
-        return []
-    parts = ["stem", *(f"stages.{index}" for index in range(min(freeze_at, 4)))]
-    unfilled = [
-        row
-        for row in (diff.rows if diff else ())
-        if row.part in parts and row.status in (MISSING, MISMATCHED) and row.model_key
-    ]
-    where, named = f"HGNetv2.freeze_at: {freeze_at}", ", ".join(parts)
+@check(WARNING)
+def random_parts_frozen(case: ConfigCase) -> Iterator[Words]:
+    """Tensors of the frozen parts are not loaded: they are random, and nothing trains them."""
+    unfilled = case.random_and_frozen
     if unfilled:
-        return [
-            Finding(
-                WARNING,
-                f"{counted(len(unfilled), 'tensor')} of {named}: random, and frozen.",
-                where,
-                "Nothing will ever train them.",
-                "Set HGNetv2.freeze_at=-1.",
+        yield Words(
+            f"{counted(len(unfilled), 'tensor')} of {', '.join(case.frozen_parts)}: random, and "
+            "frozen.",
+            f"HGNetv2.freeze_at: {case.config.backbone.freeze_at}",
+            "Nothing will ever train them.",
+            "Set HGNetv2.freeze_at=-1.",
+        )
+
+
+@check(NOTE)
+def parts_frozen(case: ConfigCase) -> Iterator[Words]:
+    """The first parts of the backbone are frozen; `freeze_at: 0` already freezes the stem."""
+    freeze_at = case.config.backbone.freeze_at
+    if freeze_at >= 0 and not case.random_and_frozen:
+        yield Words(
+            f"{', '.join(case.frozen_parts)} of the backbone is frozen.",
+            f"HGNetv2.freeze_at: {freeze_at}",
+            "" if freeze_at else "freeze_at: 0 does not mean that nothing is frozen; -1 does.",
+        )
+
+
+@check(WARNING)
+def random_norms_frozen(case: ConfigCase) -> Iterator[Words]:
+    """The norms are frozen and their statistics are not loaded: mean 0 and variance 1 stay."""
+    unfilled = case.statistics_not_loaded
+    if case.config.backbone.freeze_norm and unfilled:
+        yield Words(
+            f"{len(unfilled)} norm statistics are not loaded, and the norms are frozen.",
+            "HGNetv2.freeze_norm: True",
+            "They keep mean 0 and variance 1 for the whole run, which fits no trained layer.",
+            "Load them, or set HGNetv2.freeze_norm=False.",
+        )
+
+
+@check(NOTE)
+def norms_frozen(case: ConfigCase) -> Iterator[Words]:
+    """The backbone's norms are frozen and keep the file's statistics."""
+    if case.config.backbone.freeze_norm and not case.statistics_not_loaded:
+        yield Words(
+            "The backbone's norms keep the file's statistics for the whole run.",
+            "HGNetv2.freeze_norm: True",
+        )
+
+
+@check(WARNING)
+def norms_decay(case: ConfigCase) -> Iterator[Words]:
+    """A pattern of the optimizer means to leave the norms out but does not: they decay.
+
+    In `(?!.*norm|bn)` the `|` splits the whole lookahead.
+    """
+    if not case.config.backbone.freeze_norm:
+        for group in _broken_patterns(case.config):
+            yield Words(
+                group.said,
+                group.where,
+                f"{group.why} Norms get this group's weight decay.",
+                "Write (?!.*(?:norm|bn)).",
             )
-        ]
-    note = "freeze_at: 0 does not mean that nothing is frozen; -1 does." if not freeze_at else ""
-    return [Finding(NOTE, f"{named} of the backbone is frozen.", where, note)]
 
 
-def _frozen_norms(config: Any, diff: Diff | None) -> list[Finding]:
-    if not config.backbone.freeze_norm:
-        return []
-    unfilled = [
-        row
-        for row in (diff.rows if diff else ())
-        if (row.model_key or "").endswith(_STATISTICS) and row.status != MATCHED
-    ]
-    where = "HGNetv2.freeze_norm: True"
-    if unfilled:
-        return [
-            Finding(
-                WARNING,
-                f"{len(unfilled)} norm statistics are not loaded, and the norms are frozen.",
-                where,
-                "They keep mean 0 and variance 1 for the whole run, which fits no trained layer.",
-                "Load them, or set HGNetv2.freeze_norm=False.",
-            )
-        ]
-    return [
-        Finding(NOTE, "The backbone's norms keep the file's statistics for the whole run.", where)
-    ]
+@check(NOTE)
+def pattern_without_effect(case: ConfigCase) -> Iterator[Words]:
+    """A pattern of the optimizer means to leave the norms out but does not; they are frozen."""
+    if case.config.backbone.freeze_norm:
+        for group in _broken_patterns(case.config):
+            said = f"{group.said} They are frozen, so nothing comes of it."
+            yield Words(said, group.where, group.why)
 
 
-def _norm_pattern(config: Any) -> list[Finding]:
+@check(WARNING)
+def warm_up_too_long(case: ConfigCase) -> Iterator[Words]:
+    """The run ends before the warm-up does: the learning rate never reaches its value."""
+    warm_up, total_steps = case.config.lr_warmup_scheduler, case.total_steps
+    duration = warm_up.warmup_duration if warm_up else 0
+    if duration and total_steps is not None and total_steps < duration:
+        yield Words(
+            f"The warm-up lasts {duration} steps, the run {total_steps}.",
+            f"lr_warmup_scheduler.warmup_duration: {duration}",
+            f"The learning rate never gets beyond {total_steps / duration:.0%} of what is "
+            "configured.",
+            "Shorten the warm-up (and ema.warmups) for a short run; the quick-run preset does.",
+        )
+
+
+CONFIG_CHECKS: tuple[Check[ConfigCase], ...] = (
+    random_parts_frozen,
+    parts_frozen,
+    random_norms_frozen,
+    norms_frozen,
+    norms_decay,
+    pattern_without_effect,
+    warm_up_too_long,
+)
+"""All findings from settings, in the order in which they are shown."""
+
+
+class _BrokenPattern(NamedTuple):
+    said: str
+    where: str
+    why: str = "`.*norm|bn` means `.*norm` anywhere, or `bn` right at the start of the name."
+
+
+def _broken_patterns(config: Any) -> Iterator[_BrokenPattern]:
     """Find patterns that mean to leave norms out but do not: `|` splits the whole lookahead."""
-    findings = []
     for index, group in enumerate(config.optimizer.params):
         lookahead = re.search(r"\(\?!([^()]*)\)", group.params)
         means_norms = lookahead and "bn" in lookahead[1]
-        if not means_norms or not re.findall(group.params, _A_NORM_PARAMETER):
-            continue
-        live = not config.backbone.freeze_norm
-        findings.append(
-            Finding(
-                WARNING if live else NOTE,
+        if means_norms and re.findall(group.params, _A_NORM_PARAMETER):
+            yield _BrokenPattern(
                 f"The pattern {group.params!r} does not leave out the backbone's norms "
-                f"(...bn.weight matches it)."
-                + ("" if live else " They are frozen, so nothing comes of it."),
+                f"(...bn.weight matches it).",
                 f"optimizer.params.{index}",
-                "`.*norm|bn` means `.*norm` anywhere, or `bn` right at the start of the name."
-                + (" Norms get this group's weight decay." if live else ""),
-                "Write (?!.*(?:norm|bn))." if live else "",
             )
-        )
-    return findings
-
-
-def _warm_up(config: Any, total_steps: int | None) -> list[Finding]:
-    warm_up = config.lr_warmup_scheduler
-    duration = warm_up.warmup_duration if warm_up else 0
-    where = f"lr_warmup_scheduler.warmup_duration: {duration}"
-    if not duration or total_steps is None or total_steps >= duration:
-        return []
-    share = total_steps / duration
-    return [
-        Finding(
-            WARNING,
-            f"The warm-up lasts {duration} steps, the run {total_steps}.",
-            where,
-            f"The learning rate never gets beyond {share:.0%} of what is configured.",
-            "Shorten the warm-up (and ema.warmups) for a short run; the quick-run preset does.",
-        )
-    ]

@@ -1,10 +1,11 @@
-"""What is said about a checkpoint: findings, and the verdict that they lead to."""
+"""What is said about a checkpoint: findings, the checks that make them, and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from inspect import getdoc
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from rtdetr_nb.text.html_pieces import badge
 from rtdetr_nb.text.table import Table
@@ -36,42 +37,81 @@ class Finding:
         return " ".join(part for part in (f"{self.what}{where}", self.why, self.action) if part)
 
 
+class Words(NamedTuple):
+    """What a check says: a finding without its level, which belongs to the check."""
+
+    what: str
+    where: str = ""
+    why: str = ""
+    action: str = ""
+
+
+Case = TypeVar("Case")
+
+
+@dataclass(frozen=True)
+class Check(Generic[Case]):
+    """One kind of finding: how bad it is, and the function that looks for it in a case."""
+
+    level: str
+    look: Callable[[Case], Iterable[Words]]
+
+    @property
+    def name(self) -> str:
+        """The name of the function, in words."""
+        return self.look.__name__.replace("_", " ")
+
+    @property
+    def meaning(self) -> str:
+        """What the finding means: the docstring of the function."""
+        return " ".join((getdoc(self.look) or "").split())
+
+    def __call__(self, case: Case) -> list[Finding]:
+        """Return what is found in a case."""
+        return [Finding(self.level, *words) for words in self.look(case)]
+
+
+def check(level: str) -> Callable[[Callable[[Case], Iterable[Words]]], Check[Case]]:
+    """Make a check of a function that yields words for each finding of this level."""
+    return lambda look: Check(level, look)
+
+
 def findings_table(findings: Iterable[Finding]) -> Table:
     """Return findings with all that they say."""
     rows = tuple((f.level, f.what, f.where, f.why, f.action) for f in findings)
     return Table("", ("level", "what", "where", "why", "do"), rows)
 
 
-class Verdict(str):
-    """One of the words "ok", "warnings" and "failed", with the findings that led to it.
+@dataclass(frozen=True, eq=False, init=False)
+class Verdict:
+    """One of the words "ok", "warnings" and "failed", and the findings that lead to it.
 
-    It compares and prints as the word: `diff.verdict == "ok"`.
+    A verdict prints as its word and equals it: `diff.verdict == "ok"`. Two verdicts are equal if
+    their findings are.
+
+    Attributes:
+        word: the word, which follows from the worst finding.
+        findings: all findings, the worst first.
     """
 
+    word: str
     findings: tuple[Finding, ...]
 
-    def __new__(cls, findings: Iterable[Finding]) -> Verdict:
-        """Derive the word from the worst finding; the findings are kept, the worst first."""
-        findings = tuple(sorted(findings, key=lambda finding: _ORDER[finding.level]))
-        levels = {finding.level for finding in findings}
-        word = "failed" if FAILURE in levels else "warnings" if WARNING in levels else "ok"
-        verdict = super().__new__(cls, word)
-        verdict.findings = findings
-        return verdict
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+        ordered = tuple(sorted(findings, key=lambda finding: _ORDER[finding.level]))
+        worst = ordered[0].level if ordered else NOTE
+        object.__setattr__(self, "findings", ordered)
+        object.__setattr__(self, "word", {FAILURE: "failed", WARNING: "warnings"}.get(worst, "ok"))
 
     @property
     def failures(self) -> tuple[Finding, ...]:
         """The findings that make the verdict "failed"."""
-        return self.of_level(FAILURE)
+        return tuple(finding for finding in self.findings if finding.level == FAILURE)
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
         """The findings that make it at least "warnings"."""
-        return self.of_level(WARNING)
-
-    def of_level(self, level: str) -> tuple[Finding, ...]:
-        """Return the findings of one level."""
-        return tuple(finding for finding in self.findings if finding.level == level)
+        return tuple(finding for finding in self.findings if finding.level == WARNING)
 
     def text(self) -> str:
         """Return the verdict and one line a finding."""
@@ -79,8 +119,19 @@ class Verdict(str):
         lines += [f"  {finding.level}: {finding}" for finding in self.findings]
         return "\n".join(lines)
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Verdict):
+            return self.findings == other.findings
+        return self.word == other
+
+    def __hash__(self) -> int:
+        return hash(self.word)
+
+    def __str__(self) -> str:
+        return self.word
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(self.text())
 
     def _repr_html_(self) -> str:
-        return f"<p><b>Verdict:</b> {badge(self)}</p>{findings_table(self.findings).html()}"
+        return f"<p><b>Verdict:</b> {badge(self.word)}</p>{findings_table(self.findings).html()}"

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.patterns import loadable_names
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.errors import SelectionError
 
@@ -61,8 +62,7 @@ def select_keys(diff: Diff, keys: Collection[str]) -> Selection:
     """
     if not keys:
         raise SelectionError("Nothing is picked. Tick at least one tensor.")
-    diff.select(rows=keys)  # refuses, by name, what cannot be taken
-    include, exclude = patterns_for(diff, keys)
+    include, exclude = patterns_for(diff, loadable_names(diff, keys))
     return diff.select(include, exclude)
 
 

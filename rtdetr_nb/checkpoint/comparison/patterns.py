@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, Row
 from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.text.suggestion import suggest
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.comparison.diff import Diff
@@ -34,7 +34,7 @@ def check_patterns(diff: Diff, patterns: Iterable[str]) -> None:
         rows = [row for row in diff.rows if row.model_key and matches(row, pattern)]
         if not rows:
             parts = {f"{row.part}.*" for row in diff.rows if row.model_key}
-            hint = _nearest(pattern.removeprefix(BACKBONE), _patterns(diff)) or (
+            hint = suggest(pattern.removeprefix(BACKBONE), _patterns(diff)) or (
                 f"The parts are {_listed(parts)}."
             )
             raise SelectionError(f"No tensor of the model matches {pattern!r}. {hint}")
@@ -51,7 +51,7 @@ def known_names(names: Iterable[str] | str, known: set[str], kind: str) -> set[s
     wanted = {names} if isinstance(names, str) else set(names)
     unknown = sorted(wanted - known)
     if unknown:
-        hint = _nearest(unknown[0], known) or f"Known: {_listed(known)}."
+        hint = suggest(unknown[0], known) or f"Known: {_listed(known)}."
         raise SelectionError(f"The model has no {kind} {unknown[0]!r}. {hint}")
     return wanted
 
@@ -67,7 +67,7 @@ def loadable_names(diff: Diff, keys: Iterable[Any]) -> list[str]:
     for key in keys:
         row = rows.get(key)
         if row is None:
-            hint = _nearest(str(key), rows) or "diff.table lists the names."
+            hint = suggest(str(key), rows) or "diff.table lists the names."
             raise SelectionError(f"The model has no tensor {key!r}. {hint}")
         if row.status == MISMATCHED:
             raise SelectionError(
@@ -88,13 +88,6 @@ def _patterns(diff: Diff) -> set[str]:
         patterns |= {".".join([*words[:end], "*"]) for end in range(1, len(words))}
         patterns.add(".".join(words))
     return patterns
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """Ask whether the name most like this one was meant, if one is."""
-    by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    return f"Did you mean {by_lower[close[0]]!r}?" if close else None
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rtdetr_nb.checkpoint.comparison.patterns import (
     check_patterns,
@@ -21,6 +21,7 @@ from rtdetr_nb.checkpoint.comparison.patterns import (
 from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, Row
 from rtdetr_nb.checkpoint.comparison.selection_summary import selection_html
 from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:
@@ -89,16 +90,16 @@ class Selection:
         """Read the selected tensors: official name -> value in the model's type, fixes applied."""
         import torch
 
-        values = self.diff.checkpoint.read({row.checkpoint_key: None for row in self.rows})  # pyright: ignore[reportArgumentType]
-        table = {row.model_key: row for row in self.rows}
+        pairs = [(row, row.checkpoint_key) for row in self.rows if row.checkpoint_key is not None]
+        values = self.diff.checkpoint.read(dict.fromkeys(key for _, key in pairs))
         tensors = {}
-        for key, row in table.items():
-            assert key is not None and row.checkpoint_key is not None
-            value = values[row.checkpoint_key]
+        for row, checkpoint_key in pairs:
+            assert row.model_key is not None
+            value = values[checkpoint_key]
             if row.fix is not None:
                 value = row.fix.apply(value.double())
-            is_counter = not row.model_shape and "num_batches_tracked" in key
-            tensors[key] = value.to(torch.int64 if is_counter else torch.float32)
+            is_counter = not row.model_shape and "num_batches_tracked" in row.model_key
+            tensors[row.model_key] = value.to(torch.int64 if is_counter else torch.float32)
         return tensors
 
     def to_json(self) -> str:
@@ -167,10 +168,13 @@ def select(
         SelectionError: a pattern matches nothing, a tensor that is named does not fit the model,
             or nothing is left.
     """
-    conditions = dict(_conditions(diff, include, exclude, parts, blocks, rows))
-    description = ", ".join(conditions) or "everything that fits"
-    tests = conditions.values()
-    chosen = [row for row in diff.rows if row.model_key and all(test(row) for test in tests)]
+    conditions = _conditions(diff, include, exclude, parts, blocks, rows)
+    description = ", ".join(condition.text for condition in conditions) or "everything that fits"
+    chosen = [
+        row
+        for row in diff.rows
+        if row.model_key and all(condition.holds(row) for condition in conditions)
+    ]
     keys = {row.model_key for row in chosen if row.loadable and row.model_key}
     if not keys:
         raise SelectionError(
@@ -181,6 +185,13 @@ def select(
     return _selection(diff, keys, description, mismatched)
 
 
+class _Condition(NamedTuple):
+    """One condition of a selection: in words, and as a test of a row."""
+
+    text: str
+    holds: Callable[[Row], bool]
+
+
 def _conditions(
     diff: Diff,
     include: Iterable[str] | str | None,
@@ -188,34 +199,59 @@ def _conditions(
     parts: Iterable[str] | None,
     blocks: Iterable[str] | None,
     rows: Iterable[Row | str] | None,
-) -> Iterator[tuple[str, Callable[[Row], bool]]]:
-    """Yield each condition that was given, in words and as a test of a row."""
+) -> list[_Condition]:
+    """Return the conditions that were given."""
+    conditions = []
     if include is not None:
-        taken = [include] if isinstance(include, str) else list(include)
-        check_patterns(diff, taken)
-        yield (
-            f"include {' '.join(taken) or 'nothing'}",
-            lambda row: any(matches(row, pattern) for pattern in taken),
-        )
+        conditions.append(_includes(diff, _as_list(include)))
     if parts is not None:
-        wanted_parts = known_names(parts, {row.part for row in diff.rows if row.model_key}, "part")
-        yield f"parts {' '.join(sorted(wanted_parts))}", lambda row: row.part in wanted_parts
+        conditions.append(_is_in_parts(diff, parts))
     if blocks is not None:
-        known = {f"{row.part}.{row.block}" for row in diff.rows if row.model_key}
-        wanted_blocks = known_names(blocks, known, "block")
-        yield (
-            f"blocks {' '.join(sorted(wanted_blocks))}",
-            lambda row: f"{row.part}.{row.block}" in wanted_blocks,
-        )
+        conditions.append(_is_in_blocks(diff, blocks))
     if rows is not None:
-        wanted = set(loadable_names(diff, [r if isinstance(r, str) else r.model_key for r in rows]))
-        yield f"{len(wanted)} rows", lambda row: row.model_key in wanted
-    left_out = [exclude] if isinstance(exclude, str) else list(exclude)
+        conditions.append(_is_among(diff, rows))
+    left_out = _as_list(exclude)
     if left_out:
-        yield (
-            f"exclude {' '.join(left_out)}",
-            lambda row: not any(matches(row, pattern) for pattern in left_out),
-        )
+        conditions.append(_excludes(left_out))
+    return conditions
+
+
+def _includes(diff: Diff, patterns: Sequence[str]) -> _Condition:
+    check_patterns(diff, patterns)
+    return _Condition(
+        f"include {' '.join(patterns) or 'nothing'}",
+        lambda row: any(matches(row, pattern) for pattern in patterns),
+    )
+
+
+def _excludes(patterns: Sequence[str]) -> _Condition:
+    return _Condition(
+        f"exclude {' '.join(patterns)}",
+        lambda row: not any(matches(row, pattern) for pattern in patterns),
+    )
+
+
+def _is_in_parts(diff: Diff, parts: Iterable[str]) -> _Condition:
+    wanted = known_names(parts, {row.part for row in diff.rows if row.model_key}, "part")
+    return _Condition(f"parts {' '.join(sorted(wanted))}", lambda row: row.part in wanted)
+
+
+def _is_in_blocks(diff: Diff, blocks: Iterable[str]) -> _Condition:
+    known = {f"{row.part}.{row.block}" for row in diff.rows if row.model_key}
+    wanted = known_names(blocks, known, "block")
+    return _Condition(
+        f"blocks {' '.join(sorted(wanted))}", lambda row: f"{row.part}.{row.block}" in wanted
+    )
+
+
+def _is_among(diff: Diff, rows: Iterable[Row | str]) -> _Condition:
+    names = [row if isinstance(row, str) else row.model_key for row in rows]
+    wanted = set(loadable_names(diff, names))
+    return _Condition(f"{len(wanted)} rows", lambda row: row.model_key in wanted)
+
+
+def _as_list(names: Iterable[str] | str) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
 
 
 def _selection(
@@ -237,18 +273,17 @@ def _without_norm(diff: Diff, keys: set[str]) -> list[str]:
             norms.setdefault(match[1], []).append(row.model_key)
     units = [
         unit
-        for unit in (re.sub(r"\.conv\.(1\.)?weight$", "", key) for key in diff_order(diff, keys))
+        for unit in (re.sub(r"\.conv\.(1\.)?weight$", "", key) for key in _in_order(diff, keys))
         if unit in norms and not keys.issuperset(norms[unit])
     ]
     if not units:
         return []
-    first = ", ".join(units[:3]) + (", ..." if len(units) > 3 else "")
     return [
-        f"{len(units)} convolutions are taken without all of their norm ({first}): the statistics "
-        f"of the norm belong to the convolution's outputs"
+        f"{len(units)} convolutions are taken without all of their norm ({first_of(units)}): the "
+        f"statistics of the norm belong to the convolution's outputs"
     ]
 
 
-def diff_order(diff: Diff, keys: set[str]) -> list[str]:
+def _in_order(diff: Diff, keys: set[str]) -> list[str]:
     """Return `keys` in the order of the model."""
     return [row.model_key for row in diff.rows if row.model_key in keys and row.model_key]

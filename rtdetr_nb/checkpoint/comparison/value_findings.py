@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, WARNING, Finding
+from rtdetr_nb.checkpoint.comparison.findings import FAILURE, WARNING, Check, Finding, Words, check
 from rtdetr_nb.checkpoint.comparison.row import Row
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from rtdetr_nb.checkpoint.checkpoint import Checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import Diff
@@ -30,8 +33,39 @@ _HALF_MAXIMUM = 65504.0
 _SAMPLE_SIZE = 4096
 
 
-def health(diff: Diff, rows: Iterable[Row] | None = None) -> list[Finding]:
+@dataclass(frozen=True)
+class ValueCase:
+    """What a look at the values found.
+
+    Attributes:
+        troubles: the names of the tensors that have each trouble.
+        untrained: whether all norms have the statistics that they have before any training.
+        dtypes: number of tensors of each type in the file.
+    """
+
+    troubles: Mapping[str, Sequence[str]]
+    untrained: bool
+    dtypes: Mapping[str, int]
+
+    def tell(self, trouble: str, what: str, why: str, action: str) -> Iterator[Words]:
+        """Yield the words on a trouble, if any tensor has it."""
+        names = self.troubles.get(trouble, ())
+        if names:
+            count = counted(len(names), "tensor has", "tensors have")
+            yield Words(f"{count} {what}", first_of(names), why, action)
+
+
+def value_findings(
+    diff: Diff,
+    rows: Iterable[Row] | None = None,
+    values: Mapping[str, torch.Tensor] | None = None,
+) -> list[Finding]:
     """Check the values that would be loaded: of `rows`, or of everything that fits.
+
+    Args:
+        diff: the comparison.
+        rows: rows of it.
+        values: the values by model name, if they are in memory; else they are read one by one.
 
     Returns:
         Findings on values that are not finite, all zero or constant, variances that are negative
@@ -39,28 +73,29 @@ def health(diff: Diff, rows: Iterable[Row] | None = None) -> list[Finding]:
         half-precision files.
     """
     chosen = [r for r in (diff.rows if rows is None else rows) if r.loadable and r.model_shape]
-    trouble: dict[str, list[str]] = {}
+    floating = [row for row in chosen if "float" in row.dtype]
+    arrays = (
+        _read_arrays(diff.checkpoint, floating)
+        if values is None
+        else ((row, values[_name(row)].numpy()) for row in floating)
+    )
+    case = _look(arrays, Counter(row.dtype for row in chosen))
+    return [finding for each in VALUE_CHECKS for finding in each(case)]
+
+
+def _look(arrays: Iterable[tuple[Row, np.ndarray]], dtypes: Mapping[str, int]) -> ValueCase:
+    """Look at each tensor once."""
+    troubles: dict[str, list[str]] = {}
     untouched = []
-    for row, array in _arrays(diff.checkpoint, chosen):
-        for kind in _troubles(row, array):
-            trouble.setdefault(kind, []).append(_name(row))
+    for row, array in arrays:
+        for trouble in _troubles(row, array):
+            troubles.setdefault(trouble, []).append(_name(row))
         if row.fix is None and _name(row).endswith((".bn.running_mean", ".bn.running_var")):
             untouched.append(_is_constant(array, 0.0 if "mean" in _name(row) else 1.0))
-    findings = [_finding(kind, names) for kind, names in trouble.items()]
-    if untouched and all(untouched):
-        findings.append(
-            Finding(
-                WARNING,
-                "All norms have mean 0 and variance 1, their values before any training.",
-                "running_mean, running_var",
-                "Either the backbone was never trained or its statistics were lost on the way.",
-                "Compare with another file of the same distillation.",
-            )
-        )
-    return findings + _precision(chosen)
+    return ValueCase(troubles, bool(untouched) and all(untouched), dtypes)
 
 
-def _arrays(checkpoint: Checkpoint, rows: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray]]:
+def _read_arrays(checkpoint: Checkpoint, rows: Sequence[Row]) -> Iterator[tuple[Row, np.ndarray]]:
     """Yield each row with its values as floats, after the fix that they will get."""
     import numpy as np
 
@@ -70,15 +105,13 @@ def _arrays(checkpoint: Checkpoint, rows: Sequence[Row]) -> Iterator[tuple[Row, 
             array = (array.astype(np.uint32) << 16).view(np.float32)
         elif row.dtype.startswith("float8"):
             array = checkpoint.read([key])[key].float().numpy()
-        elif array.dtype.kind != "f":
-            continue
         if row.fix is not None:
             array = row.fix.apply(array.astype(np.float64))
         yield row, array
 
 
 def _troubles(row: Row, array: np.ndarray) -> list[str]:
-    """Name what is wrong with one tensor; values that are not finite hide all else."""
+    """Name the troubles of one tensor; values that are not finite hide all else."""
     low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         return ["not finite"]
@@ -124,83 +157,135 @@ def _name(row: Row) -> str:
     return row.model_key or ""
 
 
-_DESCRIPTIONS: dict[str, tuple[str, str, str, str]] = {
-    "not finite": (
-        FAILURE,
+@check(FAILURE)
+def not_finite(case: ValueCase) -> Iterator[Words]:
+    """Values are infinite or not a number, and spread to every output."""
+    yield from case.tell(
+        "not finite",
         "values that are infinite or not a number.",
         "One such value spreads to every output.",
         "Take an earlier checkpoint, from before the training diverged (or, if the file is in "
         "half precision, one in float32: large values overflow to infinity).",
-    ),
-    "negative variance": (
-        WARNING,
+    )
+
+
+@check(WARNING)
+def negative_variance(case: ValueCase) -> Iterator[Words]:
+    """A running variance is negative, and its square root is not a number."""
+    yield from case.tell(
+        "negative variance",
         "a negative running variance.",
         "Its square root is not a number, and so is every output.",
         "The file is damaged or was averaged wrongly; take another one.",
-    ),
-    "tiny variance": (
-        WARNING,
+    )
+
+
+@check(WARNING)
+def tiny_variance(case: ValueCase) -> Iterator[Words]:
+    """A running variance vanishes: the channel carried nothing, or half precision lost it."""
+    yield from case.tell(
+        "tiny variance",
         f"a running variance below {_TINY_VARIANCE:g}.",
         "Channels without variance carried nothing, or lost it to half precision; they are "
         "amplified by up to 1/sqrt(1e-5) = 316.",
         "Look whether the file was cast to half precision; take the float32 one if there is one.",
-    ),
-    "all zero": (
-        WARNING,
-        "the value zero throughout.",
-        "These layers pass nothing on.",
-        "Look whether the layers were pruned or never saved.",
-    ),
-    "constant": (
-        WARNING,
-        "one value throughout.",
-        "A trained convolution never does: it may be a placeholder.",
-        "Look how the file was exported.",
-    ),
-    "outliers": (
-        WARNING,
-        f"values more than {_OUTLIER_RATIO:g} times the median of their layer.",
-        "Damaged files and diverging runs look like this.",
-        "Compare with another checkpoint of the same run.",
-    ),
-    "saturated": (
-        WARNING,
-        "the largest value that float16 can represent.",
-        "Larger values were clipped when the file was cast.",
-        "Take the float32 file if there is one.",
-    ),
-}
-
-
-def _finding(kind: str, names: Sequence[str]) -> Finding:
-    level, what, why, action = _DESCRIPTIONS[kind]
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return Finding(
-        level, f"{counted(len(names), 'tensor has', 'tensors have')} {what}", shown, why, action
     )
 
 
-def _precision(rows: Iterable[Row]) -> list[Finding]:
-    counts = Counter(row.dtype for row in rows)
-    findings = [
-        Finding(
-            WARNING,
-            f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype}: "
-            "the file is quantised.",
-            why="Whole numbers mean nothing without the scales that belong to them.",
-            action="Take the file from before the quantisation.",
+@check(WARNING)
+def all_zero(case: ValueCase) -> Iterator[Words]:
+    """A convolution or the scale of a norm is zero throughout and passes nothing on."""
+    yield from case.tell(
+        "all zero",
+        "the value zero throughout.",
+        "These layers pass nothing on.",
+        "Look whether the layers were pruned or never saved.",
+    )
+
+
+@check(WARNING)
+def constant(case: ValueCase) -> Iterator[Words]:
+    """A convolution has one value throughout, which no training leaves behind."""
+    yield from case.tell(
+        "constant",
+        "one value throughout.",
+        "A trained convolution never does: it may be a placeholder.",
+        "Look how the file was exported.",
+    )
+
+
+@check(WARNING)
+def outliers(case: ValueCase) -> Iterator[Words]:
+    """A few values are far beyond their layer's scale, as in damaged files and diverging runs."""
+    yield from case.tell(
+        "outliers",
+        f"values more than {_OUTLIER_RATIO:g} times the median of their layer.",
+        "Damaged files and diverging runs look like this.",
+        "Compare with another checkpoint of the same run.",
+    )
+
+
+@check(WARNING)
+def saturated(case: ValueCase) -> Iterator[Words]:
+    """Values are the largest that float16 can represent: the cast clipped them."""
+    yield from case.tell(
+        "saturated",
+        "the largest value that float16 can represent.",
+        "Larger values were clipped when the file was cast.",
+        "Take the float32 file if there is one.",
+    )
+
+
+@check(WARNING)
+def untrained_norms(case: ValueCase) -> Iterator[Words]:
+    """All norms have the statistics that they have before any training."""
+    if case.untrained:
+        yield Words(
+            "All norms have mean 0 and variance 1, their values before any training.",
+            "running_mean, running_var",
+            "Either the backbone was never trained or its statistics were lost on the way.",
+            "Compare with another file of the same distillation.",
         )
-        for dtype, count in counts.items()
-        if "int" in dtype
-    ]
-    return findings + [
-        Finding(
-            WARNING,
-            f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype} and cast to float32.",
-            why="The precision that the cast to the file took is lost: features differ by "
-            + ("about 0.1 to 0.5 %." if dtype == "float16" else "about 1 to 5 %."),
-            action="Take the float32 weights if they exist; else go on, training makes up for it.",
-        )
-        for dtype, count in counts.items()
-        if dtype.startswith(("float16", "bfloat16", "float8"))
-    ]
+
+
+@check(WARNING)
+def quantised(case: ValueCase) -> Iterator[Words]:
+    """Weights are stored as whole numbers, which mean nothing without their scales."""
+    for dtype, count in case.dtypes.items():
+        if "int" in dtype:
+            yield Words(
+                f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype}: "
+                "the file is quantised.",
+                why="Whole numbers mean nothing without the scales that belong to them.",
+                action="Take the file from before the quantisation.",
+            )
+
+
+@check(WARNING)
+def reduced_precision(case: ValueCase) -> Iterator[Words]:
+    """Weights are stored in 16 or 8 bits and cast to float32; the lost digits stay lost."""
+    for dtype, count in case.dtypes.items():
+        if dtype.startswith(("float16", "bfloat16", "float8")):
+            yield Words(
+                f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype} and cast to "
+                "float32.",
+                why="The precision that the cast to the file took is lost: features differ by "
+                + ("about 0.1 to 0.5 %." if dtype == "float16" else "about 1 to 5 %."),
+                action="Take the float32 weights if they exist; else go on, training makes up for "
+                "it.",
+            )
+
+
+VALUE_CHECKS: tuple[Check[ValueCase], ...] = (
+    not_finite,
+    negative_variance,
+    tiny_variance,
+    all_zero,
+    constant,
+    outliers,
+    saturated,
+    untrained_norms,
+    quantised,
+    reduced_precision,
+)
+"""All findings from values, in the order in which they are shown."""

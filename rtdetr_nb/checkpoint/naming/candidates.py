@@ -23,6 +23,7 @@ from rtdetr_nb.checkpoint.naming.dialects import (
     recognise_dialect,
     rename,
 )
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import show_as_text
 from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import Table
@@ -268,7 +269,7 @@ def explain_no_backbone(path: Path, keys: Sequence[str]) -> str:
         hint = "It looks like HGNet, the predecessor, which has other layers"
     elif any(re.search(r"(^|\.)layer[1-4]\.\d+\.conv\d", key) for key in keys):
         hint = "It looks like a ResNet"
-    first = ", ".join(map(printable, keys[:3]))
+    first = first_of(list(map(printable, keys)), more="")
     return (
         f"{path} holds {len(keys)} tensors but no HGNetv2 backbone (no "
         f"`stem.stem1.conv.weight` under any prefix; the keys begin with {first}). {hint}; "

@@ -3,75 +3,59 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.errors import TuningError
 from rtdetr_nb.files.atomic_file import write_atomically
+from rtdetr_nb.text.listing import first_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 PROVENANCE = "rtdetr_nb"
 
 
+@dataclass(frozen=True)
+class ReadBack:
+    """What a written file returned.
+
+    Attributes:
+        equal: for each tensor, by its name in the file, whether it came back bit for bit.
+        state_dict: the tensors that a loader finds, by name; shapes and types without values.
+    """
+
+    equal: Mapping[str, bool]
+    state_dict: Mapping[str, Any]
+
+
 def write_proved(
-    path: Path,
-    tensors: Mapping[str, torch.Tensor],
-    provenance: Mapping[str, Any],
-    *,
-    overwrite: bool,
-) -> dict[str, bool]:
+    path: Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
+) -> ReadBack:
     """Write tensors and their provenance, and compare what the file returns with what went in.
 
     Args:
-        path: `.safetensors` writes that format, anything else a torch file.
+        path: `.safetensors` writes that format, anything else a torch file. An existing file is
+            replaced.
         tensors: by the names that they get in the file.
         provenance: plain values.
-        overwrite: replace an existing file.
-
-    Returns:
-        Whether each tensor came back bit for bit.
 
     Raises:
-        TuningError: it cannot be written, or did not come back. Nothing is left behind then.
+        TuningError: the file cannot be written, or does not return every tensor bit for bit.
+            Nothing is left behind then.
     """
-    equal: dict[str, bool] = {}
+    proofs: list[ReadBack] = []
 
     def write(temporary: Path) -> None:
         """Write the file, and compare what it returns before it gets its name."""
         writer = _write_safetensors if path.suffix == ".safetensors" else _write_torch
         writer(temporary, tensors, provenance)
-        equal.update(_proof(temporary, tensors, path.suffix))
+        proofs.append(_prove(temporary, tensors, path.suffix))
 
-    _write_safely(path, write, overwrite)
-    return equal
-
-
-def bit_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Compare as bytes: a value that is not a number equals itself here."""
-    import torch
-
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    as_bytes = [
-        value.detach().contiguous().reshape(-1).view(torch.uint8) for value in (first, second)
-    ]
-    return torch.equal(*as_bytes)
-
-
-def _write_safely(path: Path, write: Callable[[Path], None], overwrite: bool) -> None:
-    if path.is_dir():
-        raise TuningError(f"{path} is a folder. Give the name of a file to write.")
-    if path.exists() and not overwrite:
-        raise TuningError(
-            f"{path} exists. Choose another name, or allow replacing it "
-            f"(overwrite=True, or --force on the command line)."
-        )
-    if not path.parent.is_dir():
-        raise TuningError(f"{path} cannot be written: there is no folder {path.parent}. Make it.")
     try:
         write_atomically(path, write)
     # torch reports a write that the disk refused as a RuntimeError, without the reason.
@@ -80,6 +64,25 @@ def _write_safely(path: Path, write: Callable[[Path], None], overwrite: bool) ->
         raise TuningError(
             f"{path} cannot be written: {reason}. Free some space or choose another folder."
         ) from error
+    return proofs[0]
+
+
+def bit_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Compare as bits: a value that is not a number equals itself here."""
+    import torch
+
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    return torch.equal(_bits(first), _bits(second))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor as integers of the same width, as bytes where there are none."""
+    import torch
+
+    widths = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    flat = tensor.detach().contiguous().reshape(-1)
+    return flat.view(widths.get(tensor.element_size(), torch.uint8))
 
 
 def _write_torch(
@@ -99,30 +102,42 @@ def _write_safetensors(
     save_file(dict(tensors), path, metadata)
 
 
-def _proof(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> dict[str, bool]:
-    """Read a written file again and compare every tensor bit for bit.
+def _prove(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> ReadBack:
+    """Read a written file in one pass and compare every tensor bit for bit.
 
-    The official reading (`torch.load`) has to find the same names; the values are read one after
-    the other, so that the file does not fill the memory a second time.
+    A file of torch.save is listed by the official reading (`torch.load`) too, which has to find the
+    same names. The values are read one after the other, so that the file does not fill the memory a
+    second time.
     """
     written = open_checkpoint(path)
-    prefix = "" if suffix == ".safetensors" else "model."
-    names = set(written.tensors) if not prefix else _officially_read_names(path)
-    equal = {}
-    for name, value in tensors.items():
-        key = prefix + name
-        found = name in names and key in written.tensors
-        equal[name] = found and bit_equal(written.read([key])[key], value)
+    if suffix == ".safetensors":
+        prefix, found = "", written.tensors
+    else:
+        prefix, found = "model.", _read_officially(path)
+    names = {prefix + name: name for name in tensors}
+    keys = [key for key in written.tensors if key in names and names[key] in found]
+    equal = dict.fromkeys(tensors, False)
+    for key, array in written.iterate_numpy(keys):
+        name, dtype = names[key], written.tensors[key].dtype
+        equal[name] = bit_equal(_as_tensor(array, dtype), tensors[name])
     wrong = [name for name, same in equal.items() if not same]
-    if wrong or len(names) != len(tensors):
+    if wrong or len(found) != len(tensors):
         raise TuningError(
             f"What was written did not come back: {len(wrong)} of {len(tensors)} tensors differ "
-            f"({', '.join(wrong[:3])}). The file was removed; try again, on another disk."
+            f"({first_of(wrong)}). The file was removed; try again, on another disk."
         )
-    return equal
+    return ReadBack(equal, found)
 
 
-def _officially_read_names(path: Path) -> set[str]:
+def _as_tensor(array: np.ndarray, dtype: str) -> torch.Tensor:
+    """Return an array of `iterate_numpy` as a tensor of its own type."""
     import torch
 
-    return set(torch.load(path, map_location="meta", weights_only=True)["model"])
+    tensor = torch.from_numpy(array)
+    return tensor if tensor.dtype == getattr(torch, dtype) else tensor.view(getattr(torch, dtype))
+
+
+def _read_officially(path: Path) -> Mapping[str, torch.Tensor]:
+    import torch
+
+    return torch.load(path, map_location="meta", weights_only=True)["model"]

@@ -25,7 +25,6 @@ from rtdetr_nb.datasets.annotations.json_parts import pieces, split_parts
 from rtdetr_nb.datasets.annotations.json_text import not_utf8, read_json_bytes
 from rtdetr_nb.datasets.annotations.label_checks import label_notes
 from rtdetr_nb.datasets.annotations.labelled_pictures import Columns, LabelledPictures, pack
-from rtdetr_nb.datasets.annotations.notes import first_few
 from rtdetr_nb.datasets.annotations.picture_entry import (
     PictureEntry,
     decode_pictures,
@@ -33,6 +32,7 @@ from rtdetr_nb.datasets.annotations.picture_entry import (
 )
 from rtdetr_nb.datasets.annotations.tally import Tally
 from rtdetr_nb.errors import DatasetError
+from rtdetr_nb.text.listing import first_of
 
 _SENTENCES = {**picture_entry.MENDED, **category_entry.MENDED, **annotation_entry.MENDED}
 _WANTED = ("images", "annotations", "categories")
@@ -123,7 +123,7 @@ def _plain_lists(path: Path, content: bytes) -> dict[str, list[Any]]:
             "object with images, annotations and categories."
         ) from error
     if not isinstance(found, dict) or not all(isinstance(found.get(k), list) for k in _WANTED):
-        kinds = first_few(sorted(found), 12) if isinstance(found, dict) else type(found).__name__
+        kinds = first_of(sorted(found), 12) if isinstance(found, dict) else type(found).__name__
         raise DatasetError(
             f"The annotation file {path} is not in COCO's format: found {kinds}; expected an "
             "object with the lists images, annotations and categories."
@@ -171,7 +171,7 @@ class _BoxReader:
             unknown = ids[int(places.argmin())]
             raise DatasetError(
                 f"{self._tally.where}: annotations have the category id {unknown!r}, which its "
-                f"`categories` do not list ({first_few(self._categories.ids, 12)}). Add the "
+                f"`categories` do not list ({first_of(self._categories.ids, 12)}). Add the "
                 "category or correct the annotations."
             )
         return places

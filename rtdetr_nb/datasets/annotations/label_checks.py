@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
-from rtdetr_nb.datasets.annotations.notes import FAILURE, NOTE, WARNING, DataNote, counted
+from rtdetr_nb.datasets.annotations.notes import FAILURE, NOTE, WARNING, DataNote
+from rtdetr_nb.text.plain_text import counted
 
 # Shares of all boxes. Sound sets have a few odd boxes; of a wrong format all are.
 _MOST = 0.9

@@ -11,8 +11,9 @@ from rtdetr_nb.coco_categories import COCO_CATEGORY_IDS, COCO_LABELS
 from rtdetr_nb.datasets.annotations.category_entry import Category
 from rtdetr_nb.datasets.annotations.ids import Id
 from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
-from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote, first_few
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 from rtdetr_nb.errors import DatasetError
+from rtdetr_nb.text.listing import first_of
 
 # A class head with more rows than this, and twice as many as there are classes, is a mistake: the
 # official code would run out of memory, or spend it on rows that no box trains.
@@ -70,7 +71,7 @@ def _told(ids: Sequence[Id], rule: LabelRule, where: str) -> DataNote:
     return DataNote(
         kind="labels of our own",
         level=NOTE,
-        what=f"The category ids ({first_few(ids)}) are no labels that the official code can train "
+        what=f"The category ids ({first_of(ids)}) are no labels that the official code can train "
         f"on; the labels are 0 to {rule.num_classes - 1}, in the order of the ids.",
         where=where,
         action="For the official code write the data set with data.write_coco(folder), and set "

@@ -1,6 +1,6 @@
 """What is said about a data set: what was mended, what may spoil a run, what stops it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 NOTE, WARNING, FAILURE = "note", "warning", "failure"
@@ -39,15 +39,3 @@ class DataNote:
 def failures(notes: Iterable[DataNote]) -> list[DataNote]:
     """The notes that no run starts with."""
     return [note for note in notes if note.level == FAILURE]
-
-
-def first_few(values: Sequence[object], limit: int = 3) -> str:
-    """The first values, and how many more there are."""
-    shown = ", ".join(map(str, values[:limit]))
-    more = len(values) - limit
-    return f"{shown} and {more:,} more" if more > 0 else shown or "nothing"
-
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    """A number with its noun: "1 picture", "1,200 boxes"."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -1,6 +1,5 @@
 """The official augmentations by their YAML names, as one pipeline."""
 
-import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
@@ -24,6 +23,7 @@ from rtdetr_nb.datasets.batches.operations import (
 )
 from rtdetr_nb.datasets.batches.pending_picture import PendingPicture
 from rtdetr_nb.errors import ConfigError
+from rtdetr_nb.text.suggestion import suggest
 
 Target = dict[str, Tensor]
 
@@ -151,6 +151,5 @@ def _build(operation: Mapping[str, Any]) -> tuple[str, Callable[..., Any]]:
 def _check_name(name: Any) -> None:
     if name in _OPERATIONS:
         return
-    close = difflib.get_close_matches(str(name), _OPERATIONS, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"Known are {', '.join(_OPERATIONS)}."
+    hint = suggest(name, _OPERATIONS) or f"Known are {', '.join(_OPERATIONS)}."
     raise ConfigError(f"transforms: there is no operation {name!r}. {hint}")

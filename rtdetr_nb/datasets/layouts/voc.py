@@ -6,11 +6,12 @@ Also without lists: XML files among the pictures of `train/` and `valid/`.
 from collections.abc import Iterable
 from pathlib import Path
 
-from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote, counted
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 from rtdetr_nb.datasets.layouts.found import PICTURE_SUFFIXES, Found, FoundSplit, folders, split_of
 from rtdetr_nb.datasets.layouts.label_files import PictureLabels, each_of, pack_labels
 from rtdetr_nb.datasets.layouts.voc_label import VocLabel, begin_of_pixels, read_label_file
 from rtdetr_nb.errors import DatasetError
+from rtdetr_nb.text.plain_text import counted
 
 NAME = "Pascal VOC's"
 LOOKED_FOR = "Annotations of .xml files and JPEGImages"

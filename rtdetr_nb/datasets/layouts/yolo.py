@@ -9,13 +9,14 @@ import numpy as np
 from yaml import YAMLError
 
 from rtdetr_nb.config.yaml_text import read_yaml
-from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote, counted
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 from rtdetr_nb.datasets.layouts.found import PICTURE_SUFFIXES, Found, FoundSplit, split_of
 from rtdetr_nb.datasets.layouts.label_files import PictureLabels, each_of, pack_labels
 from rtdetr_nb.datasets.layouts.yolo_label import read_label_file
 from rtdetr_nb.datasets.pictures.picture_headers import read_header
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.files.pasted_path import pasted_path
+from rtdetr_nb.text.plain_text import counted
 
 NAME = "YOLO's"
 LOOKED_FOR = "data.yaml with train, val and names"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rtdetr_nb.datasets.annotations.notes import NOTE, WARNING, DataNote, counted
+from rtdetr_nb.datasets.annotations.notes import NOTE, WARNING, DataNote
 from rtdetr_nb.datasets.pictures.picture_file import is_deep, is_turned, orientation_of, used_size
+from rtdetr_nb.text.plain_text import counted
 
 
 @dataclass(frozen=True)

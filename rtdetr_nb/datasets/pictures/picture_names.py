@@ -8,15 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from rtdetr_nb.datasets.annotations.notes import (
-    FAILURE,
-    NOTE,
-    WARNING,
-    DataNote,
-    counted,
-    first_few,
-)
+from rtdetr_nb.datasets.annotations.notes import FAILURE, NOTE, WARNING, DataNote
 from rtdetr_nb.datasets.annotations.packed_texts import PackedTexts
+from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.text.plain_text import counted
 
 _MOST_FILES = 2_000_000  # of a tree that is walked to find what is meant
 
@@ -173,7 +168,7 @@ def _told_missing(folder: Path, names: list[str], source: Path) -> list[DataNote
         DataNote(
             kind="missing pictures",
             level=FAILURE,
-            what=f"{there}There is no picture {first_few(names)} in {folder}, which {source} "
+            what=f"{there}There is no picture {first_of(names)} in {folder}, which {source} "
             "lists; names with other slashes, capitals and normal forms, and without the "
             "folders in front, were tried.",
             action="Check that img_folder is the folder that the file names are relative to, or "

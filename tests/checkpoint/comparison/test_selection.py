@@ -129,3 +129,10 @@ def test_values_come_out_under_official_names(backbone_diff):
         if name.startswith("stem."):
             assert torch.equal(tensors[f"backbone.{name}"], value)
     assert all(value.dtype == torch.float32 for value in tensors.values())
+
+
+def test_patterns_may_come_from_a_generator(backbone_diff):
+    parts = ("stages.0", "stages.1")
+    selection = backbone_diff.select((p for p in ("stem", *parts)), (p for p in parts))
+    assert selection.keys == backbone_diff.select("stem").keys
+    assert selection.description == "include stem stages.0 stages.1, exclude stages.0 stages.1"

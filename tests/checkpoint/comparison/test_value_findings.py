@@ -5,7 +5,7 @@ import torch
 
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import compare
-from rtdetr_nb.checkpoint.comparison.value_findings import health
+from rtdetr_nb.checkpoint.comparison.value_findings import value_findings
 from tests.checkpoint.wild import CONFIG, as_ultralytics, backbone, prefixed, save
 
 CONV = "stages.1.blocks.0.layers.2.conv.weight"
@@ -16,7 +16,7 @@ def findings(state, folder, rows=None):
     path = save({"model": prefixed("backbone.", state)}, folder / "a.pth")
     diff = compare(open_checkpoint(path), CONFIG)
     chosen = None if rows is None else [row for row in diff.rows if row.part in rows]
-    return health(diff, chosen)
+    return value_findings(diff, chosen)
 
 
 def with_value(key, change):
@@ -92,9 +92,9 @@ def test_fixed_values_are_judged_after_the_fix(tmp_path):
     """A variance of 0 that gets another library's epsilon is no variance of 0 any more."""
     state = with_value(f"{NORM}.running_var", set_one(0.0))
     path = save({"model": as_ultralytics(state)}, tmp_path / "a.pth")
-    assert health(compare(open_checkpoint(path), CONFIG)) == []
+    assert value_findings(compare(open_checkpoint(path), CONFIG)) == []
 
 
 def test_an_identity_norm_is_not_taken_for_an_untrained_one(tmp_path):
     path = save({"model": as_ultralytics(backbone(), fused=True)}, tmp_path / "a.pth")
-    assert health(compare(open_checkpoint(path), CONFIG)) == []
+    assert value_findings(compare(open_checkpoint(path), CONFIG)) == []

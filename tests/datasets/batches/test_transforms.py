@@ -192,7 +192,7 @@ def test_whatever_the_official_list_makes_of_boxes_is_inside_the_picture(
 @pytest.mark.parametrize(
     ("ops", "policy", "said"),
     [
-        ([{"type": "RandomHorizontalFlp"}], None, "Did you mean RandomHorizontalFlip"),
+        ([{"type": "RandomHorizontalFlp"}], None, "Did you mean 'RandomHorizontalFlip'"),
         ([{"type": "Zzz"}], None, "Known are"),
         ([{"type": "Resize", "sise": 3}], None, "Resize does not take"),
         ([{"type": "ConvertBoxes", "fmt": "polar"}], None, "ConvertBoxes does not take"),
@@ -200,7 +200,7 @@ def test_whatever_the_official_list_makes_of_boxes_is_inside_the_picture(
         (["Resize"], None, "expected a mapping"),
         ([], {"name": "stop_sample", "sample": 3, "ops": []}, "expected stop_epoch"),
         ([], {"name": "stop_epoch", "ops": []}, "a number as epoch"),
-        ([], {"name": "stop_epoch", "epoch": 1, "ops": ["Resise"]}, "Did you mean Resize"),
+        ([], {"name": "stop_epoch", "epoch": 1, "ops": ["Resise"]}, "Did you mean 'Resize'"),
     ],
 )
 def test_what_is_not_known_is_named(ops: Any, policy: Any, said: str):

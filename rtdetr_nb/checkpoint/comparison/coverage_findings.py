@@ -1,0 +1,172 @@
+"""Findings on what of the model is filled, and what starts at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
+from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Check, Words, check
+from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.text.plain_text import counted
+
+if TYPE_CHECKING:
+    from rtdetr_nb.checkpoint.comparison.diff import Diff
+
+
+@dataclass(frozen=True)
+class CoverageCase:
+    """A comparison, and the comparison of what will fill the model: the same, or a tuning file."""
+
+    diff: Diff
+    filled: Diff
+
+    @cached_property
+    def backbone(self) -> list[Row]:
+        """The backbone's rows of what will fill the model."""
+        return [row for row in self.filled.rows if (row.model_key or "").startswith(BACKBONE)]
+
+    @cached_property
+    def heads(self) -> list[Row]:
+        """The rows of encoder and decoder of what will fill the model."""
+        return [
+            row
+            for row in self.filled.rows
+            if row.model_key
+            and not row.model_key.startswith(BACKBONE)
+            and row.status != BOOKKEEPING
+        ]
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether there is an encoder or decoder, fitting or not."""
+        return any(row.status in (MATCHED, MISMATCHED) for row in self.heads)
+
+
+@check(FAILURE)
+def nothing_fits(case: CoverageCase) -> Iterator[Words]:
+    """No tensor of the backbone has the name and shape that the model needs."""
+    if any(row.status == MATCHED for row in case.backbone) or _fits_backbone(case.diff):
+        return
+    yield Words(
+        "No tensor of the backbone fits the model.",
+        case.filled.candidate.name,
+        "The backbone would stay at random weights.",
+        "Check the file and the configuration.",
+    )
+
+
+@check(WARNING)
+def missing_tensors(case: CoverageCase) -> Iterator[Words]:
+    """Tensors of the backbone are not in the file and stay at random weights."""
+    rows = _gaps(case, MISSING)
+    if rows:
+        count = counted(
+            len(rows),
+            "tensor of the backbone is not in the file and stays",
+            "tensors of the backbone are not in the file and stay",
+        )
+        yield _gap_words(case, rows, count, "")
+
+
+@check(WARNING)
+def mismatched_tensors(case: CoverageCase) -> Iterator[Words]:
+    """Tensors of the backbone have another shape in the file and stay at random weights."""
+    rows = _gaps(case, MISMATCHED)
+    if rows:
+        count = counted(
+            len(rows),
+            "tensor of the backbone has another shape in the file and stays",
+            "tensors of the backbone have another shape in the file and stay",
+        )
+        shapes = f" ({rows[0].checkpoint_shape} against {rows[0].model_shape})"
+        yield _gap_words(case, rows, count, shapes)
+
+
+@check(NOTE)
+def backbone_only(case: CoverageCase) -> Iterator[Words]:
+    """The file holds no encoder and no decoder, which is normal for a distilled backbone."""
+    if not case.has_heads:
+        yield Words(
+            "The file holds a backbone only: encoder and decoder start at random.",
+            why="This is normal for a distilled backbone; the official log lists them as missed.",
+        )
+
+
+@check(NOTE)
+def other_classes(case: CoverageCase) -> Iterator[Words]:
+    """The file was trained on another number of classes: the class heads start at random."""
+    heads = _class_heads(case)
+    if heads:
+        shape = heads[0].checkpoint_shape or (0,)
+        yield Words(
+            f"The file was trained on another number of classes ({shape[0]}): "
+            f"{counted(len(heads), 'tensor')} of the class heads will be random.",
+            heads[0].model_key or "",
+            "This is normal for a new data set; the official log lists them as unmatched.",
+        )
+
+
+@check(WARNING)
+def other_heads(case: CoverageCase) -> Iterator[Words]:
+    """The file's encoder or decoder is built differently and does not fit."""
+    if not case.has_heads:
+        return
+    classes = _class_heads(case)
+    rest = [row for row in case.heads if row.status == MISMATCHED and row not in classes]
+    rest += [row for row in case.heads if row.status == MISSING]
+    if rest:
+        yield Words(
+            f"{len(rest)} tensors of encoder and decoder do not fit and start at random.",
+            rest[0].model_key or "",
+            "The file's encoder or decoder is built differently.",
+            "Compare the configurations of HybridEncoder and RTDETRTransformerv2.",
+        )
+
+
+COVERAGE_CHECKS: tuple[Check[CoverageCase], ...] = (
+    nothing_fits,
+    missing_tensors,
+    mismatched_tensors,
+    backbone_only,
+    other_classes,
+    other_heads,
+)
+"""All findings on what is filled, in the order in which they are shown."""
+
+
+def _fits_backbone(diff: Diff) -> bool:
+    return any(r.status == MATCHED and (r.model_key or "").startswith(BACKBONE) for r in diff.rows)
+
+
+def _gaps(case: CoverageCase, status: str) -> list[Row]:
+    """Return the backbone's rows of a status; affine blocks have findings for themselves."""
+    return [r for r in case.backbone if r.status == status and ".lab." not in (r.model_key or "")]
+
+
+def _gap_words(case: CoverageCase, rows: Sequence[Row], count: str, shapes: str) -> Words:
+    parts = ", ".join(dict.fromkeys(row.part for row in rows))
+    action = "Look at these rows of the table."
+    near = case.filled.near
+    if near:
+        action = (
+            f"{counted(len(near), 'tensor')} of the file could belong there by shape and "
+            "name: look at the pairs, and apply them with `rtdetr-nb convert --accept-near` or "
+            "`diff.accept_near()`."
+        )
+    return Words(
+        f"{count} at random.",
+        f"{parts}: {rows[0].model_key}{shapes}",
+        "Random layers among trained ones spoil what comes after them.",
+        action,
+    )
+
+
+def _class_heads(case: CoverageCase) -> list[Row]:
+    """Return the class heads of another number of classes, score heads first."""
+    rows = [row for row in case.heads if row.status == MISMATCHED]
+    return [
+        r for word in ("score_head", "class_embed") for r in rows if word in (r.model_key or "")
+    ]

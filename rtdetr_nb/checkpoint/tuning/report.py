@@ -1,0 +1,88 @@
+"""What loading and writing a tuning file say: the two reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtdetr_nb.text.html_pieces import badge, shown
+from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.text.plain_text import counted, show_as_text
+from rtdetr_nb.text.table import Table
+
+
+@dataclass(frozen=True)
+class TuningReport:
+    """What a tuning file did to a model.
+
+    Attributes:
+        path: the file.
+        source: the state dict in it that was taken ("model", "ema.module" or "safetensors").
+        loaded: names whose values are now the file's.
+        missed: names of the model that the file lacks (as the official log calls them).
+        unmatched: names of the model whose shape in the file differs.
+        unused: keys of the file that the model lacks; the official log does not list them.
+    """
+
+    path: Path
+    source: str
+    loaded: tuple[str, ...] = field(repr=False)
+    missed: tuple[str, ...] = field(repr=False)
+    unmatched: tuple[str, ...] = field(repr=False)
+    unused: tuple[str, ...] = field(repr=False)
+
+    _repr_pretty_ = show_as_text
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: {counted(len(self.loaded), 'tensor')} loaded from {self.source!r}"]
+        for name in ("missed", "unmatched", "unused"):
+            keys = getattr(self, name)
+            if keys:
+                lines.append(f"  {name}: {len(keys)} ({first_of(keys)})")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        groups = ("loaded", "missed", "unmatched", "unused")
+        keys_of = ((word, getattr(self, word)) for word in groups)
+        rows = tuple((word, str(len(keys)), first_of(keys, 2)) for word, keys in keys_of)
+        columns = ("state dict", "tensors", "first names")
+        title = f"{self.path}, {self.source!r}"
+        return Table(title, columns, rows, frozenset({"tensors"})).html()
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What was written, and what was proved by reading it again.
+
+    Attributes:
+        path: the file.
+        equal: for every selected tensor, whether the file returns it bit for bit.
+        grafted: number of other tensors that came from the base.
+        nbytes: size of the file.
+        provenance: what the file says about where it comes from.
+    """
+
+    path: Path
+    equal: Mapping[str, bool] = field(repr=False)
+    grafted: int
+    nbytes: int
+    provenance: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def bit_equal(self) -> bool:
+        """Whether every selected tensor is bit for bit in the file."""
+        return all(self.equal.values())
+
+    _repr_pretty_ = show_as_text
+
+    def __str__(self) -> str:
+        grafted = f" and {self.grafted} from the base" if self.grafted else ""
+        return (
+            f"{self.path}: {len(self.equal)} selected tensors{grafted}, {self.nbytes:,} bytes, "
+            f"read back bit-equal"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{badge('ok')} {shown(str(self))}</p>"
