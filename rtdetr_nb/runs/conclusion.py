@@ -15,9 +15,9 @@ from typing import Any
 
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.folder import CONFIG_FILE
 from rtdetr_nb.runs.records import events
 from rtdetr_nb.runs.run import Run
-from rtdetr_nb.runs.folder import CONFIG_FILE
 
 _LAST_STEPS = 10  # over which the loss is averaged
 _RARE = 1 / 20  # what chance does at most this often is claimed

@@ -9,9 +9,9 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from rtdetr_nb.runs.records import Record
-from rtdetr_nb.runs.process_identity import identity_of, process_start_time
 from rtdetr_nb.runs.folder import LOG_FILE, RUN_FILE
+from rtdetr_nb.runs.process_identity import identity_of, process_start_time
+from rtdetr_nb.runs.records import Record
 
 # Processes started here, by id: the system tells an exit status to the parent only.
 _started_here: dict[int, "subprocess.Popen[bytes]"] = {}

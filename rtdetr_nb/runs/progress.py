@@ -7,9 +7,9 @@ from bisect import bisect_left, bisect_right
 from html import escape
 
 from rtdetr_nb.errors import UserError
+from rtdetr_nb.runs.folder import METRICS_FILE
 from rtdetr_nb.runs.records import Record, RecordReader, is_step
 from rtdetr_nb.runs.run import Run
-from rtdetr_nb.runs.folder import METRICS_FILE
 
 LOSS = "loss"
 MAIN_PARTS = ("loss_vfl", "loss_bbox", "loss_giou")

@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.errors import RunError
 from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
+from rtdetr_nb.runs.folder import LAST_FILE
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import Run, attach_run, start_run
-from rtdetr_nb.runs.folder import LAST_FILE
 
 SMALLEST_IMAGE = 96
 # What `HGNetv2.freeze_at` means, in the names that the state dict has.

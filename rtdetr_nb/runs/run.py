@@ -17,14 +17,6 @@ from typing import Any
 
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.records import (
-    Record,
-    events,
-    history_table,
-    read_records,
-    without_abandoned,
-)
-from rtdetr_nb.runs.previous import PreviousRun, read_json
 from rtdetr_nb.runs.folder import (
     CONFIG_FILE,
     LAST_FILE,
@@ -35,7 +27,15 @@ from rtdetr_nb.runs.folder import (
     RunFolder,
 )
 from rtdetr_nb.runs.lock import RunLock
+from rtdetr_nb.runs.previous import PreviousRun, read_json
 from rtdetr_nb.runs.process import fate, is_alive, launch, process_id
+from rtdetr_nb.runs.records import (
+    Record,
+    events,
+    history_table,
+    read_records,
+    without_abandoned,
+)
 
 _LOG_LINES_IN_ERROR = 15
 _LOG_LINE_LENGTH = 300  # characters

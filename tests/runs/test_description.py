@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rtdetr_nb.runs.folder import RUN_FILE, STOP_FILE, start_facts
 from rtdetr_nb.runs.previous import PreviousRun
 from rtdetr_nb.runs.process_identity import process_start_time
 from rtdetr_nb.runs.run import Run
-from rtdetr_nb.runs.folder import RUN_FILE, STOP_FILE, start_facts
 
 
 def describe(folder: Path, **facts: object) -> Run:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.runs.previous import PreviousRun, read_json
 from rtdetr_nb.runs.folder import RunFolder, how_to_go_on
+from rtdetr_nb.runs.previous import PreviousRun, read_json
 
 RECORDS = ("metrics.jsonl", "*.pth")
 

@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from rtdetr_nb.runs.previous import PreviousRun
 from rtdetr_nb.runs.folder import METRICS_FILE, RUN_FILE
+from rtdetr_nb.runs.previous import PreviousRun
 from rtdetr_nb.runs.progress import RunProgress, duration, error_html
 from tests.ui.fake_run import FakeRun
 

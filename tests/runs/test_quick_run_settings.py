@@ -7,12 +7,12 @@ import torch
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import DatasetError, RunError
 from rtdetr_nb.runs import find_or_start as ensure
-from rtdetr_nb.runs.find_or_start import content_mark, ensure_run, find_run, find_runs
-from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.runs.run import Run
-from rtdetr_nb.runs.folder import LAST_FILE, RUN_FILE
 from rtdetr_nb.runs import quick_run_settings as module
+from rtdetr_nb.runs.find_or_start import content_mark, ensure_run, find_run, find_runs
+from rtdetr_nb.runs.folder import LAST_FILE, RUN_FILE
+from rtdetr_nb.runs.previous import PreviousRun
 from rtdetr_nb.runs.quick_run_settings import FREEZING, RunSettings
+from rtdetr_nb.runs.run import Run
 from tests.ui.fake_run import FakeRun
 
 CONFIG = load_config("rtdetrv2_hgnetv2_x")

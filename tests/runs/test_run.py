@@ -12,10 +12,10 @@ import torch
 
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.run import Run, attach_run, start_run
 from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.lock import RunLock
 from rtdetr_nb.runs.process import describe_started
+from rtdetr_nb.runs.run import Run, attach_run, start_run
 from tests.small_runs import Child, TrainServer, await_steps, losses, narrow_config, steps
 
 
