@@ -17,9 +17,9 @@ import rtdetr_nb as rt
 from rtdetr_nb.demo.report import ReportTable, Section, write_report
 from rtdetr_nb.demo.story import Story
 from rtdetr_nb.errors import RunError, TrainingError
-from rtdetr_nb.runs.folder import METRICS_FILE
-from rtdetr_nb.runs.records import RecordReader, events, is_step
-from rtdetr_nb.training.preview import PREDICTIONS
+from rtdetr_nb.runs.progress import LOSS, RunProgress
+from rtdetr_nb.runs.records import events
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.ui.figures.base import COLORS, accuracy_figure, loss_figure, to_data_uri
 from rtdetr_nb.ui.figures.predictions import predictions_figure
 
@@ -66,7 +66,7 @@ class DemoSettings:
 
 
 def run_demo(settings: DemoSettings, console: Console) -> Path:
-    """Do the whole job, telling what happens; return the path of the report.
+    """Do the whole job, report each step on the terminal, and return the path of the report.
 
     Raises:
         UserError: the checkpoint or the data cannot be used, or a run failed.
@@ -106,12 +106,13 @@ def _clear(output: Path) -> None:
     foreign = sorted(path.name for path in output.iterdir() if path.name not in _WRITTEN)
     if foreign:
         raise RunError(
-            f"The folder {output} holds what no demo has written ({', '.join(foreign[:3])}), so it "
+            f"The folder {output} has files that no demo has written ({first_of(foreign)}), so it "
             "is not replaced. Give an empty or new folder with --output."
         )
     for name in LABELS:
         run = rt.Run(output / name)
-        if run.description and not run.is_over:
+        seen = run.describe()
+        if seen.description and not seen.is_over:
             raise RunError(f"A run lives in {run.folder}. Stop it, or give another --output.")
     for name in _WRITTEN:
         path = output / name
@@ -206,24 +207,25 @@ def _train(
     except BaseException:
         run.stop()
         raise
-    if run.status != "finished":
-        raise TrainingError(f"The run in {run.folder} {run.status}. {run.error}")
+    status = run.status
+    if status != "finished":
+        raise TrainingError(f"The run in {run.folder} is not finished but {status}. {run.error}")
     story.say(f"AP on the validation pictures: {_statistic(run, 'AP')}")
     return run
 
 
 def _follow(run: rt.Run, steps: int) -> None:
     """Show a bar with the loss until the run is over."""
-    reader = RecordReader(run.folder / METRICS_FILE)
+    progress = RunProgress(run, parts=())
     with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
-        over = False
-        while not over:
-            over = run.is_over  # asked before reading, so that nothing is missed at the end
-            for record in filter(is_step, reader.read()):
-                bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
-                bar.update(record["step"] - bar.n)
-            if not over:
-                time.sleep(_POLL_SECONDS)
+        while True:
+            progress.update()
+            if progress.steps:
+                bar.set_postfix(loss=f"{progress.losses[LOSS][-1]:.2f}", refresh=False)
+                bar.update(progress.steps[-1] - bar.n)
+            if progress.is_over:
+                return
+            time.sleep(_POLL_SECONDS)
 
 
 def _compare_runs(story: Story, runs: dict[str, rt.Run]) -> None:
@@ -263,13 +265,13 @@ def _statistic(run: rt.Run, name: str) -> str:
 
 
 def _show_predictions(story: Story, runs: dict[str, rt.Run]) -> None:
-    last = {LABELS[name]: events(run.records, PREDICTIONS)[-1] for name, run in runs.items()}
+    last = {LABELS[name]: events(run.records, "predictions")[-1] for name, run in runs.items()}
     if not all(record["pictures"] for record in last.values()):
         return  # no validation picture has an object
     figure = predictions_figure(last, COLORS[: len(last)])
     section = Section(
         "Predictions on validation pictures",
-        texts=["Of each run the detections it is surest of, as many as there are objects."],
+        texts=["The highest-scoring detections of each run, as many as there are objects."],
         figure=to_data_uri(figure),
     )
     story.add(section)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtdetr_nb.demo.report import ReportTable, Section
-from rtdetr_nb.runs.progress import duration
+from rtdetr_nb.text.durations import duration
 
 
 class Story:

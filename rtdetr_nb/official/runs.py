@@ -22,7 +22,8 @@ from rtdetr_nb.official.command import (
     open_official,
 )
 from rtdetr_nb.official.log import read_official_log
-from rtdetr_nb.runs.folder import CONFIG_FILE, RUN_FILE, RunFolder
+from rtdetr_nb.runs.file_names import CONFIG_FILE, RUN_FILE
+from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.records import events
 from rtdetr_nb.runs.run import Run, launch_in
 
@@ -155,10 +156,10 @@ def import_official_log(
         )
     records = read_official_log(source, steps_per_epoch=steps_per_epoch)
     folder = RunFolder(target)
-    folder.begin(resumed=False, imported_from=str(source.absolute()))
+    folder.claim_and_record(resumed=False, imported_from=str(source.absolute()))
     for record in records:
         folder.append(record)
-    folder.update(status="finished")
+    folder.end("finished")
     return Run(target)
 
 

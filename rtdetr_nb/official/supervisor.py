@@ -21,7 +21,8 @@ from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Fin
 from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction, predict_official
 from rtdetr_nb.config.load import Config, load_config
 from rtdetr_nb.official.log import OfficialLogReader
-from rtdetr_nb.runs.folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder, start_facts
+from rtdetr_nb.runs.file_names import CONFIG_FILE, LAST_FILE, LOG_FILE
+from rtdetr_nb.runs.folder import RunFolder, start_facts
 
 # Time to end after SIGTERM: torchrun gives its workers 30 seconds.
 _PATIENCE_SECONDS = 40.0
@@ -75,7 +76,7 @@ class _Supervisor:
 
     def _begin(self) -> None:
         options, folder = self._options, self._folder
-        folder.begin(
+        folder.claim_and_record(
             resumed=folder.holds(options.resume),
             tuning=options.tuning and str(options.tuning),
             resume=options.resume and str(options.resume),
@@ -113,7 +114,7 @@ class _Supervisor:
             kind, message = self._reader.failure or ("Exit", f"It ended with exit status {status}.")
             return self._fail(kind, message, status)
         folder.append({"event": "end", "step": self._reader.step})
-        folder.update(status="finished")
+        folder.end("finished")
         return 0
 
     def _follow(self, process: "subprocess.Popen[str]") -> None:
@@ -141,7 +142,7 @@ class _Supervisor:
             return
         self._folder.append(record)
         if kind == "start":
-            self._folder.update(**start_facts(record))
+            self._folder.note(**start_facts(record))
 
     def _fail(self, kind: str, message: str, status: int) -> int:
         text = f"{kind}: {message}" if message else kind
@@ -162,7 +163,7 @@ class _Supervisor:
             left = f"{LAST_FILE} was being written and is not whole; use an earlier checkpoint."
         message = f"The official code has no graceful stop: it was ended where it was. {left}"
         self._folder.append({"event": "stop", "step": self._reader.step, "message": message})
-        self._folder.update(status="stopped", note=message)
+        self._folder.end("stopped", note=message)
         return 0
 
     @contextlib.contextmanager

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
-from rtdetr_nb.runs.records import STATISTICS, Record
+from rtdetr_nb.runs.records import STATISTICS
 from rtdetr_nb.training.distributed import ALONE, Processes
 from rtdetr_nb.training.precision import Precision
 
@@ -40,7 +40,7 @@ class PrecisionRecall:
     by_class: dict[str, np.ndarray]
 
     @property
-    def record(self) -> Record:
+    def record(self) -> dict[str, Any]:
         """The curves as plain lists, to four digits."""
         return {
             "recall": _digits(self.recall),
@@ -66,7 +66,7 @@ class Evaluation:
     precision_recall: PrecisionRecall
 
     @property
-    def figures(self) -> Record:
+    def figures(self) -> dict[str, Any]:
         """All but the curves, for the record of an evaluation."""
         return {
             "statistics": self.statistics,

@@ -15,7 +15,7 @@ from IPython.display import display
 from rtdetr_nb.config.load import shipped_configs
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.official.command import open_official
-from rtdetr_nb.runs.folder import BEST_FILE, LAST_FILE
+from rtdetr_nb.runs.file_names import BEST_FILE, LAST_FILE
 
 _SOURCE = Path(__file__).parent
 

@@ -204,7 +204,7 @@ def test_a_printed_log_becomes_a_run(tmp_path: Path) -> None:
 def test_what_is_no_log_is_refused(tmp_path: Path, text: str) -> None:
     log = tmp_path / "log.txt"
     log.write_text(text)
-    with pytest.raises(RunError, match="is no log"):
+    with pytest.raises(RunError, match="is not a log"):
         read_official_log(log)
     with pytest.raises(RunError, match="cannot be read"):
         read_official_log(tmp_path / "none")

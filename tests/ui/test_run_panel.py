@@ -5,6 +5,8 @@ import pytest
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.quick_run_settings import RunSettings
+from rtdetr_nb.runs.record_file import RecordReader
+from rtdetr_nb.runs.records import Record
 from rtdetr_nb.ui import live_plot, stop_button
 from rtdetr_nb.ui.run_panel import run_panel
 from tests.ui.fake_page import open_widgets, plot_threads, wait_until
@@ -99,6 +101,23 @@ def test_predictions_appear_as_they_come(panel, fake):
     }  # fmt: skip
     fake.append({"event": "predictions", "step": 0, "pictures": [picture]})
     wait_until(lambda: "step 0" in panel._gallery._note.value)
+
+
+def test_each_record_is_read_once_for_plot_and_gallery(panel, fake, monkeypatch):
+    read = []
+
+    def count(reader: RecordReader) -> list[Record]:
+        records = read_new(reader)
+        read.extend(record.get("step") for record in records)
+        return records
+
+    read_new = RecordReader.read
+    monkeypatch.setattr(RecordReader, "read", count)
+    panel.start()
+    for step in (1, 2, 3):
+        fake.step(step)
+    wait_until(lambda: "step 3 of 20" in panel.plot._status.value)
+    assert [step for step in read if step] == [1, 2, 3]
 
 
 def test_the_panel_of_a_living_run_finds_it_again(fake, page):
