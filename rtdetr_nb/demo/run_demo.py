@@ -123,7 +123,7 @@ def _clear(output: Path) -> None:
 
 
 def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
-    story.begin("1. Open and compare")
+    story.start_step("1. Open and compare")
     checkpoint = rt.open_checkpoint(path)
     diff = rt.compare(checkpoint, config)
     candidate = diff.candidate
@@ -151,12 +151,12 @@ def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
         details_title=f"all {len(rows)} names",
     )
     reasons = [str(f) for f in diff.verdict.findings if f.level != "note"]
-    story.tell(section, reasons=reasons)
+    story.print_and_add(section, reasons=reasons)
     return diff
 
 
 def _write_and_prove(story: Story, config: rt.Config, diff: rt.Diff, tuning: Path) -> None:
-    story.begin("2. Write the tuning file and prove it")
+    story.start_step("2. Write the tuning file and prove it")
     selection = diff.select(include=["*"])
     written = rt.write_tuning_file(selection, tuning)
     model = rt.build_model(config)
@@ -170,13 +170,13 @@ def _write_and_prove(story: Story, config: rt.Config, diff: rt.Diff, tuning: Pat
         f"{len(report.unmatched)} unmatched, {len(report.unused)} unused.",
         f"{equal} of {len(proof)} selected tensors are bit-equal in the model.",
     ]
-    story.tell(Section("The tuning file, written and proved", texts=texts))
+    story.print_and_add(Section("The tuning file, written and proved", texts=texts))
     if equal != len(proof):
         raise RunError(f"{len(proof) - equal} tensors differ in the model after loading.")
 
 
 def _probe(story: Story, settings: DemoSettings) -> rt.ProbeResult:
-    story.begin("3. Probe: does the backbone carry information?")
+    story.start_step("3. Probe: does the backbone carry information?")
     probe = rt.probe_backbone(settings.config(image_size=256), tuning=settings.tuning)
     text = (
         f"A linear classifier on the backbone's features names {probe.accuracy:.0%} of the "
@@ -191,7 +191,7 @@ def _probe(story: Story, settings: DemoSettings) -> rt.ProbeResult:
     )
     figure = to_data_uri(accuracy_figure(*probe.bars(), chance=probe.chance))
     title = "Probe: does the backbone carry information?"
-    story.tell(Section(title, texts=[text, method], figure=figure), said=[text])
+    story.print_and_add(Section(title, texts=[text, method], figure=figure), printed=[text])
     return probe
 
 
@@ -199,7 +199,7 @@ def _train(
     story: Story, config: rt.Config, name: str, settings: DemoSettings, tuning: Path | None
 ) -> rt.Run:
     number = 4 + list(LABELS).index(name)
-    story.begin(f"{number}. Short fine-tune {LABELS[name]}, {settings.steps} steps")
+    story.start_step(f"{number}. Short fine-tune {LABELS[name]}, {settings.steps} steps")
     folder = settings.output / name
     run = rt.start_run(config, output_dir=folder, tuning=tuning, max_steps=settings.steps)
     try:
@@ -210,7 +210,7 @@ def _train(
     status = run.status
     if status != "finished":
         raise TrainingError(f"The run in {run.folder} is not finished but {status}. {run.error}")
-    story.say(f"AP on the validation pictures: {_statistic(run, 'AP')}")
+    story.print(f"AP on the validation pictures: {_statistic(run, 'AP')}")
     return run
 
 
@@ -255,7 +255,7 @@ def _compare_runs(story: Story, runs: dict[str, rt.Run]) -> None:
         table=ReportTable(columns, rows),
         figure=to_data_uri(loss_figure(histories)),
     )
-    story.tell(section, said=[])
+    story.print_and_add(section, printed=[])
 
 
 def _statistic(run: rt.Run, name: str) -> str:
