@@ -3,21 +3,25 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# For the command that a target runs, such as `make lab ARGS=--allow-root`.
+ARGS ?=
 
-.PHONY: demo test lint lab class bench pictures clean
+.PHONY: help demo quick test lint lab class bench pictures clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   the whole job on the shipped data, about five minutes; writes runs/demo/report.html"
-	@echo "make test   all tests"
-	@echo "make lab    JupyterLab on the first notebook"
-	@echo "make class  two notebooks as pages without code, for a class"
-	@echo "make lint   ruff, ruff format --check, pyright"
-	@echo "make bench  the speed figures of the README, as ratios measured in one run"
-	@echo "make pictures  the pictures of the README, after make demo"
-	@echo "make clean  remove what the demo and the tests have written"
+	@echo "make demo      the whole job on the shipped data, about five minutes; writes runs/demo/report.html"
+	@echo "make lab       JupyterLab on copies of the notebooks"
+	@echo "make class     two notebooks as pages without code, for a class"
+	@echo "make quick     the tests that are neither slow nor in a browser"
+	@echo "make test      all tests"
+	@echo "make lint      ruff, ruff format --check, pyright"
+	@echo "make bench     the figures about speed; writes the table of bench/README.md"
+	@echo "make pictures  the pictures of docs/, after make demo"
+	@echo "make clean     remove what the demo and the tests have written; runs/lab stays"
+	@echo "ARGS='...' is passed on by demo, lab, class, quick and test: make test ARGS='-k wheel'"
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    -c constraints.txt -e ".[notebook,test,dialects,tensorboard,class,lint]"
@@ -26,16 +30,19 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/rtdetr-nb demo
+	$(BIN)/rtdetr-nb demo $(ARGS)
+
+quick: $(READY)
+	$(BIN)/python -m pytest -m "not slow and not browser" $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 lab: $(READY)
-	$(BIN)/rtdetr-nb lab
+	$(BIN)/rtdetr-nb lab $(ARGS)
 
 class: $(READY)
-	$(BIN)/rtdetr-nb class
+	$(BIN)/rtdetr-nb class $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -45,9 +52,12 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench
 
-# After `make demo`: the pictures of the README, from the real pages.
+# After `make demo`: the pictures of docs/, from the real pages.
 pictures: $(READY)
 	RTDETR_NB_PICTURES=docs RTDETR_NB_RUNS=runs/demo $(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m tests.browser.small_pictures docs
 
 clean:
-	rm -rf runs .pytest_cache .ruff_cache .hypothesis
+	@# Copies of the notebooks may hold a user's work.
+	if [ -d runs ]; then find runs -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} +; fi
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

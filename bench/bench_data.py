@@ -1,12 +1,18 @@
-"""Loading the training data in one process: pictures a second, and what share of a step that is."""
+"""Loading the training data in one process: pictures a second, and what share of a step that is.
 
+The full augmentation is also timed against its straightforward form, batch by batch in turn.
+"""
+
+import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.bench_step import BATCH_SIZE, IMAGE_SIZE, step_function
+from bench.straightforward_data import StraightforwardTransforms
 from rtdetr_nb.config.load import Config, load_config
-from rtdetr_nb.config.quick_run import quick_run_config
-from rtdetr_nb.datasets.loader import build_dataloader
+from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
+from rtdetr_nb.datasets.quick_run import quick_run_config
 
 DATA = Path(__file__).parent.parent / "data" / "shapes"
 PICTURES = 64
@@ -41,6 +47,11 @@ def run() -> list[Result]:
             seconds_full / seconds,
             f"{1 / seconds_full:.0f} pictures a second, against the row above",
         ),
+        (
+            "loader 640 px, full augmentation",
+            _ratio_to_straightforward(full),
+            "one process, against torchvision's operations one after the other",
+        ),
     ]
 
 
@@ -56,3 +67,23 @@ def _seconds_a_picture(config: Config) -> float:
             break
         began = time.perf_counter()
     return sorted(times)[len(times) // 2] / BATCH_SIZE
+
+
+def _ratio_to_straightforward(config: Config) -> float:
+    """Median over batches of our seconds by those of the straightforward form, in turn."""
+    ours, plain = (build_dataloader(config, "train", num_workers=0) for _ in range(2))
+    transforms = config.train_dataloader.dataset.transforms
+    plain.dataset.transforms = StraightforwardTransforms(transforms.ops, transforms.policy)
+    pairs = list(zip(_batch_seconds(ours), _batch_seconds(plain), strict=True))
+    return statistics.median(ours / plain for ours, plain in pairs[1:])  # the first one prepares
+
+
+def _batch_seconds(loader: DetectionLoader) -> Iterator[float]:
+    """Seconds of each batch of two epochs."""
+    for epoch in range(2):
+        loader.set_position(epoch)
+        batches = iter(loader)
+        for _ in range(len(loader)):
+            began = time.perf_counter()
+            next(batches)
+            yield time.perf_counter() - began

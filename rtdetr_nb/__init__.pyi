@@ -10,7 +10,10 @@ from .checkpoint.tuning.write import TuningReport, load_tuning_file, prove_loade
 from .checkpoint.tuning.write_as import write_as
 from .config.explain import explain_config
 from .config.load import Config, load_config
-from .config.quick_run import quick_run_config
+from .datasets.open_data import open_data
+from .datasets.quick_run import quick_run_config
+from .datasets.source import DataSource
+from .datasets.split import Split
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
@@ -18,7 +21,6 @@ from .official.command import OfficialCheckout, OfficialCommand
 from .official.runs import import_official_log, official_verdict, open_official, start_official_run
 from .runs.conclusion import conclude
 from .runs.find_or_start import ensure_run, find_runs
-from .runs.quick_run_settings import RunSettings
 from .runs.run import Run, attach_run, start_run
 from .training.criterion import build_criterion
 from .training.optimizer import build_optimizer
@@ -30,6 +32,7 @@ from .ui.guess import guess
 from .ui.live_plot import live_plot
 from .ui.picker import pick_layers
 from .ui.run_panel import run_panel
+from .ui.run_settings import RunSettings
 from .ui.tables import show_table
 
 __version__: str
@@ -38,6 +41,7 @@ __all__ = [
     "Candidate",
     "Checkpoint",
     "Config",
+    "DataSource",
     "Diff",
     "OfficialCheckout",
     "OfficialCommand",
@@ -45,6 +49,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "Selection",
+    "Split",
     "TuningReport",
     "UserError",
     "Verdict",
@@ -66,6 +71,7 @@ __all__ = [
     "load_tuning_file",
     "official_verdict",
     "open_checkpoint",
+    "open_data",
     "open_official",
     "pick_layers",
     "predict_official",

@@ -11,6 +11,13 @@ class UserError(Exception):
 
     exit_code = 2
 
+    def _render_traceback_(self, *_: object) -> list[str]:
+        """Return what IPython shows of a mistake in a cell: its sentence, not the way to it.
+
+        IPython asks for this method by its name. `raise` and `%debug` still have the traceback.
+        """
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(UserError):
     """A configuration that cannot be read, or a key or value in it that is not known."""

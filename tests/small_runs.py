@@ -9,7 +9,6 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,9 +21,10 @@ from typing import IO, Any
 
 from rtdetr_nb.architecture import hgnetv2_variants as architecture
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.runs.record_file import read_records
 from rtdetr_nb.runs.records import StepRecord, is_step
+from tests.free_port import free_port
 from tests.paths import ROOT
 
 SMALL_HEADS = [
@@ -164,13 +164,6 @@ class TrainServer:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=30)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as connection:
-        connection.bind(("127.0.0.1", 0))
-        return connection.getsockname()[1]
 
 
 def losses(folder: Path) -> dict[int, float]:

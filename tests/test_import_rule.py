@@ -4,10 +4,7 @@ The rule itself stands in docs/architecture.md, which is read here.
 """
 
 import ast
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -16,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import rtdetr_nb
+from tests.fresh_interpreter import loaded_by
 from tests.paths import ROOT
 
 PACKAGE = Path(rtdetr_nb.__file__).parent
@@ -233,22 +231,10 @@ def test_what_keeps_the_rule_is_let_pass(module, source):
     assert violations(source, f"{NAME}.{module}") == []
 
 
-def loaded_by(*modules: str) -> set[str]:
-    """The root packages that a fresh interpreter has loaded after importing the modules."""
-    code = f"import sys, json, {', '.join(modules)}; print(json.dumps(list(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
-    )
-    return {name.split(".")[0] for name in json.loads(done.stdout)}
-
-
 def test_light_parts_load_nothing_heavy():
     light = [m for m in FILES if folder_of(m).split(".")[0] in LIGHT]
     assert len(light) > 5
-    loaded = loaded_by(NAME, f"{NAME}.checkpoint", *light)
+    modules = [NAME, f"{NAME}.checkpoint", *light]
+    loaded = {name.split(".")[0] for name in loaded_by(f"import {', '.join(modules)}")}
     assert NAME in loaded
     assert loaded & (HEAVY | ONLY_IN_UI) == set()
-
-
-def test_a_heavy_import_would_be_noticed():
-    assert "torch" in loaded_by(f"{NAME}.boxes")

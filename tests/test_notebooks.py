@@ -96,6 +96,17 @@ def test_notebook_is_stripped_and_thin(path: Path) -> None:
         assert len(cell.source.splitlines()) <= 10
 
 
+def test_links_between_notebooks_lead_to_notebooks() -> None:
+    names = {path.name for path in NOTEBOOKS}
+    linked = set()
+    for path in NOTEBOOKS:
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        linked |= set(re.findall(r"\]\(([^)]+)\)", text))
+        assert not re.search(r"(?<!\[)notebooks? 0\d", text), "a notebook is named without a link"
+    assert linked and linked <= names
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path: Path, tmp_path: Path) -> None:

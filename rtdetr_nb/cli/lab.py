@@ -1,6 +1,6 @@
 """`rtdetr-nb lab`: the notebooks in JupyterLab; `rtdetr-nb class`: two of them as pages.
 
-What only these commands need is imported when they run: the other commands shall answer at once.
+These commands import what they need when they run, so that the other commands answer at once.
 """
 
 import argparse
@@ -8,13 +8,14 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rtdetr_nb import lab
 from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
 from rtdetr_nb.errors import UserError
-from rtdetr_nb.files.checkout import CHECKOUT, shipped
+from rtdetr_nb.files.checkout import shipped, working_root
+from rtdetr_nb.files.pasted_path import pasted_path
 
-CLASS_FOLDER = CHECKOUT / "runs" / "class"
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
 # The template that Voila is given: this folder holds `voila/templates/class`.
 _CLASS_PAGE = Path(lab.__path__[0]) / "class_page"
@@ -38,27 +39,29 @@ def add_commands(commands: Any) -> None:
     lab = commands.add_parser(
         "lab",
         help="open JupyterLab on the first notebook",
-        description="Open JupyterLab on the first notebook. With any of the options, on copies of "
-        "the notebooks under runs/lab/ that have them filled in. Arguments after -- go to jupyter.",
+        description="Open JupyterLab on the first of the copies of the notebooks, which lie under "
+        "runs/lab/ and have your options filled in. Copies that you have changed are kept. "
+        "Arguments after -- go to jupyter.",
     )
     lab.add_argument("--checkpoint", type=Path, metavar="FILE", help="your distilled file")
     lab.add_argument("-c", "--config", help="a YAML file, or the name of a shipped configuration")
-    lab.add_argument("--data", type=Path, metavar="DIR", help="your data, laid out as data/shapes")
+    lab.add_argument("--data", type=pasted_path, metavar="DIR", help="your data, in any layout")
     lab.add_argument(
         "--output",
         type=Path,
         metavar="DIR",
-        help="each notebook writes to a folder of its own there",
+        help="each notebook writes to its folder there",
     )
+    lab.add_argument("--allow-root", action="store_true", help="let root start JupyterLab")
     lab.add_argument("jupyter", nargs="*", metavar="ARGUMENT", help="for jupyter, after --")
     lab.set_defaults(run=run_lab)
     room = commands.add_parser(
         "class",
         help="serve notebooks 00 and 05 as pages without code, by Voila",
-        description="Serve notebooks 00 and 05 as pages without code, by Voila. Every visitor has "
-        "a kernel and a folder of his own; with the kernel end his training and his files. The "
-        "pages ask nothing of other machines. Arguments after -- go to voila: --no-browser, "
-        "--port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
+        description="Serve notebooks 00 and 05 as pages without code, by Voila. Each visitor has a "
+        "kernel and a folder; when the kernel ends, the visitor's training ends and the folder is "
+        "deleted. The pages load nothing from other machines. Arguments after -- go to voila: "
+        "--no-browser, --port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
     )
     room.add_argument("voila", nargs="*", metavar="ARGUMENT", help="for voila, after --")
     room.set_defaults(run=run_class)
@@ -68,51 +71,69 @@ def run_lab(options: argparse.Namespace) -> int:
     """Open JupyterLab; returns when the server ends."""
     import subprocess
 
-    from rtdetr_nb.lab.notebook_copies import copy_notebooks
+    from rtdetr_nb.lab.root_user import check_root_is_allowed
 
     let_waiting_threads_sleep()  # in the kernels, which inherit it
+    arguments = [*(["--allow-root"] if options.allow_root else []), *options.jupyter]
     jupyter = _program("jupyter", "notebook")
-    notebooks = sorted(shipped("notebooks").resolve().glob("*.ipynb"))
+    check_root_is_allowed(arguments)
+    first, root = _lab_copies(options)[0], working_root()
+    # Given the notebook itself, the server would show its folder only, without runs/ and data/, and
+    # the address that it prints would lead to no notebook.
+    page = f"--LabApp.default_url=/lab/tree/{quote(first.relative_to(root).as_posix())}"
+    shown = [f"--ServerApp.root_dir={root}", page]
+    return subprocess.call([jupyter, "lab", *shown, *arguments], cwd=root)
+
+
+def _lab_copies(options: argparse.Namespace) -> list[Path]:
+    """Copy the notebooks with the options filled in, and say where the copies are."""
+    from rtdetr_nb.lab.notebook_copies import copy_notebooks, outdated_copies
+
     given = _given(options)
     if given:
         _check_usable(options)
-    if given or options.output is not None:
-        name = options.checkpoint.stem if options.checkpoint else "notebooks"
-        folder = CHECKOUT / "runs" / "lab" / name
-        output = folder / "output" if options.output is None else options.output.resolve()
-        notebooks = copy_notebooks(notebooks, folder, {**_defaults(), **given}, output=output)
-        print(f"copies of the notebooks are in {folder}; they write to {output}")
-    first = notebooks[0].relative_to(CHECKOUT)
-    return subprocess.call([jupyter, "lab", str(first), *options.jupyter], cwd=CHECKOUT)
+    name = options.checkpoint.stem if options.checkpoint else "notebooks"
+    folder = working_root() / "runs" / "lab" / name
+    output = folder / "output" if options.output is None else options.output.resolve()
+    notebooks = sorted(shipped("notebooks").glob("*.ipynb"))
+    copies = copy_notebooks(notebooks, folder, {**_defaults(), **given}, output=output)
+    print(f"copies of the notebooks are in {folder}; they write to {output}")
+    for copy in outdated_copies(copies, notebooks):
+        print(f"{copy.name} is kept as you changed it; delete it there to get the newer one")
+    return copies
 
 
 def run_class(options: argparse.Namespace) -> int:
     """Serve pages for a class; returns when the server ends."""
     import subprocess
 
+    from rtdetr_nb.lab.excerpt import NOTEBOOK_ONLY
     from rtdetr_nb.lab.notebook_copies import copy_notebooks
 
     let_waiting_threads_sleep()  # in the kernels, which inherit it
     voila = _program("voila", "class")
+    root = working_root()
+    folder = root / "runs" / "class"
     copy_notebooks(
         [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],
-        CLASS_FOLDER,
+        folder,
         {**_defaults(), "output": _FolderOfItsOwn()},
         keep=False,
+        leave_out=NOTEBOOK_ONLY,
     )
     templates = str(_CLASS_PAGE)
     path = os.pathsep.join(filter(None, (templates, os.environ.get("JUPYTER_PATH"))))
     return subprocess.call(
-        [voila, str(CLASS_FOLDER), *_VOILA_OPTIONS, *options.voila],
-        cwd=CHECKOUT,
+        [voila, str(folder), *_VOILA_OPTIONS, *options.voila],
+        cwd=root,
         env={**os.environ, "JUPYTER_PATH": path},
     )
 
 
 class _FolderOfItsOwn:
-    """Written into a notebook as the call that makes a folder for the one who looks at it.
+    """Written into a notebook as the call that makes a folder for its visitor.
 
-    Every visitor has a kernel of his own and must not meet the files of another.
+    Each visitor has a kernel, and must not meet the files of another visitor.
     """
 
     def __repr__(self) -> str:
@@ -149,7 +170,7 @@ def _check_usable(options: argparse.Namespace) -> None:
     """Refuse what no notebook could use, before a browser opens."""
     from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
     from rtdetr_nb.config.load import load_config
-    from rtdetr_nb.config.quick_run import quick_run_config
+    from rtdetr_nb.datasets.quick_run import quick_run_config
 
     if options.checkpoint is not None:
         open_checkpoint(options.checkpoint)

@@ -41,6 +41,8 @@ class Progress:
             self._total = record.get("total_steps") or 0
             self._bar.reset(total=self._total)
             self._bar.update(record["step"])
+        elif record["event"] == "evaluating":
+            logger.info("evaluating: %d of %d pictures", record["done"], record["of"])
         elif record["event"] == "evaluation":
             logger.info("step %d: AP %s", record["step"], figure(record["statistics"]["AP"]))
 

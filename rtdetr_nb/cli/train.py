@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
     let_waiting_threads_sleep()
     try:
         _check_weights(options)
-        config = load_config(options.config, options.update).with_values(_flags(options))
+        config = _with_data(load_config(options.config, options.update), options.update)
+        config = config.with_values(_flags(options))
     except UserError as error:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             raise
@@ -86,6 +87,16 @@ def run(options: argparse.Namespace) -> int:
             code = error.exit_code
         processes.failed = code != 0
         return code
+
+
+def _with_data(config: "Config", updates: list[str]) -> "Config":
+    """The configuration with the keys of the data set that `data` names; `-u` wins over those."""
+    from rtdetr_nb.datasets.configured import with_data_settings
+
+    if config.data is None:
+        return config
+    others = [update for update in updates if update.partition("=")[0].strip() != "data"]
+    return with_data_settings(config).override(others)
 
 
 def _check_weights(options: argparse.Namespace) -> None:

@@ -80,6 +80,7 @@ def _least_values(config: Config) -> Iterator[tuple[str, int | None, int]]:
         yield key, getattr(config, key), 1
     for key in ("preview_freq", "seed"):
         yield key, getattr(config, key), 0
+    yield "eval_pictures", config.eval_pictures, 1
     yield "ema.warmups", config.ema.warmups, 1
     if config.lr_warmup_scheduler is not None:
         yield "lr_warmup_scheduler.warmup_duration", config.lr_warmup_scheduler.warmup_duration, 1

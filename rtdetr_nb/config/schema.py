@@ -243,6 +243,11 @@ class Settings:
             evaluates after every epoch).
         preview_freq: record predictions on a few validation pictures every so many steps; 0 is
             never (likewise).
+        eval_pictures: evaluate on at most so many of the validation pictures, chosen evenly; None
+            is all of them (likewise).
+        data: the data set, of any layout, for what `img_folder` and `ann_file` cannot say: its
+            folder, or pictures and annotations as `datasets.source.DataSource.from_files` takes
+            them (likewise).
         compile: run the model's parts through `torch.compile`, for a GPU (likewise).
         channels_last: train with pictures and convolutions in that memory format, which is
             quicker on a CPU (likewise).
@@ -266,6 +271,8 @@ class Settings:
     checkpoint_freq: int = 1
     eval_freq: int = 1
     preview_freq: int = 0
+    eval_pictures: int | None = None
+    data: Any = None
     output_dir: str | None = None
     summary_dir: str | None = None
     device: str | None = None

@@ -42,9 +42,31 @@ def _refuse_twins(node: yaml.MappingNode) -> None:
             seen.add((key.tag, key.value))
 
 
+# Line breaks of YAML 1.1 that PyYAML writes as they are, and folds into blanks when it reads.
+_FOLDED_BREAKS = re.compile("[\x85\u2028\u2029]")
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes the texts that `read_yaml` or another reader would take for numbers or dates."""
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Write a text; within double quotes, which escape them, if it has folded line breaks."""
+        style = '"' if _FOLDED_BREAKS.search(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+# Unicode's own ends of lines: PyYAML writes them as they are, and reads them as a blank.
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = '"' if _LINE_ENDS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP_TAG]

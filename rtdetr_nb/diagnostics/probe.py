@@ -22,7 +22,11 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from rtdetr_nb.checkpoint.tuning.write import load_tuning_file
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.datasets.batches.coco import DetectionDataset
+from rtdetr_nb.datasets.configured import check_same_categories, configured_split
+from rtdetr_nb.datasets.open_data import open_data
+from rtdetr_nb.datasets.source import DataSource
+from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.diagnostics.probe_result import ClassAccuracy, ProbeResult
 from rtdetr_nb.diagnostics.ridge import fit_ridge
 from rtdetr_nb.errors import DatasetError, TuningError
@@ -36,7 +40,7 @@ _LEAST_TRAINING_BOXES = 5
 def probe_backbone(
     config: Config,
     tuning: str | os.PathLike[str] | None = None,
-    data: str | os.PathLike[str] | None = None,
+    data: DataSource | str | os.PathLike[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     device: str | torch.device | None = None,
     image_size: int = 256,
@@ -52,8 +56,7 @@ def probe_backbone(
         config: names the backbone and, unless `data` is given, the data.
         tuning: file with the weights. None probes those of `HGNetv2.pretrained`, if that names a
             file, or else random weights alone.
-        data: a folder with `images/{train,val}` and COCO-format `annotations/{train,val}.json`,
-            instead of the configured data.
+        data: a data set of any layout, or its folder, instead of the configured data.
         seeds: of the random weights.
         device: where the backbone runs; by default a GPU if there is one.
         image_size: height and width that pictures are resized to, a multiple of 32.
@@ -67,8 +70,8 @@ def probe_backbone(
     started = time.monotonic()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     notes: list[str] = []
-    train = _read_split(config, data, "train", image_size, max_pictures, notes)
-    val = _read_split(config, data, "val", image_size, max_pictures, notes)
+    sources = _splits(config, data)
+    train, val = (_read_split(source, image_size, max_pictures, notes) for source in sources)
     names = _probed_classes(train, val, notes)
     train, val = train.of_classes(names), val.of_classes(names)
 
@@ -151,25 +154,26 @@ class _Split:
         return _Split(self.source, names, images, boxes, labels)
 
 
-def _read_split(
-    config: Config,
-    data: str | os.PathLike[str] | None,
-    split: str,
-    image_size: int,
-    max_pictures: int,
-    notes: list[str],
-) -> _Split:
-    """Pictures that have boxes, resized to squares of `image_size`."""
+def _splits(
+    config: Config, data: DataSource | str | os.PathLike[str] | None
+) -> tuple[Split, Split]:
+    """The training and the validation pictures, of the configuration or of other data."""
     if data is None:
-        section = {"train": config.train_dataloader, "val": config.val_dataloader}[split].dataset
-        folder, annotations = section.img_folder, section.ann_file
-    else:
-        folder = str(Path(data) / "images" / split)
-        annotations = str(Path(data) / "annotations" / f"{split}.json")
-    dataset = CocoDetection(folder, annotations)
-    indices = [i for i, image_id in enumerate(dataset.ids) if dataset.coco.imgToAnns.get(image_id)]
+        train, val = configured_split(config, "train"), configured_split(config, "val")
+        check_same_categories(train, val)
+        return train, val
+    source = open_data(data)
+    return source.train, source.val
+
+
+def _read_split(source: Split, image_size: int, max_pictures: int, notes: list[str]) -> _Split:
+    """Pictures that have boxes, resized to squares of `image_size`."""
+    dataset = DetectionDataset(source)
+    indices = np.flatnonzero(np.diff(source.pictures.starts)).tolist()
     if len(indices) > max_pictures:
-        notes.append(f"{split}: {max_pictures} of {len(indices)} pictures with boxes were used.")
+        notes.append(
+            f"{source.name}: {max_pictures} of {len(indices)} pictures with boxes were used."
+        )
         indices = np.asarray(indices)[
             np.linspace(0, len(indices) - 1, max_pictures).astype(int)
         ].tolist()
@@ -184,10 +188,10 @@ def _read_split(
             categories.append(target["labels"])
     if not images:
         raise DatasetError(
-            f"{annotations} has no boxes; the probe needs some in both the training and the "
+            f"{source.source} has no boxes; the probe needs some in both the training and the "
             "validation pictures."
         )
-    return _Split(Path(annotations), dataset.label_names, images, boxes, categories)
+    return _Split(source.source, source.classes, images, boxes, categories)
 
 
 def _probed_classes(train: _Split, val: _Split, notes: list[str]) -> dict[int, str]:

@@ -1,1 +1,1 @@
-"""Safe ways to write, find and name files."""
+"""Safe ways to write, find and name files; paths as people paste them."""

@@ -5,15 +5,16 @@ tagged `injected-parameters` after it, which overrides them.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.files.atomic_file import write_atomically
+from rtdetr_nb.lab.excerpt import keep_living_links, leave_out_cells
+from rtdetr_nb.lab.own_changes import INJECTED_TAG, is_changed, is_of, remember
 
 PARAMETERS_TAG = "parameters"
-INJECTED_TAG = "injected-parameters"
 
 
 def copy_notebooks(
@@ -23,6 +24,7 @@ def copy_notebooks(
     *,
     output: Path | None = None,
     keep: bool = True,
+    leave_out: str | None = None,
 ) -> list[Path]:
     """Copy notebooks into `folder`, each with those of the parameters that it has.
 
@@ -31,10 +33,11 @@ def copy_notebooks(
         folder: made if needed.
         parameters: name -> value; values are written by `repr`. Each has to be one of at least one
             notebook.
-        output: below it each notebook gets a folder of its own, named after it, as its parameter
+        output: each notebook gets a folder below it, named after the notebook, as its parameter
             `output`: two notebooks never write the same files.
-        keep: a copy that is there already is updated in its injected cell only, so that what a
-            user wrote stays; else it is replaced.
+        keep: a copy that a user has changed is updated in its injected cell only, and so is one
+            that already comes from the same notebook, with its outputs; else it is replaced.
+        leave_out: cells with this tag are not copied.
 
     Returns:
         The copies, in the order of `notebooks`.
@@ -48,7 +51,11 @@ def copy_notebooks(
     copies = []
     for source in sources:
         copy = folder / source.name
-        content = _read(copy if keep and copy.exists() else source)
+        content = _fresh_copy(source, leave_out, {path.name for path in sources})
+        if keep and copy.exists():
+            earlier = _read(copy)
+            if is_changed(earlier) or is_of(earlier, _read(source)):
+                content = earlier
         own = {} if output is None else {"output": str(output / source.stem)}
         _inject(content, {**parameters, **own})
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -62,6 +69,24 @@ def copy_notebooks(
             ) from error
         copies.append(copy)
     return copies
+
+
+def outdated_copies(copies: Iterable[Path], notebooks: Iterable[Path]) -> list[Path]:
+    """Of copies, in the order of their notebooks, those made from another version of them.
+
+    `copy_notebooks` keeps them where a user has changed them.
+    """
+    pairs = zip(copies, notebooks, strict=True)
+    return [copy for copy, source in pairs if not is_of(_read(copy), _read(source))]
+
+
+def _fresh_copy(source: Path, leave_out: str | None, names: Collection[str]) -> dict[str, Any]:
+    """The content of a notebook for a copy beside copies of the notebooks called `names`."""
+    content, original = _read(source), _read(source)
+    leave_out_cells(content["cells"], leave_out)
+    keep_living_links(content["cells"], names)
+    remember(content, original)
+    return content
 
 
 def _check_names(sources: Iterable[Path], parameters: Mapping[str, object]) -> None:
@@ -87,7 +112,7 @@ def _read(path: Path) -> dict[str, Any]:
             return content
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise UserError(f"{path} is no notebook that can be read. Move it away and try again.")
+    raise UserError(f"{path} is not a notebook, or is damaged. Move it away and try again.")
 
 
 def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
@@ -96,7 +121,7 @@ def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
     if index is not None:
         defaults = _source(cells[index])
         lines = [f"{k} = {v!r}" for k, v in parameters.items() if _assigns(defaults, k)]
-        note = "# This is what holds in this copy, instead of the cell above."
+        note = "# The values of this copy; they replace those above."
         cells.insert(index + 1, _code_cell("\n".join([note, *lines])))
     content["cells"] = cells
 

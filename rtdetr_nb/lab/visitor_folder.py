@@ -1,8 +1,8 @@
-"""A folder for one visitor of a class, which does not outlast him.
+"""A folder for one visitor of a class, which is deleted with the visitor's kernel.
 
-A keeper, a small process of its own, waits at a pipe from the visitor's kernel. The pipe closes
-when the kernel ends, in whatever way; then the keeper ends the runs that were started in the
-folder, and removes it.
+A keeper, a small separate process, waits at a pipe from the kernel. The pipe closes when the kernel
+ends, for whatever reason. Then the keeper ends the runs that were started in the folder, and
+removes the folder.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ def visitor_folder(variable: str) -> str:
         The absolute path of the folder.
     """
     folder = os.path.realpath(tempfile.mkdtemp(prefix="rtdetr_nb_class_"))
-    # A session of its own: what ends the kernel and its group does not end the keeper.
+    # In a new session: what ends the kernel and its group does not end the keeper.
     keeper = subprocess.Popen(
         [sys.executable, "-m", __name__, folder],
         stdin=subprocess.PIPE,

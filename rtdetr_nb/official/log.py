@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rtdetr_nb.coco_categories import STATISTICS
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.records import STATISTICS, FindingRecord, Record, as_record
+from rtdetr_nb.runs.records import FindingRecord, Record, as_record
 
 _RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?")
 _STEP = re.compile(r"^Epoch: \[(\d+)\]  \[ *(\d+)/(\d+)\]  (.*)$")

@@ -65,6 +65,7 @@ def start_official_run(
     given = (options or OfficialOptions()).changed(changes)
     folder = Path(output_dir).expanduser().absolute()
     source, effective = _effective(checkout, config, given)
+    _check_data(effective)
     complete = replace(
         given,
         output_dir=folder,
@@ -96,6 +97,20 @@ def _effective(
             raise missing from None
     loaded = load_config(source, options.overrides).with_values(settings)
     return source, _with_absolute_data(loaded, checkout.folder)
+
+
+def _check_data(config: Config) -> None:
+    """Refuse a data set that only this kit reads.
+
+    Raises:
+        RunError: the configuration names one.
+    """
+    if config.data is not None:
+        raise RunError(
+            f"The official code does not know the key data ({config.data}). Write the data set "
+            "as it reads it, `data = rt.open_data(...).write_coco(FOLDER)`, and set what "
+            "`data.updates` says."
+        )
 
 
 def _supervisor(

@@ -14,7 +14,14 @@ from rtdetr_nb.errors import UserError
 from rtdetr_nb.runs.file_names import METRICS_FILE
 from rtdetr_nb.runs.history import AbandonedSteps, is_kept
 from rtdetr_nb.runs.record_file import RecordReader
-from rtdetr_nb.runs.records import EvaluationRecord, PredictionsRecord, Record, StepRecord, is_step
+from rtdetr_nb.runs.records import (
+    EvaluatingRecord,
+    EvaluationRecord,
+    PredictionsRecord,
+    Record,
+    StepRecord,
+    is_step,
+)
 from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.durations import duration
 from rtdetr_nb.text.html_pieces import error_html
@@ -68,6 +75,7 @@ class RunProgress:
         self.predictions: list[PredictionsRecord] = []
         self.total_steps: int | None = None
         self._abandoned = AbandonedSteps()
+        self._evaluating: EvaluatingRecord | None = None
         self._last_time: float | None = None
 
     @property
@@ -111,8 +119,12 @@ class RunProgress:
         elif "event" not in record:
             return
         elif record["event"] == "start":
+            self._evaluating = None
             self.total_steps = record.get("total_steps")
+        elif record["event"] == "evaluating":
+            self._evaluating = record
         elif record["event"] == "evaluation":
+            self._evaluating = None
             self.evaluations.append(record)
         elif record["event"] == "predictions":
             self.predictions.append(record)
@@ -126,6 +138,7 @@ class RunProgress:
         self.predictions = [record for record in self.predictions if is_kept(record, first)]
 
     def _take_step(self, record: StepRecord) -> None:
+        self._evaluating = None
         self.steps.append(record["step"])
         self.learning_rates.append(record.get("lr", []))
         self.seconds.append(record.get("seconds", math.nan))
@@ -195,7 +208,11 @@ class RunProgress:
         if self.status == "running":
             if self.seconds_per_step is not None:
                 facts.append(f"{self.seconds_per_step:.2g} s a step")
-            if self.seconds_left is not None:
+            if self._evaluating is not None:
+                facts.append(
+                    f"evaluating {self._evaluating['done']} of {self._evaluating['of']} pictures"
+                )
+            elif self.seconds_left is not None:
                 facts.append(f"about {duration(self.seconds_left)} left")
             elif self.steps[-1] == self.total_steps:
                 facts.append("evaluating")

@@ -18,22 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard, cast, over
 if TYPE_CHECKING:
     from typing_extensions import NotRequired
 
-# The figures of an evaluation, in the order of the COCO summary.
-STATISTICS = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP_small",
-    "AP_medium",
-    "AP_large",
-    "AR_1",
-    "AR_10",
-    "AR_100",
-    "AR_small",
-    "AR_medium",
-    "AR_large",
-)
-
 
 class _Written(TypedDict, total=False):
     """What every record has once it is written.
@@ -84,6 +68,8 @@ class StartRecord(_Written):
         precision: "float32", "bfloat16", "float16", or "mixed" for an official run.
         seed: of weights and data.
         trainable_parameters: number of values that are trained.
+        train_pictures: that an epoch has.
+        val_pictures: that an evaluation looks at.
     """
 
     event: Literal["start"]
@@ -95,6 +81,8 @@ class StartRecord(_Written):
     precision: NotRequired[str]
     seed: NotRequired[int | None]
     trainable_parameters: NotRequired[int | None]
+    train_pictures: NotRequired[int]
+    val_pictures: NotRequired[int]
 
 
 class TuningRecord(_Written):
@@ -120,13 +108,29 @@ class TuningRecord(_Written):
     unused: NotRequired[list[str]]
 
 
+class EvaluatingRecord(_Written):
+    """How far an evaluation is, every few seconds.
+
+    Attributes:
+        step: of the weights that are evaluated.
+        done: pictures so far.
+        of: pictures of the whole evaluation.
+    """
+
+    event: Literal["evaluating"]
+    step: int
+    done: int
+    of: int
+
+
 class EvaluationRecord(_Written):
     """An evaluation on the validation pictures.
 
     Attributes:
         step: of the weights that were evaluated.
         epoch: number of whole epochs before it.
-        statistics: the figures of `STATISTICS`; None where no box is of that kind.
+        statistics: the twelve figures of COCO by the names in `coco_categories.STATISTICS`; None
+            where no box is of that kind.
         per_class: AP by category name; None where a category has no box.
         num_images: pictures evaluated.
     """
@@ -237,6 +241,7 @@ class EndRecord(_Written):
 EventRecord = (
     StartRecord
     | TuningRecord
+    | EvaluatingRecord
     | EvaluationRecord
     | PredictionsRecord
     | CheckpointRecord

@@ -22,6 +22,8 @@ WORD_COLORS = {
     "unused": GREY,
     "bookkeeping": VIOLET,
     "ok": GREEN,
+    "yes": GREEN,
+    "no": AMBER,
     "warnings": AMBER,
     "warning": AMBER,
     "failed": RED,

@@ -12,7 +12,11 @@ from torch import nn
 
 from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.loader import DetectionLoader, build_dataloader
+from rtdetr_nb.datasets.annotations.notes import NOTE
+from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
+from rtdetr_nb.datasets.configured import check_same_categories
+from rtdetr_nb.datasets.crowding import crowding_note
+from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR
 from rtdetr_nb.training.criterion import Criterion, build_criterion
@@ -82,15 +86,18 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         saved = read_resume_file(options.resume) if options.resume else {}
         # A resumed run keeps its seed, so that the rest of the epoch is the rest of that epoch.
         seed = next(s for s in (seed_of(saved), config.seed, fresh_seed) if s is not None)
+        # Before the model: what is wrong with the data is told at once.
+        shares = {"seed": seed, "rank": processes.rank, "world_size": processes.size}
+        train_loader = build_dataloader(config, "train", **shares, device=device)
+        val_loader = build_dataloader(config, "val", **shares, device=device)
+        check_same_categories(train_loader.dataset.split, val_loader.dataset.split)
+        _tell(config, train_loader.dataset.split, val_loader.dataset.split)
         torch.manual_seed(seed)
         model = build_model(without_download(config, options.tuning or options.resume))
         report = load_tuning_file(model, options.tuning) if options.tuning else None
         if report is not None:
             logger.info("%s", report)  # in figures what the official line has as names
         _place(model, config, device, processes)
-        shares = {"seed": seed, "rank": processes.rank, "world_size": processes.size}
-        train_loader = build_dataloader(config, "train", **shares)
-        val_loader = build_dataloader(config, "val", **shares)
         state = _make_state(model, config, precision, seed)
         if options.resume:
             state.restore(saved, options.resume, steps_per_epoch=len(train_loader))
@@ -119,6 +126,16 @@ def without_download(config: Config, weights: Path | None) -> Config:
         logger.info("HGNetv2.pretrained is not used: the weights come from %s", weights)
         return config.override(["HGNetv2.pretrained=False"])
     return config
+
+
+def _tell(config: Config, train: Split, val: Split) -> None:
+    """What is mended in the data, what may spoil the run, and how much of it is evaluated."""
+    crowded = crowding_note(train, config.decoder.num_queries, config.decoder.num_denoising)
+    notes = [*train.notes, *val.notes] + ([crowded] if crowded else [])
+    for note in dict.fromkeys(notes):
+        logger.log(logging.INFO if note.level == NOTE else logging.WARNING, "%s", note)
+    if config.eval_pictures is not None and len(val) == config.eval_pictures:
+        logger.info("evaluation on %d validation pictures, chosen evenly (eval_pictures)", len(val))
 
 
 def _place(model: RTDETR, config: Config, device: torch.device, processes: Processes) -> None:

@@ -7,7 +7,7 @@ data. Any other record has `event`.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from torch.utils.data import DataLoader
 
 from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.loader import build_dataloader
+from rtdetr_nb.datasets.batches.loader import build_dataloader
+from rtdetr_nb.datasets.evaluation import Evaluation
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.runs.file_names import BEST_FILE, LAST_FILE
 from rtdetr_nb.runs.records import Record, StartRecord, as_record
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble, without_download
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device
-from rtdetr_nb.training.evaluate import Evaluation, EvaluationStopped, evaluate
+from rtdetr_nb.training.evaluate import EvaluationStopped, evaluate, evaluate_in_steps
 from rtdetr_nb.training.failures import named_failures
 from rtdetr_nb.training.precision import Precision, choose_precision
 from rtdetr_nb.training.preview import Preview
@@ -33,6 +34,7 @@ from rtdetr_nb.training.step import Batch, StepResult, train_step
 
 logger = logging.getLogger(__name__)
 
+_SECONDS_BETWEEN_TELLING = 5.0  # how far an evaluation is
 # Of a picture's target. The rest tells who it is, and is asked for on the host alone.
 _ON_DEVICE = ("labels", "boxes")
 
@@ -118,6 +120,8 @@ class _Training:
             "precision": str(dtype).removeprefix("torch.") if dtype else "float32",
             "seed": self.state.seed,
             "trainable_parameters": trainable,
+            "train_pictures": len(self.parts.train_loader.dataset),
+            "val_pictures": len(self.parts.val_loader.dataset),
         }
 
     def _total_steps(self) -> int:
@@ -203,17 +207,10 @@ class _Training:
 
     def _evaluate(self) -> Iterator[Record]:
         """Evaluate the averaged weights, and keep them if they are the best so far."""
-        state, parts = self.state, self.parts
+        state = self.state
+        self.processes.copy_buffers(state.evaluated_model)
         try:
-            result = evaluate_state(
-                state.evaluated_model,
-                parts.postprocessor,
-                parts.val_loader,
-                parts.device,
-                parts.precision,
-                self.processes,
-                self.options.stop_requested,
-            )
+            result = yield from self._evaluation_steps()
         except EvaluationStopped:
             self._stopping = True  # the step stays without an evaluation, for who resumes
             return
@@ -223,6 +220,30 @@ class _Training:
         if state.best_ap is None or result.ap > state.best_ap:
             state.best_ap = result.ap
             yield self._save(BEST_FILE)
+
+    def _evaluation_steps(self) -> Generator[Record, None, Evaluation]:
+        """Evaluate, and tell now and then how far that is."""
+        parts = self.parts
+        pictures, told = len(parts.val_loader.dataset), time.monotonic()
+        steps = evaluate_in_steps(
+            self.state.evaluated_model,
+            parts.postprocessor,
+            parts.val_loader,
+            parts.val_loader.dataset.coco,
+            parts.device,
+            parts.precision,
+            self.processes,
+            self.options.stop_requested,
+        )
+        while True:
+            try:
+                done = min(next(steps) * self.processes.size, pictures)
+            except StopIteration as end:
+                return end.value
+            if time.monotonic() - told >= _SECONDS_BETWEEN_TELLING:
+                told = time.monotonic()
+                step = self.state.step
+                yield {"event": "evaluating", "step": step, "done": done, "of": pictures}
 
     def _save(self, name: str) -> Record:
         """Let the first process write a checkpoint; if it cannot, that ends all of them."""
@@ -295,6 +316,7 @@ def evaluate_weights(
             load_tuning_file(model, tuning)
         elif resume:
             load_evaluated_weights(model, resume)
-        loader = build_dataloader(config, "val", rank=processes.rank, world_size=processes.size)
+        shares = {"rank": processes.rank, "world_size": processes.size}
+        loader = build_dataloader(config, "val", **shares, device=device)
         model.to(device)
     return evaluate_state(model, build_postprocessor(config), loader, device, precision, processes)

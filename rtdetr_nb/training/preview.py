@@ -6,13 +6,14 @@ with previews trains as one without.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.coco import CocoDetection
+from rtdetr_nb.datasets.batches.coco import DetectionDataset
+from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.model.build import build_postprocessor
 from rtdetr_nb.runs.records import PredictedPicture, PredictionsRecord
 from rtdetr_nb.training.precision import Precision
@@ -32,13 +33,13 @@ class Preview:
     """
 
     def __init__(
-        self, config: Config, dataset: CocoDetection, device: torch.device, precision: Precision
+        self, config: Config, dataset: DetectionDataset, device: torch.device, precision: Precision
     ) -> None:
         self._every = config.preview_freq
         self._dataset = dataset
         self._device = device
         self._precision = precision
-        self._indices = choose_pictures(dataset) if self._every else []
+        self._indices = choose_pictures(dataset.split) if self._every else []
         # Labels, not category ids: their names are looked up here.
         self._postprocessor = build_postprocessor(config.override(["remap_mscoco_category=False"]))
 
@@ -70,10 +71,9 @@ class Preview:
         outputs = {name: value.float() for name, value in outputs.items()}
         size = target["orig_size"].to(self._device)
         result = self._postprocessor(outputs, size[None])[0]
-        image_id = int(target["image_id"])
-        file = Path(dataset.img_folder) / dataset.coco.imgs[image_id]["file_name"]
+        file = dataset.split.image_path(index)
         return {
-            "image_id": image_id,
+            "image_id": int(target["image_id"]),
             "file": str(file.resolve()),
             "size": target["orig_size"].tolist(),
             "true_boxes": _rounded(truth["boxes"]),
@@ -84,15 +84,12 @@ class Preview:
         }
 
 
-def choose_pictures(dataset: CocoDetection, count: int = _PICTURES) -> list[int]:
+def choose_pictures(split: Split, count: int = _PICTURES) -> list[int]:
     """Indices of the first pictures with several objects, or else with one."""
-    boxes = [
-        sum(not a.get("iscrowd", 0) for a in dataset.coco.imgToAnns.get(image_id, []))
-        for image_id in dataset.ids
-    ]
-    several = [index for index, number in enumerate(boxes) if number > 1]
-    single = [index for index, number in enumerate(boxes) if number == 1]
-    return sorted([*several, *single][:count])
+    columns = split.pictures.boxes
+    boxes = np.bincount(columns.images[~columns.crowds], minlength=len(split))
+    several, single = np.flatnonzero(boxes > 1)[:count], np.flatnonzero(boxes == 1)
+    return sorted([*several.tolist(), *single.tolist()][:count])
 
 
 def _rounded(boxes: Tensor) -> list[list[float]]:

@@ -19,8 +19,8 @@ class Answer:
     """What came out, beside what was guessed.
 
     Attributes:
-        guess: the words that were chosen; None where nothing was.
-        right: the words that turned out right; None where none of them did.
+        guess: the chosen words, or None without a choice.
+        right: the words that turned out right, or None if no choice has this outcome.
         evidence: what the experiment returned.
     """
 
@@ -42,12 +42,11 @@ class Answer:
         outcome = self.right or "none of these"
         if self.guess is None:
             return f"The answer: {outcome}."
-        verb = "right" if self.correct else "not so"
-        return f"You said: {self.guess}. That is {verb}: {outcome}."
+        return f"You said: {self.guess}. {'Yes' if self.correct else 'No'}: {outcome}."
 
     def _repr_html_(self) -> str:
         """Folded, so that reading on does not give it away."""
-        word = "" if self.guess is None else badge("ok" if self.correct else "failed") + " "
+        word = "" if self.guess is None else badge("yes" if self.correct else "no") + " "
         make = getattr(self.evidence, "_repr_html_", None)
         evidence = make() if make else f"<pre>{shown(str(self.evidence))}</pre>"
         return (
@@ -76,7 +75,7 @@ class Guess(widgets.VBox):
         self._radio = widgets.RadioButtons(
             options=list(choices), value=None, layout={"width": "max-content"}
         )
-        self._button = widgets.Button(description="Do it and see", tooltip="Do it and see")
+        self._button = widgets.Button(description="Check", tooltip="Check")
         self._answer = widgets.HTML()
         heading = widgets.HTML(f"<b>{shown(question)}</b>")
         super().__init__([heading, self._radio, self._button, self._answer])
@@ -115,7 +114,9 @@ class Guess(widgets.VBox):
 
     def _show_answer(self) -> None:
         try:
-            self._answer.value = self.reveal()._repr_html_().replace("<details>", "<details open>")
+            # The first one only: the evidence may hold folded parts too, as long as a page.
+            folded = self.reveal()._repr_html_()
+            self._answer.value = folded.replace("<details>", "<details open>", 1)
         except UserError as error:
             self._answer.value = f"{badge('failed')} {shown(str(error))}"
 

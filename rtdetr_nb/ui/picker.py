@@ -150,7 +150,7 @@ class LayerPicker(anywidget.AnyWidget):
         except UserError as error:
             self.message, self.failed = printable(str(error)), True
         except Exception as error:
-            self.message = f"It failed in a way of its own ({type(error).__name__}: {error})."
+            self.message = f"Unexpected error (please report it): {type(error).__name__}: {error}."
             self.failed = True
             raise
         else:
@@ -199,7 +199,7 @@ def _allowed(path: str) -> str:
         ) from error
     if not target.is_relative_to(Path(folder).resolve()):
         raise UserError(
-            "This page reads and writes only in a folder of its own. Give a name without a folder, "
+            "This page reads and writes only below one folder. Give a name without a folder, "
             "for example tuning.pth."
         )
     return str(target)

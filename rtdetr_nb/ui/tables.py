@@ -91,6 +91,8 @@ class TableView:
             maxRows=0,
             maxColumns=0,
             order=[],
+            # Else a click on a header selects its text, and only the small arrows sort.
+            text_in_header_can_be_selected=False,
             # Else columns are as wide as the longest cell of all pages, and the last ones are cut.
             autoWidth=False,
             pageLength=_ROWS_PER_PAGE,
@@ -215,7 +217,7 @@ def _provide_library() -> None:
     """Put the table library into the output of the first cell that shows a table.
 
     A megabyte, so once; and again when that cell is run again, as its old output is gone then. In
-    Colab each output is a frame of its own, so there every cell needs it.
+    Colab each output is a separate frame, so there every cell needs it.
     """
     shell = get_ipython()
     if shell is None:

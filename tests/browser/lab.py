@@ -11,7 +11,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, expect, sync_playwright
 
-from .server import PATIENCE_SECONDS, WatchedPage, free_port, serve
+from tests.free_port import free_port
+
+from .server import PATIENCE_SECONDS, WatchedPage, serve
 
 _FLAGS = [
     "--no-sandbox",

@@ -7,15 +7,7 @@ import torch
 
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
-from tests.checkpoint.wild import CONFIG, backbone, detector, save, tensor
-
-
-@pytest.fixture(scope="session")
-def backbone_file(tmp_path_factory) -> Path:
-    """The export of a distillation trainer: bare names below `state_dict`, an adapter beside."""
-    adapter = {"adapters.0.weight": tensor("adapter", (8, 16, 1, 1))}
-    content = {"meta": {"epoch": 3}, "state_dict": backbone(), "adapter_state_dict": adapter}
-    return save(content, tmp_path_factory.mktemp("files") / "best_backbone_mmdet.pth")
+from tests.checkpoint.wild import CONFIG, detector, save
 
 
 @pytest.fixture(scope="session")

@@ -5,19 +5,12 @@ import os
 import pty
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from rtdetr_nb.cli.main import main
 from tests.checkpoint.wild import as_dfine, backbone, detector, prefixed, save, tensor
-
-
-@pytest.fixture(scope="session")
-def backbone_file(tmp_path_factory) -> Path:
-    content = {"meta": {}, "state_dict": backbone(), "adapter_state_dict": {"a": torch.ones(3)}}
-    return save(content, tmp_path_factory.mktemp("cli") / "best_backbone_mmdet.pth")
 
 
 @pytest.fixture
@@ -67,7 +60,7 @@ def test_diff_shows_counts_and_verdict(run, backbone_file):
     assert "verdict: ok" in out and "stages.3" in out
     assert f"rtdetr-nb convert --input {backbone_file} --output tuning.pth" in out
     assert "the official -t finds none of the model's 869 tensors" in out
-    assert "adapter_state_dict.a" in out and "not applied" not in out
+    assert "adapter_state_dict.adapters.0.weight" in out and "not applied" not in out
 
 
 def test_diff_json(run, tmp_path):
@@ -86,19 +79,6 @@ def test_diff_takes_a_candidate_and_a_configuration(run, tmp_path):
     _, out, _ = run("diff", path, "-c", "rtdetrv2_hgnetv2_x", "--candidate", "model", "--json")
     diff = json.loads(out)
     assert diff["candidate"]["name"] == "model" and diff["verdict"] == "ok"
-
-
-@pytest.mark.parametrize("command", ["inspect", "diff"])
-def test_light_commands_load_neither_torch_nor_pandas(command, backbone_file):
-    script = (
-        "import sys; from rtdetr_nb.cli.main import main; code = main(sys.argv[1:]);"
-        "heavy = {'torch', 'pandas', 'rich', 'safetensors'} & set(sys.modules);"
-        "sys.exit(code or (str(heavy) if heavy else 0))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, command, str(backbone_file)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_terminal_gets_colours_and_drawn_tables(backbone_file):

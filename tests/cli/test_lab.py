@@ -11,7 +11,8 @@ import pytest
 
 from rtdetr_nb.cli import lab as cli_lab
 from rtdetr_nb.cli.main import main
-from rtdetr_nb.lab.notebook_copies import INJECTED_TAG
+from rtdetr_nb.files import checkout
+from rtdetr_nb.lab.own_changes import INJECTED_TAG
 from tests.paths import ROOT
 
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -31,12 +32,12 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """No server, no program to look for, and copies below `tmp_path`."""
+    """No server, no program to look for, nobody is root, and copies below `tmp_path`."""
     server = Server()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     monkeypatch.setattr(subprocess, "call", server)
     monkeypatch.setattr(cli_lab, "_program", lambda name, extra: name)
-    monkeypatch.setattr(cli_lab, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(cli_lab, "CLASS_FOLDER", tmp_path / "class")
     return server
 
 
@@ -52,21 +53,80 @@ def _values(notebook: Path) -> dict[str, object]:
     return {name.id: ast.literal_eval(v) for name, v in pairs if isinstance(name, ast.Name)}
 
 
-def test_lab_without_options_opens_the_notebooks_themselves(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+def test_lab_without_options_opens_copies_and_shows_the_whole_folder(
+    server: Server, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli_lab, "CHECKOUT", ROOT)
     assert main(["lab", "--", "--no-browser"]) == 7
-    assert server.command == ["jupyter", "lab", f"notebooks/{NOTEBOOKS[0]}", "--no-browser"]
-    assert server.folder == ROOT
+    page = f"--LabApp.default_url=/lab/tree/runs/lab/notebooks/{NOTEBOOKS[0]}"
+    shown = f"--ServerApp.root_dir={tmp_path}"
+    assert server.command == ["jupyter", "lab", shown, page, "--no-browser"]
+    assert server.folder == tmp_path
+
+
+def test_within_a_checkout_its_root_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(checkout, "checkout", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert checkout.working_root() == tmp_path
+    monkeypatch.chdir(tmp_path.parent)
+    assert checkout.working_root() == tmp_path.parent
+
+
+def test_a_second_lab_keeps_what_the_user_changed_and_says_what_is_older(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["lab"])
+    copy = tmp_path / "runs" / "lab" / "notebooks" / NOTEBOOKS[1]
+    notebook = nbformat.read(copy, as_version=4)
+    notebook.cells[-1].source = "mine = 1"
+    nbformat.write(notebook, copy)
+    capsys.readouterr()
+    main(["lab"])
+    assert "is kept as you changed it" not in capsys.readouterr().out  # it is of this version
+    notebook.metadata["rtdetr_nb"]["source"] = "of an earlier version"
+    nbformat.write(notebook, copy)
+    main(["lab"])
+    assert f"{NOTEBOOKS[1]} is kept as you changed it" in capsys.readouterr().out
+    assert nbformat.read(copy, as_version=4).cells[-1].source == "mine = 1"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--allow-root"], ["--", "--allow-root"], ["--", "--ServerApp.allow_root=True"]]
+)
+def test_root_is_told_what_to_add_before_anything_starts(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    monkeypatch.setenv("JUPYTER_NO_CONFIG", "1")
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "none"))
+    assert main(["lab"]) == 2
+    assert "make lab ARGS=--allow-root" in capsys.readouterr().err
+    assert not hasattr(server, "command") and not list(tmp_path.iterdir())
+    assert main(["lab", *arguments]) == 7
+    assert server.command[-1] == arguments[-1]
+
+
+def test_root_may_have_allowed_it_in_a_configuration_file(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "jupyter_server_config.py").write_text("c.ServerApp.allow_root = True")
+    assert main(["lab"]) == 7
 
 
 def test_lab_opens_copies_with_the_options_filled_in(server: Server, tmp_path: Path) -> None:
-    file = Path(shutil.copy(ROOT / "data" / "demo_backbone_mmdet.pth", tmp_path / "mine.pth"))
+    file = Path(shutil.copy(ROOT / "data" / "demo_backbone_mmdet.pth", tmp_path / "my own.pth"))
     config, output = "rtdetrv2_hgnetv2_x", tmp_path / "there"
     assert main(["lab", "--checkpoint", str(file), "-c", config, "--output", str(output)]) == 7
-    folder = Path("runs", "lab", "mine")
-    assert server.command == ["jupyter", "lab", str(folder / NOTEBOOKS[0])]
+    folder = Path("runs", "lab", "my own")
+    assert server.command[-1].endswith(f"=/lab/tree/runs/lab/my%20own/{NOTEBOOKS[0]}")
     assert sorted(path.name for path in (tmp_path / folder).iterdir()) == NOTEBOOKS
     assert _values(tmp_path / folder / NOTEBOOKS[0]) == {
         "checkpoint": str(file),
@@ -116,8 +176,8 @@ def test_lab_refuses_before_it_opens_what_no_notebook_could_use(
 
 
 def test_class_serves_fresh_copies_of_two_notebooks(server: Server, tmp_path: Path) -> None:
-    folder = tmp_path / "class"
-    folder.mkdir()
+    folder = tmp_path / "runs" / "class"
+    folder.mkdir(parents=True)
     (folder / "05_how_loading_works.ipynb").write_text("of an earlier version")
     assert main(["class", "--", "--port=1"]) == 7
     assert server.command[:2] == ["voila", str(folder)] and server.command[-1] == "--port=1"
@@ -125,6 +185,8 @@ def test_class_serves_fresh_copies_of_two_notebooks(server: Server, tmp_path: Pa
     assert sorted(path.name for path in folder.iterdir()) == names
     for name in names:
         assert "output = __import__('importlib')" in _injected(folder / name)
+        text = (folder / name).read_text(encoding="utf-8")
+        assert "Run the cells" not in text and "(01_open_checkpoint.ipynb)" not in text
     template = next(o.partition("=")[2] for o in server.command if o.startswith("--template="))
     first = Path(server.environment["JUPYTER_PATH"].split(os.pathsep)[0])
     assert (first / "voila" / "templates" / template / "index.html.j2").is_file()

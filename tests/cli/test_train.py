@@ -20,6 +20,7 @@ from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.record_file import read_records
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import attach_run, start_run
+from tests.small_runs import losses
 
 pytestmark = pytest.mark.slow
 
@@ -29,11 +30,6 @@ def config_file(small_config: Config, tmp_path: Path) -> Path:
     path = tmp_path / "small.yml"
     path.write_text(small_config.to_yaml())
     return path
-
-
-def losses(folder: Path) -> dict[int, float]:
-    records = read_records(folder / "metrics.jsonl")
-    return {record["step"]: record["loss"] for record in records if is_step(record)}
 
 
 def train(config_file: Path, folder: Path, *flags: object) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtdetr_nb.config.yaml_text import read_yaml, write_yaml
@@ -23,7 +23,11 @@ VALUES = st.recursive(
 )
 
 
+@example({"\x85": None})
+@example(["a\u2028b", "\u2029"])
 @given(VALUES)
+@example({"\x85": None})
+@example(["a\u2028b", "\u2029"])
 def test_what_is_written_is_read(value: Any) -> None:
     text = write_yaml(value)
     assert read_yaml(text) == value

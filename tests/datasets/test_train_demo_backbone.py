@@ -95,6 +95,7 @@ def trained(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any
     return settings, whole, resumed
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on_where_it_was(trained: Any):
     _, whole, resumed = trained
     assert resumed["step"] == whole["step"] == 2

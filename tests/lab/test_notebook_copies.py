@@ -2,13 +2,16 @@
 
 import ast
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from rtdetr_nb.errors import UserError
-from rtdetr_nb.lab.notebook_copies import INJECTED_TAG, copy_notebooks
+from rtdetr_nb.lab.excerpt import NOTEBOOK_ONLY
+from rtdetr_nb.lab.notebook_copies import copy_notebooks, outdated_copies
+from rtdetr_nb.lab.own_changes import INJECTED_TAG
 from tests.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -80,6 +83,38 @@ def test_a_parameter_that_no_notebook_has_is_an_error(tmp_path: Path) -> None:
 def test_a_damaged_copy_is_not_replaced(tmp_path: Path) -> None:
     damaged = tmp_path / NOTEBOOKS[0].name
     damaged.write_text("{")
-    with pytest.raises(UserError, match="no notebook that can be read"):
+    with pytest.raises(UserError, match="is not a notebook"):
         copy_notebooks(NOTEBOOKS[:1], tmp_path, {})
     assert damaged.read_text() == "{"
+
+
+def test_a_copy_that_nobody_changed_is_renewed_with_its_notebook(tmp_path: Path) -> None:
+    source = Path(shutil.copy(NOTEBOOKS[0], tmp_path))
+    (copy,) = copy_notebooks([source], tmp_path / "copies", {})
+    content = json.loads(copy.read_text(encoding="utf-8"))
+    content["cells"][1]["outputs"] = [{"name": "stdout", "output_type": "stream", "text": "run"}]
+    copy.write_text(json.dumps(content), encoding="utf-8")
+    copy_notebooks([source], tmp_path / "copies", {})
+    assert nbformat.read(copy, as_version=4).cells[1].outputs, "outputs of the same version stay"
+    assert outdated_copies([copy], [source]) == []
+
+    source.write_text(source.read_text(encoding="utf-8").replace("Quickstart", "Newer"))
+    assert outdated_copies([copy], [source]) == [copy]
+    copy_notebooks([source], tmp_path / "copies", {})
+    assert nbformat.read(copy, as_version=4).cells[0].source.startswith("# Newer")
+    assert outdated_copies([copy], [source]) == []
+
+
+def test_links_to_notebooks_that_are_not_copied_become_text(tmp_path: Path) -> None:
+    cells = [
+        nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_markdown_cell("See [one](one.ipynb), [two](two.ipynb), [b](c.md)."),
+        nbformat.v4.new_markdown_cell("Run the cells.", metadata={"tags": [NOTEBOOK_ONLY]}),
+    ]
+    source = tmp_path / "one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
+    (copy,) = copy_notebooks([source], tmp_path / "all", {})
+    texts = [cell.source for cell in nbformat.read(copy, as_version=4).cells[-2:]]
+    assert texts == ["See [one](one.ipynb), two, [b](c.md).", "Run the cells."]
+    (copy,) = copy_notebooks([source], tmp_path / "class", {}, leave_out=NOTEBOOK_ONLY)
+    assert "Run the cells." not in copy.read_text()

@@ -23,7 +23,7 @@ from rtdetr_nb.model.anchors import generate_anchors
 from rtdetr_nb.model.build import build_postprocessor
 from rtdetr_nb.model.decoder_layer import DecoderLayer, QueryAttention
 from rtdetr_nb.model.rtdetr import RTDETR
-from tests.golden import deviation, golden_images, load_reference
+from tests.golden import deviation, golden_images, in_order_of, load_reference
 from tests.golden_model import build_golden_model, golden_config
 
 TOLERANCE = 1e-6
@@ -101,10 +101,16 @@ def test_model_is_its_parts_in_a_row():
     assert torch.equal(found["pred_boxes"], expected["pred_boxes"])
 
 
-def test_float32_agrees(single):
+def test_queries_in_another_order_are_noticed(golden):
+    late_first = {name: x.flip(1) for name, x in golden.outputs.items()}
+    assert outputs_deviation(late_first) > NOTICED
+    assert outputs_deviation(in_order_of(late_first, golden.outputs)) < TOLERANCE
+
+
+def test_float32_agrees(single, golden):
     assert largest(single.backbone_maps, REFERENCE["backbone"]) < 1e-4
     assert largest(single.encoder_maps, REFERENCE["encoder"]) < 1e-4
-    assert outputs_deviation(single.outputs) < 1e-4
+    assert outputs_deviation(in_order_of(single.outputs, golden.outputs)) < 1e-4
 
 
 # --- deliberate bugs in the backbone --------------------------------------------------------------
@@ -372,11 +378,14 @@ def start_queries_from_raw_memory(monkeypatch: pytest.MonkeyPatch, model: RTDETR
         start_queries_from_raw_memory,
     ],
 )
-def test_decoder_bugs_are_noticed(bug: Bug, single: Golden, monkeypatch: pytest.MonkeyPatch):
+def test_decoder_bugs_are_noticed(
+    bug: Bug, single: Golden, golden: Golden, monkeypatch: pytest.MonkeyPatch
+):
     bug(monkeypatch, single.model)
     with torch.no_grad():
         outputs = single.model.decoder(single.encoder_maps)
-    assert outputs_deviation(outputs) > NOTICED
+    # In the order of the right queries, so that the bug itself is noticed, not an exchange of two.
+    assert outputs_deviation(in_order_of(outputs, golden.outputs)) > NOTICED
 
 
 # --- detections -----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import yaml
 from rtdetr_nb.architecture.state_dict_table import model_keys
 from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING
 from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
+from rtdetr_nb.coco_categories import STATISTICS
 from rtdetr_nb.config.load import Config, load_config, shipped_configs
 from rtdetr_nb.errors import ConfigError, RunError
 from rtdetr_nb.official.command import OfficialCheckout, OfficialOptions, official_override
@@ -24,7 +25,7 @@ from rtdetr_nb.official.runs import (
     open_official,
     start_official_run,
 )
-from rtdetr_nb.runs.records import STATISTICS, TuningRecord, events, is_step
+from rtdetr_nb.runs.records import TuningRecord, events, is_step
 from rtdetr_nb.runs.run import Run, attach_run
 from tests.paths import REFERENCE
 
@@ -500,3 +501,9 @@ def test_our_configurations_are_yaml_for_the_official_reader() -> None:
         assert isinstance(content["optimizer"]["lr"], float)
         rates = [group["lr"] for group in content["optimizer"]["params"] if "lr" in group]
         assert rates and all(isinstance(rate, float) for rate in rates)
+
+
+def test_data_that_only_this_kit_reads_is_refused(checkout: OfficialCheckout, tmp_path: Path):
+    config = load_config("quick_run", [f"data={tmp_path / 'yolo'}"])
+    with pytest.raises(RunError, match="does not know the key data.*write_coco"):
+        start_official_run(checkout, config, output_dir=tmp_path / "run")

@@ -99,22 +99,22 @@ def test_a_configuration_that_somebody_wrote_into_the_folder_is_not_lost(runs: R
 
 
 @pytest.mark.parametrize(
-    ("flags", "word"),
+    ("flags", "reason"),
     [
-        (("-t", "{file}"), "narrow.yml"),  # that is no checkpoint
-        (("-u", "train_dataloader.dataset.ann_file=nowhere.json"), "nowhere"),
+        (("-t", "{file}"), "It is a configuration (YAML), not a checkpoint"),
+        (("-u", "train_dataloader.dataset.ann_file=nowhere.json"), "No such file"),
     ],
 )
 def test_a_run_that_cannot_begin_touches_nothing_of_the_one_before(
-    runs: Runs, flags: tuple[str, ...], word: str
+    runs: Runs, flags: tuple[str, ...], reason: str
 ) -> None:
     flags = tuple(flag.format(file=runs.file) for flag in flags)
     runs.finish("--max-steps", 2)
     records = (runs.folder / "metrics.jsonl").read_bytes()
     for _ in range(2):  # the second failure stands in the place of the first
-        assert word in runs.finish("--max-steps", 1, *flags, status=2)
+        assert reason in runs.finish("--max-steps", 1, *flags, status=2)
         failed = attach_run(runs.folder)
-        assert failed.status == "failed" and word in failed.error and failed.records == []
+        assert failed.status == "failed" and reason in failed.error and failed.records == []
         assert (runs.folder / "metrics.jsonl").read_bytes() == records
         assert runs.saved_step() == 2
     runs.finish("--max-steps", 1)

@@ -221,3 +221,14 @@ def test_unreadable_records_are_a_sentence(fake):
 def test_no_error_is_no_html():
     assert error_html("") == ""
     assert "<pre" not in error_html("One sentence.")
+
+
+def test_how_far_an_evaluation_is(fake):
+    progress = RunProgress(fake.run)
+    fake.step(1)
+    fake.append({"event": "evaluating", "step": 1, "done": 3, "of": 40})
+    progress.update()
+    assert progress.facts()[-1] == "evaluating 3 of 40 pictures"
+    fake.evaluate(1, 0.5)
+    progress.update()
+    assert progress.facts()[-1] == "AP 0.500"

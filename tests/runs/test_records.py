@@ -29,7 +29,15 @@ def test_a_run_records_what_the_reference_says(runs: Runs) -> None:
     runs.finish("--max-steps", 4, "-u", "preview_freq=2")
     records = Run(runs.folder).records
     kinds = {record.get("event", "step") for record in records}
-    assert kinds == {"start", "step", "evaluation", "predictions", "checkpoint", "end"}
+    # An evaluation that takes seconds says how far it is.
+    assert kinds - {"evaluating"} == {
+        "start",
+        "step",
+        "evaluation",
+        "predictions",
+        "checkpoint",
+        "end",
+    }
     for record in records:
         known = set(HINTS[TYPES[str(record.get("event", "step"))]])
         found = {name for name in record if not name.startswith("loss_")}

@@ -75,6 +75,7 @@ def test_the_whole_model_would(model: RTDETR) -> None:
     assert counts[3] > counts[2]
 
 
+@pytest.mark.slow
 def test_the_figures_and_the_names_stay(model: RTDETR) -> None:
     names = list(model.state_dict())
     images, targets = _batch(64, 1)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 import torch
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.loader import build_dataloader
+from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.runs.run import attach_run
@@ -24,12 +23,12 @@ from rtdetr_nb.training.distributed import ALONE, Processes, join_processes, pro
 from rtdetr_nb.training.evaluate import predict
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import load_evaluated_weights
+from tests.free_port import free_port
 from tests.paths import ROOT
 from tests.small_runs import (
     Child,
     TrainServer,
     await_steps,
-    free_port,
     losses,
     narrow_backbone,
     narrow_config,
@@ -159,6 +158,7 @@ def finish(children: list[Child]) -> list[int]:
     return [child.wait() for child in children]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_to_the_same_losses_and_its_files_are_those_of_one_process(
     train_server: TrainServer, narrow_file: Path, tmp_path: Path
 ) -> None:
@@ -207,6 +207,7 @@ def figures_of(child: Child) -> list[str]:
     return [line for line in child.text().splitlines() if not line.startswith("written ")]
 
 
+@pytest.mark.slow
 def test_evaluation_is_that_of_one_process(
     train_server: TrainServer, shapes_folder: Path, tmp_path: Path
 ) -> None:
@@ -240,11 +241,12 @@ def test_sigterm_to_one_process_stops_all_behind_the_same_step(
     assert state["rtdetr_nb"]["step"] == max(losses(folder)) >= 2
 
 
-def test_a_picture_that_one_process_misses_is_told_once(
+def test_a_picture_that_one_process_cannot_read_is_told_once(
     train_server: TrainServer, shapes_folder: Path, tmp_path: Path
 ) -> None:
     content = json.loads((shapes_folder / "annotations" / "train.json").read_text())
-    content["images"][5]["file_name"] = "gone.jpg"
+    (tmp_path / "broken.jpg").write_bytes(b"broken")
+    content["images"][5]["file_name"] = str(tmp_path / "broken.jpg")
     annotations = tmp_path / "train.json"
     annotations.write_text(json.dumps(content))
     config = narrow_config(
@@ -255,7 +257,7 @@ def test_a_picture_that_one_process_misses_is_told_once(
     folder = tmp_path / "run"
     first, second = start(train_server, 2, write(config, tmp_path / "c.yml"), folder)
     assert finish([first, second]) == [2, 2]
-    assert "There is no picture" in first.text() and "Traceback" not in first.text()
+    assert "cannot be decoded" in first.text() and "Traceback" not in first.text()
     assert second.text() == ""
     assert attach_run(folder).status == "failed"
     state = torch.load(folder / "last.pth", weights_only=True)
@@ -343,11 +345,10 @@ def test_a_process_that_is_killed_ends_the_whole_run(narrow_file: Path, tmp_path
     first = attach_run(folder).description["pid"]
     others = [pid for pid in children_of(launcher.pid) if pid != first]
     assert len(others) == 1
-    began = time.monotonic()
     os.kill(others[0], signal.SIGKILL)
-    _, text = launcher.communicate(timeout=60)
+    _, text = launcher.communicate(timeout=240)
     assert launcher.returncode != 0
-    assert time.monotonic() - began < 45
+    # The survivor found out and said so; one that waits is killed by torchrun and says nothing.
     assert "Another process of this run has ended" in text
     run = attach_run(folder)
     assert run.status == "failed" and "go on with -r" in run.error

@@ -13,11 +13,12 @@ from faster_coco_eval import COCO
 from torch import nn
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
+from rtdetr_nb.coco_categories import STATISTICS
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.loader import build_dataloader
+from rtdetr_nb.datasets.batches.loader import build_dataloader
+from rtdetr_nb.datasets.evaluation import Evaluation, score
 from rtdetr_nb.model.build import build_postprocessor
-from rtdetr_nb.runs.records import STATISTICS
-from rtdetr_nb.training.evaluate import Evaluation, EvaluationStopped, evaluate, predict, score
+from rtdetr_nb.training.evaluate import EvaluationStopped, evaluate, predict
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.ui.figures.base import to_png
 from rtdetr_nb.ui.figures.precision_recall import precision_recall_figure

@@ -10,7 +10,7 @@ from rtdetr_nb.config.load import Config
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.step import train_step
 from tests.small_runs import narrow_backbone, narrow_config
-from tests.training.test_step import FLOAT32, make_batch, make_state
+from tests.training.one_step import FLOAT32, make_batch, make_state
 
 STEM_RATE_ZERO = "optimizer.params.0.params='backbone.stem'", "optimizer.params.0.lr=0"
 

@@ -20,7 +20,7 @@ from rtdetr_nb.config.load import Config
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.step import train_step
-from tests.training.test_step import make_batch, make_state
+from tests.training.one_step import make_batch, make_state
 
 # Their result, or its shape, depends on values that only the device knows.
 _WAITING = {
@@ -98,6 +98,7 @@ def test_a_step_waits_for_the_matching_and_for_its_figures(
     assert waits == {"cpu": 1, "numpy": 1, "tolist": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["default", "discrete"])
 def test_no_operation_waits_within(
     small_config: Config, method: str, monkeypatch: pytest.MonkeyPatch

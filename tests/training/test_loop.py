@@ -10,6 +10,7 @@ from rtdetr_nb.training.loop import train
 from tests.small_runs import narrow_backbone, narrow_config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [False, True], ids=["behind an epoch", "at the end"])
 def test_a_stop_gives_up_an_evaluation_and_who_resumes_makes_up_for_it(
     shapes_folder: Path, tmp_path: Path, last: bool

@@ -72,6 +72,7 @@ class Solver:
         torch.save({"date": "today", "last_epoch": self.last_epoch, **parts}, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_checkpoint_goes_there_and_comes_back(
     train_server: TrainServer, shapes_folder: Path, tmp_path: Path, processes: int

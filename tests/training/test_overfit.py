@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.architecture import hgnetv2_variants as architecture
-from rtdetr_nb.config.quick_run import quick_run_config
+from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 from rtdetr_nb.runs.records import events
 from rtdetr_nb.training.assembly import TrainingOptions

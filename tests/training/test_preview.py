@@ -1,10 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from rtdetr_nb.config.load import Config
-from rtdetr_nb.datasets.loader import build_dataset
+from rtdetr_nb.datasets.batches.loader import build_dataset
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.training.loop import TrainingOptions, train
@@ -67,15 +69,17 @@ def test_only_every_so_many_steps(small_config):
 
 
 def test_pictures_with_several_objects_come_first(small_config):
-    dataset = build_dataset(small_config, "val")
-    box = {"iscrowd": 0}
-    per_picture = ([box], [], [box, {"iscrowd": 1}], [box, box])
-    dataset.coco.imgToAnns = dict(zip(dataset.ids, per_picture, strict=True))
-    assert choose_pictures(dataset, 1) == [3]
-    assert choose_pictures(dataset, 2) == [0, 3]
-    assert choose_pictures(dataset, 4) == [0, 2, 3]
+    split = build_dataset(small_config, "val").split
+    images = np.array([0, 2, 2, 3, 3], np.int32)  # one, none, one and a crowd, two
+    crowds = np.array([False, False, True, False, False])
+    columns = split.pictures.boxes.taken(np.arange(5))._replace(images=images, crowds=crowds)
+    split = replace(split, pictures=replace(split.pictures, boxes=columns))
+    assert choose_pictures(split, 1) == [3]
+    assert choose_pictures(split, 2) == [0, 3]
+    assert choose_pictures(split, 4) == [0, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_run_with_previews_trains_as_one_without(small_config, tmp_path):
     losses = {}
     for freq in (0, 1):

@@ -10,14 +10,9 @@ from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
-from rtdetr_nb.training.state import (
-    TrainingState,
-    load_evaluated_weights,
-    read_resume_file,
-    seed_of,
-)
+from rtdetr_nb.training.state import TrainingState, load_evaluated_weights
 from tests.small_runs import narrow_backbone, narrow_config
-from tests.training.test_step import do_step, make_state
+from tests.training.one_step import do_step, make_state
 
 
 @pytest.fixture
@@ -27,6 +22,7 @@ def tiny_config(shapes_folder: Path) -> Iterator[Config]:
         yield narrow_config(shapes_folder)
 
 
+@pytest.mark.slow
 def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_path: Path) -> None:
     state = make_state(small_config)
     do_step(state, small_config)
@@ -70,9 +66,11 @@ def test_moments_in_another_memory_format_mean_the_same(tiny_config, tmp_path, s
         found.append(fresh.model.state_dict())
     update(state.model, state.optimizer)
     for name, value in state.model.state_dict().items():
-        assert all(torch.equal(value, other[name]) for other in found), name
+        for other in found:  # in another order of memory, the last digit may round otherwise
+            torch.testing.assert_close(other[name], value, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_any_program_goes_on_from_the_moments_that_are_saved(tiny_config, tmp_path):
     state = state_in(tiny_config, torch.channels_last)
     update(state.model, state.optimizer)
@@ -218,7 +216,6 @@ def test_a_part_that_cannot_be_used_is_a_sentence(
     parts, contents = (part, content) if isinstance(part, tuple) else ([part], [content])
     torch.save(state.state_dict() | dict(zip(parts, contents, strict=True)), path)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=rf"last\.pth .*{named}"):
-        seed_of(read_resume_file(path))
         state.load(path, steps_per_epoch=4)
 
 
@@ -239,5 +236,5 @@ def test_a_checkpoint_of_another_model_names_the_difference(
     state = make_state(small_config)
     state.save(tmp_path / "last.pth")
     other = make_state(small_config.override(["num_classes=12"]))
-    with pytest.raises(RunError, match=r"another model .*denoising_class_embed|score_head"):
+    with pytest.raises(RunError, match=r"another model .*(denoising_class_embed|score_head)"):
         other.load(tmp_path / "last.pth", steps_per_epoch=1)

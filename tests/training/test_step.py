@@ -4,59 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from bench.straightforward import attention_by_maps, make_straightforward
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import NonFiniteLossError
-from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.criterion import build_criterion
-from rtdetr_nb.training.ema import ModelEMA
-from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, choose_device, choose_precision
 from rtdetr_nb.training.state import TrainingState
-from rtdetr_nb.training.step import StepResult, train_step
-
-FLOAT32 = Precision("cpu", None)
-
-
-def make_state(config: Config, seed: int = 3) -> TrainingState:
-    torch.manual_seed(seed)
-    model = build_model(config).train()
-    optimizer = build_optimizer(config, model)
-    return TrainingState(
-        model=model,
-        optimizer=optimizer,
-        lr_scheduler=build_lr_scheduler(config, optimizer),
-        warmup=LinearWarmup(optimizer, 2),
-        ema=ModelEMA(model, decay=0.5, warmups=1),
-        scaler=None,
-        seed=seed,
-    )
-
-
-def make_batch(boxes_per_image: tuple[int, ...] = (2, 3)) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(len(boxes_per_image), 3, 64, 64, generator=generator)
-    targets = []
-    for image_id, count in enumerate(boxes_per_image):
-        center = 0.3 + 0.4 * torch.rand(count, 2, generator=generator)
-        size = 0.1 + 0.3 * torch.rand(count, 2, generator=generator)
-        targets.append(
-            {
-                "labels": torch.randint(0, 10, (count,), generator=generator),
-                "boxes": torch.cat([center, size], dim=1),
-                "image_id": torch.tensor([40 + image_id]),
-            }
-        )
-    return images, targets
-
-
-def do_step(
-    state: TrainingState, config: Config, batch: object = None, clip: float = 0.1
-) -> StepResult:
-    criterion = build_criterion(config)
-    return train_step(state, state.model, criterion, batch or make_batch(), FLOAT32, clip)  # type: ignore[arg-type]
+from rtdetr_nb.training.step import train_step
+from tests.training.one_step import FLOAT32, do_step, make_batch, make_state
 
 
 def test_steps_lower_the_loss_and_count(small_config: Config) -> None:
@@ -179,6 +135,7 @@ def test_gradients_that_stay_infinite_end_a_run_with_a_scaler(small_config: Conf
     assert all(torch.equal(before[name], p) for name, p in state.model.named_parameters())
 
 
+@pytest.mark.slow
 def test_a_scaler_may_skip_updates_now_and_then(small_config: Config) -> None:
     state = make_state(small_config)
     state.scaler = torch.amp.GradScaler("cpu")

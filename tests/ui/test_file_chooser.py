@@ -46,7 +46,7 @@ def test_a_click_in_the_list_opens_the_file_and_says_what_it_is(folder: Path):
     ("name", "words"),
     [
         ("absent.pth", "no such file"),
-        ("runs/page.pth", "page"),
+        ("runs/page.pth", "It is a web page"),
         ("", "No file is chosen"),
         ("a\0b", "cannot be used"),
         ("x" * 300, "cannot be"),

@@ -8,6 +8,11 @@ from rtdetr_nb.ui.guess import guess
 from tests.checkpoint.wild import CONFIG
 
 
+class Folded:
+    def _repr_html_(self) -> str:
+        return "<details><summary>the line</summary></details>"
+
+
 def test_a_right_and_a_wrong_guess():
     question = guess("How many?", {"one": 1, "two": 2}, lambda: 2)
     question.choose("two")
@@ -15,7 +20,7 @@ def test_a_right_and_a_wrong_guess():
     question.choose("one")
     answer = question.reveal()
     assert not answer.correct and answer.right == "two"
-    assert "not so" in str(answer) and "two" in str(answer)
+    assert "No: two." in str(answer) and ">no<" in answer._repr_html_()
 
 
 def test_without_a_guess_the_answer_is_told_and_folded():
@@ -35,6 +40,15 @@ def test_the_experiment_runs_when_the_button_is_pressed_and_not_before():
     assert done == []
     question._button.click()
     assert done == [0] and "<details open>" in question._answer.value
+
+
+def test_the_answer_opens_and_what_is_folded_in_it_stays_folded(whole_file):
+    question = guess("?", {"stops": "KeyError"}, lambda: predict_official(whole_file, CONFIG))
+    loads = guess("?", {"one": 1}, lambda: Folded())
+    for asked in (question, loads):
+        asked._button.click()
+        assert asked._answer.value.count("<details open>") == 1
+    assert loads._answer.value.count("<details>") == 1
 
 
 def test_an_official_prediction_is_its_number_or_its_exception(whole_file, tmp_path):

@@ -188,6 +188,7 @@ def test_a_plot_in_a_cell_does_not_end_that_of_a_panel(tuned, page):
     newer.close()
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(tuned, page):
     def count() -> tuple[int, ...]:
         gc.collect()
@@ -233,9 +234,13 @@ def test_a_stopped_plot_that_is_shown_again_follows_again(tuned, page):
 def test_a_widget_that_was_shown_otherwise_stays(tuned, page):
     plot = live_plot(tuned.run)
     plot.start()
+    before = plot.png
+    tuned.step(1)
     tuned.finish()
     plot.wait()
     assert plot.widget.comm is not None
+    assert plot._image.value == plot.png != before
+    assert "finished" in plot._status.value and "step 1 of 20" in plot._status.value
     plot.close()
 
 

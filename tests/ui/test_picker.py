@@ -210,7 +210,7 @@ def test_and_nowhere_else(
             replace=True,
             **{k: v.format(folder=folder) for k, v in paths.items()},
         )
-        assert picker.failed and "only in a folder of its own" in picker.message
+        assert picker.failed and "only below one folder" in picker.message
     assert not list(tmp_path.rglob("*.pth"))
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.quick_run_settings import RunSettings
 from rtdetr_nb.runs.record_file import RecordReader
 from rtdetr_nb.runs.records import Record
 from rtdetr_nb.ui import live_plot, stop_button
 from rtdetr_nb.ui.run_panel import run_panel
+from rtdetr_nb.ui.run_settings import RunSettings
 from tests.ui.fake_page import open_widgets, plot_threads, wait_until
 from tests.ui.fake_run import FakeRun
 
@@ -134,7 +134,7 @@ def test_what_cannot_be_done_is_a_sentence(panel):
             act()
     panel.controls["data"].value = "nowhere"
     panel.resume_button.click()
-    assert "There are no annotations" in panel.message
+    assert "There is no nowhere" in panel.message
 
 
 def test_settings_by_name_have_to_exist():

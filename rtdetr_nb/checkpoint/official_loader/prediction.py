@@ -76,8 +76,8 @@ def prediction_html(prediction: OfficialPrediction) -> str:
     silent = ("unused (not in the official log)", str(len(match.unused)), first_of(match.unused, 2))
     columns = ("official -t", "tensors", "first names")
     table = Table("", columns, (*rows, silent), frozenset({"tensors"})).html()
-    line = shown(match.log_line)
-    printed = f"<details><summary>the line that it prints</summary><code>{line}</code></details>"
+    line = f"<div style='max-height:12em;overflow:auto'><code>{shown(match.log_line)}</code></div>"
+    printed = f"<details><summary>the line that it prints</summary>{line}</details>"
     return f"{table}{printed}"
 
 

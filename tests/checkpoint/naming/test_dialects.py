@@ -193,6 +193,7 @@ def test_timm_features_only_runs_the_same(tmp_path):
     assert_same_features(converted(theirs.state_dict(), tmp_path), theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_norm", [False, True])
 def test_hugging_face_runs_the_same(freeze_norm, tmp_path):
     transformers = pytest.importorskip("transformers")

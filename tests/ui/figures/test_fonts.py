@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from rtdetr_nb.ui.figures import fonts
 from rtdetr_nb.ui.figures.base import to_png
-from tests.ui.figures.test_base import figures_with
+from tests.ui.figures.figures_of_names import figures_with
 
 CHINESE = "\u4e2d\u6587 star"  # the characters of "Chinese"
 

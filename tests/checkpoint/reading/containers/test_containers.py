@@ -23,6 +23,7 @@ from rtdetr_nb.errors import CheckpointError
 from tests.checkpoint.reading._build_archives import VALUES, write_torch_zip, write_zip, zip_records
 from tests.checkpoint.reading._build_pickles import dict_of, global_of, program, tuple_of
 from tests.checkpoint.reading._build_pickles import tensor as pickled_tensor
+from tests.free_port import free_port
 
 
 def state_dict() -> dict[str, Tensor]:
@@ -215,12 +216,12 @@ def test_a_distributed_table_of_another_layout_is_refused(
         open_checkpoint(tmp_path)
 
 
-def _shard_in_a_process(rank: int, folder: str) -> None:
+def _shard_in_a_process(rank: int, port: int, folder: str) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Shard, distribute_tensor
 
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29533", RANK=str(rank), WORLD_SIZE="2")
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
+    address = f"tcp://127.0.0.1:{port}"
+    torch.distributed.init_process_group("gloo", address, rank=rank, world_size=2)
     mesh = init_device_mesh("cpu", (2,))
     whole = torch.arange(35.0).reshape(7, 5)
     parts = {
@@ -234,7 +235,7 @@ def _shard_in_a_process(rank: int, folder: str) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_distributed_in_pieces(tmp_path: Path) -> None:
-    spawn(_shard_in_a_process, (str(tmp_path / "pieces"),), nprocs=2)
+    spawn(_shard_in_a_process, (free_port(), str(tmp_path / "pieces")), nprocs=2)
     checkpoint = open_checkpoint(tmp_path / "pieces")
     assert len(list((tmp_path / "pieces").glob("*.distcp"))) == 2
     whole = torch.arange(35.0).reshape(7, 5)

@@ -1,0 +1,1 @@
+"""What annotation files say, packed into arrays, and what is told about it."""

@@ -1,0 +1,1 @@
+"""Pictures and boxes to batches: augmentation, collation, order, workers."""

@@ -1,0 +1,150 @@
+"""YOLO's: `data.yaml`, `images/` and, with the same names, `labels/` of text files."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from yaml import YAMLError
+
+from rtdetr_nb.config.yaml_text import read_yaml
+from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote, counted
+from rtdetr_nb.datasets.layouts.found import PICTURE_SUFFIXES, Found, FoundSplit, split_of
+from rtdetr_nb.datasets.layouts.label_files import PictureLabels, each_of, pack_labels
+from rtdetr_nb.datasets.layouts.yolo_label import read_label_file
+from rtdetr_nb.datasets.pictures.picture_headers import read_header
+from rtdetr_nb.errors import DatasetError
+from rtdetr_nb.files.pasted_path import pasted_path
+
+NAME = "YOLO's"
+LOOKED_FOR = "data.yaml with train, val and names"
+
+
+def find(root: Path) -> Found | None:
+    """The data set in a folder; None where it has another layout.
+
+    Raises:
+        DatasetError: `data.yaml` names what is not there, or a label file cannot be read.
+    """
+    described = _description(root)
+    if described is None:
+        return None
+    file, content = described
+    names = _class_names(file, content["names"])
+    splits = {}
+    for key, value in content.items():
+        split = split_of(str(key)) if value else None
+        if split in ("train", "val"):
+            splits[split] = _read_split(file, content, value, names)
+    return Found(splits["train"], splits.get("val")) if "train" in splits else None
+
+
+def _description(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """The YAML file in a folder that names training pictures and classes, and its content."""
+    files = sorted(path for path in root.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+    for file in sorted(files, key=lambda path: path.stem != "data"):
+        try:
+            content = read_yaml(file.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, YAMLError):
+            continue
+        if isinstance(content, Mapping) and "names" in content and content.get("train"):
+            return file, content
+    return None
+
+
+def _class_names(file: Path, names: Any) -> list[str]:
+    if isinstance(names, Mapping):
+        try:
+            numbered = {int(key): str(name) for key, name in names.items()}
+        except (TypeError, ValueError) as error:
+            raise DatasetError(
+                f"{file}: names has the keys {list(names)[:5]}; expected numbers of classes."
+            ) from error
+        # A number without a name stays a class: the others keep theirs.
+        return [numbered.get(place, str(place)) for place in range(max(numbered, default=-1) + 1)]
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    raise DatasetError(f"{file}: names is {names!r}; expected the names of the classes.")
+
+
+def _read_split(file: Path, content: Mapping[str, Any], value: Any, names: list[str]) -> FoundSplit:
+    pictures = [
+        picture
+        for part in (value if isinstance(value, list) else [value])
+        for picture in _pictures(_place(file, content.get("path"), str(part)))
+    ]
+    if not pictures:
+        raise DatasetError(
+            f"{file} names {value!r}, where there is no picture. Give folders of pictures, or text "
+            "files that list them."
+        )
+    folder = _common_folder(pictures)
+    labels = each_of(lambda path: _read_labels(path, folder, names), pictures)
+    source = _label_file(pictures[0]).parent
+    return FoundSplit(folder, pack_labels(source, labels, names, _told(pictures, source)), False)
+
+
+def _place(file: Path, base: Any, part: str) -> Path:
+    """Where pictures lie: from the file's folder, or `path` there.
+
+    Exports often count a folder too many (`../train/images`), or have a path of another machine.
+    """
+    given = pasted_path(part, DatasetError)
+    below = Path(*(name for name in given.parts if name not in ("..", given.anchor)))
+    bases = [file.parent / pasted_path(str(base), DatasetError)] if base else []
+    tried = [place / given for place in (*bases, file.parent)] + [file.parent / below]
+    for place in tried:
+        if place.exists():
+            return place
+    raise DatasetError(
+        f"{file} names {part!r}, which is not there; tried {', '.join(map(str, tried))}."
+    )
+
+
+def _pictures(place: Path) -> list[Path]:
+    """The pictures in a folder and below it, or those that a text file lists."""
+    if place.is_dir():
+        found = (path for path in place.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        return sorted(path for path in found if not path.name.startswith("."))
+    lines = place.read_text(encoding="utf-8-sig").splitlines()
+    return [place.parent / line.strip() for line in lines if line.strip()]
+
+
+def _common_folder(pictures: list[Path]) -> Path:
+    return Path(os.path.commonpath([path.parent for path in pictures]))
+
+
+def _label_file(picture: Path) -> Path:
+    """`labels` in place of the last `images` in the path, and `.txt`; else beside the picture."""
+    parts = list(picture.parts)
+    for place in reversed(range(len(parts) - 1)):
+        if parts[place] == "images":
+            parts[place] = "labels"
+            return Path(*parts).with_suffix(".txt")
+    return picture.with_suffix(".txt")
+
+
+def _read_labels(picture: Path, folder: Path, names: list[str]) -> PictureLabels:
+    header = read_header(picture, None)
+    size = header.size_wh if header is not None else (0, 0)
+    classes, boxes = read_label_file(_label_file(picture), len(names))
+    scaled = boxes * np.array([*size, *size], float)
+    return PictureLabels(os.path.relpath(picture, folder), size, classes, scaled)
+
+
+def _told(pictures: list[Path], source: Path) -> list[DataNote]:
+    without = sum(not _label_file(picture).is_file() for picture in pictures)
+    if not without:
+        return []
+    return [
+        DataNote(
+            kind="pictures without label file",
+            level=NOTE,
+            what=f"{counted(without, 'picture')} of {len(pictures):,} have no label file; they are "
+            "taken for pictures without objects.",
+            where=str(source),
+            count=without,
+            official=False,
+        )
+    ]
