@@ -25,7 +25,7 @@ Result = tuple[str, float, str]
 def run() -> list[Result]:
     """Watch for some seconds and return (name, ratio, explanation)."""
     from rtdetr_nb.runs.run import Run
-    from rtdetr_nb.ui.live_plot import LivePlot
+    from rtdetr_nb.ui.live_plot import LivePlot, follow
 
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     with tempfile.TemporaryDirectory() as root:
@@ -34,7 +34,9 @@ def run() -> list[Result]:
         try:
             _wait_for(folders)
             looks: list[bytes] = []
-            plot = LivePlot([Run(f) for f in folders], on_update=lambda p: looks.append(p.png))
+            plot = LivePlot(
+                follow([Run(f) for f in folders]), on_update=lambda p: looks.append(p.png)
+            )
             began, used = time.perf_counter(), time.process_time()
             plot.start()
             time.sleep(SECONDS)

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
+from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.run import Run
 from tests.checkpoint.wild import backbone, save, tensor
 from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config
+from tests.ui.fake_run import FakeRun
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +62,21 @@ def backbone_file(tmp_path_factory) -> Path:
     adapter = {"adapters.0.weight": tensor("adapter", (8, 16, 1, 1))}
     content = {"meta": {"epoch": 3}, "state_dict": backbone(), "adapter_state_dict": adapter}
     return save(content, tmp_path_factory.mktemp("files") / "best_backbone_mmdet.pth")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Runs are described and not started; what they were asked for is listed."""
+    calls: list[dict[str, Any]] = []
+
+    def start_run(config: object, *, output_dir: str, **options: object) -> Run:
+        run = Run(Path(output_dir))
+        if run.description and not run.is_over:
+            raise RunError(f"A run lives in {output_dir}.")
+        calls.append({"config": config, "output_dir": output_dir, **options})
+        FakeRun(Path(output_dir)).describe("running", number=len(calls))
+        return run
+
+    monkeypatch.setattr("rtdetr_nb.runs.find_or_start.start_run", start_run)
+    monkeypatch.setattr("rtdetr_nb.ui.run_settings.start_run", start_run)
+    return calls

@@ -22,7 +22,8 @@ from typing import IO, Any
 from rtdetr_nb.architecture import hgnetv2_variants as architecture
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
-from rtdetr_nb.runs.records import Record, is_step, read_records
+from rtdetr_nb.runs.record_file import read_records
+from rtdetr_nb.runs.records import StepRecord, is_step
 from tests.free_port import free_port
 from tests.paths import ROOT
 
@@ -170,7 +171,7 @@ def losses(folder: Path) -> dict[int, float]:
     return {record["step"]: record["loss"] for record in steps(folder)}
 
 
-def steps(folder: Path) -> list[Record]:
+def steps(folder: Path) -> list[StepRecord]:
     """The records of training steps."""
     return [record for record in read_records(folder / "metrics.jsonl") if is_step(record)]
 

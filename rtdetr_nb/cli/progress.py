@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rtdetr_nb.runs.records import Record
+    from rtdetr_nb.runs.records import Record, StepRecord
 
 logger = logging.getLogger(__name__)
 
@@ -34,34 +34,34 @@ class Progress:
         self._open.close()
 
     def show(self, record: "Record") -> None:
-        """Show what a record means for somebody who waits."""
-        kind = record.get("event")
-        if kind == "start":
-            self._total = record["total_steps"]
+        """Show a record on the terminal, if it is of use there."""
+        if "event" not in record:
+            self._show_step(record)
+        elif record["event"] == "start":
+            self._total = record.get("total_steps") or 0
             self._bar.reset(total=self._total)
             self._bar.update(record["step"])
-        elif kind == "evaluating":
+        elif record["event"] == "evaluating":
             logger.info("evaluating: %d of %d pictures", record["done"], record["of"])
-        elif kind == "evaluation":
+        elif record["event"] == "evaluation":
             logger.info("step %d: AP %s", record["step"], figure(record["statistics"]["AP"]))
-        elif kind is None:
-            self._show_step(record)
 
-    def _show_step(self, record: "Record") -> None:
-        self._bar.set_postfix(loss=f"{record['loss']:.3f}", epoch=record["epoch"], refresh=False)
+    def _show_step(self, record: "StepRecord") -> None:
+        epoch = record.get("epoch", 0)
+        self._bar.set_postfix(loss=f"{record['loss']:.3f}", epoch=epoch, refresh=False)
         self._bar.update()
         if record["step"] % self._print_freq == 0 or self._bar.disable and record["step"] == 1:
             logger.info(
                 "step %d of %d  epoch %d  loss %.4f  lr %.2e  %.2f s",
                 record["step"],
                 self._total,
-                record["epoch"],
+                epoch,
                 record["loss"],
-                record["lr"][-1],
-                record["seconds"],
+                record.get("lr", [0.0])[-1],
+                record.get("seconds", 0.0),
             )
 
 
 def figure(value: float | None) -> str:
-    """An AP for people; None, where there is no box to find, is told in words."""
+    """Return an AP as text: "no boxes" for None, which says that there is no true box."""
     return "no boxes" if value is None else f"{value:.3f}"

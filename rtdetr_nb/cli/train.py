@@ -1,21 +1,29 @@
-"""`rtdetr-nb train`: runs the training loop and writes its records to the run folder."""
+"""`rtdetr-nb train`: trains in the folder of a run, or evaluates weights."""
 
 import argparse
-import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.cli.progress import Progress, figure
+from rtdetr_nb.cli.log import logging_to
+from rtdetr_nb.cli.progress import figure
+from rtdetr_nb.cli.recording import train_and_record
 from rtdetr_nb.cli.thread_waiting import let_waiting_threads_sleep
 from rtdetr_nb.errors import RunError, UserError
+from rtdetr_nb.files.json_file import to_json
+from rtdetr_nb.runs.file_names import (
+    CONFIG_FILE,
+    CURVES_FILE,
+    EVALUATION_FILE,
+    LOG_FILE,
+    RUN_FILE,
+)
 
 if TYPE_CHECKING:
     from rtdetr_nb.config.load import Config
     from rtdetr_nb.runs.folder import RunFolder
-    from rtdetr_nb.runs.records import Record
     from rtdetr_nb.training.assembly import TrainingOptions
     from rtdetr_nb.training.distributed import Processes
 
@@ -109,23 +117,20 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _folder_of_resumed_run(options: argparse.Namespace) -> str | None:
-    """Where the run lives that is gone on with; None for a checkpoint without a run beside it."""
-    from rtdetr_nb.runs.folder import RUN_FILE
-
+    """Return the folder of the resumed run; None for a checkpoint without a run beside it."""
     folder = options.resume.parent if options.resume is not None else None
     return str(folder) if folder is not None and (folder / RUN_FILE).is_file() else None
 
 
 def _train(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
     """Lock the run folder in the first process, then train in all of them."""
-    from rtdetr_nb.runs.folder import LOG_FILE, RunFolder
-    from rtdetr_nb.runs.log import logging_to
+    from rtdetr_nb.runs.folder import RunFolder
     from rtdetr_nb.runs.stop_request import StopRequest
     from rtdetr_nb.training.distributed import is_launched
 
     path = _output_folder(config)
     folder, note = None, ""
-    # Before the run is described: who reads "running" may send a signal to stop it.
+    # Before the run is described: "running" in `run.json` invites a signal to stop it.
     with StopRequest(second_signal_ends=not is_launched()) as stop:
         with processes.failing_together():
             if processes.is_first:
@@ -144,14 +149,13 @@ def _train(config: "Config", options: argparse.Namespace, processes: "Processes"
         with logging_to(folder.path / LOG_FILE):
             if note:
                 logger.warning(note)
-            return _train_and_write(
+            return train_and_record(
                 config, _training_options(path, options, stop, processes), folder
             )
 
 
 def _config_text(config: "Config", options: argparse.Namespace, folder: "RunFolder") -> str:
-    """For the run's `config.yml`; where that file itself was given, and as it is, just its text."""
-    from rtdetr_nb.runs.folder import CONFIG_FILE
+    """Return the text for the run's `config.yml`: unchanged if that file is what was given."""
 
     own = folder.path / CONFIG_FILE
     is_given = Path(options.config).resolve() == own.resolve() and own.is_file()
@@ -170,7 +174,7 @@ def _training_options(
     stop: "Callable[[], bool]",
     processes: "Processes",
 ) -> "TrainingOptions":
-    """The part of the command line that the training loop wants."""
+    """Return the options of the training loop."""
     from rtdetr_nb.training.assembly import TrainingOptions
 
     return TrainingOptions(
@@ -184,7 +188,7 @@ def _training_options(
 
 
 def _train_silently(config: "Config", options: "TrainingOptions") -> int:
-    """The part of a process other than the first, whose records are the first one's."""
+    """Train in a process other than the first, which writes the records of all."""
     from rtdetr_nb.training.loop import train
 
     for _ in train(config, options):
@@ -192,64 +196,9 @@ def _train_silently(config: "Config", options: "TrainingOptions") -> int:
     return 0
 
 
-def _train_and_write(config: "Config", options: "TrainingOptions", folder: "RunFolder") -> int:
-    """Train in the first process, whose records and status are the run's."""
-    from rtdetr_nb.runs.folder import how_to_go_on
-    from rtdetr_nb.training.loop import train
-    from rtdetr_nb.training.tensorboard import open_summary
-
-    try:
-        with open_summary(config.summary_dir, config.to_yaml()) as add_to_summary:
-            training = _also(add_to_summary, train(config, options))
-            status = _record(training, folder, config.print_freq)
-        folder.update(status=status)
-    except UserError as error:
-        logger.error("%s", error)
-        folder.fail(str(error), type(error).__name__)
-        return error.exit_code
-    except BaseException as error:
-        kind = type(error).__name__
-        folder.fail(str(error), kind, f"{kind}: {error}")
-        raise
-    logger.info("%s; everything is in %s", status, folder.path)
-    if status == "stopped":
-        logger.info("%s", how_to_go_on(folder.path))
-    return 0
-
-
-def _also(take: "Callable[[Record], None]", records: "Iterator[Record]") -> "Iterator[Record]":
-    for record in records:
-        take(record)
-        yield record
-
-
-def _record(training: "Iterator[Record]", folder: "RunFolder", print_freq: int) -> str:
-    """Write every record, show the progress, and return the status at the end."""
-    status = "finished"
-    with Progress(print_freq) as progress:
-        for record in training:
-            if record.get("event") == "start":
-                _begin(folder, record)
-            folder.append(record)
-            progress.show(record)
-            if record.get("event") == "stop":
-                status = "stopped"
-    return status
-
-
-def _begin(folder: "RunFolder", start: "Record") -> None:
-    """Everything the run was told could be used: only now does it replace an earlier run."""
-    from rtdetr_nb.runs.folder import start_facts
-
-    kept = folder.begin_records(**start_facts(start))
-    if kept:
-        logger.info("what an earlier run has left is kept in %s", kept)
-
-
 def _test_only(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
     """Evaluate, and show and write the figures."""
-    from rtdetr_nb.runs.folder import LOG_FILE, RunFolder
-    from rtdetr_nb.runs.log import logging_to
+    from rtdetr_nb.runs.folder import RunFolder
     from rtdetr_nb.training.loop import evaluate_weights
 
     with processes.failing_together():
@@ -273,15 +222,14 @@ def _test_only(config: "Config", options: argparse.Namespace, processes: "Proces
     return 0
 
 
-def _write_evaluation(evaluation: "Record", folder: Path) -> None:
+def _write_evaluation(evaluation: dict[str, Any], folder: Path) -> None:
     """The figures as `evaluation.json`, and their curves as a picture beside it."""
-    from rtdetr_nb.runs.folder import CURVES_FILE, EVALUATION_FILE
     from rtdetr_nb.ui.figures.base import to_png
     from rtdetr_nb.ui.figures.precision_recall import precision_recall_figure
 
     figures, curves = folder / EVALUATION_FILE, folder / CURVES_FILE
     try:
-        figures.write_text(json.dumps(evaluation, indent=1) + "\n", encoding="utf-8")
+        figures.write_text(to_json(evaluation, indent=1) + "\n", encoding="utf-8")
         curves.write_bytes(to_png(precision_recall_figure(evaluation)))
     except OSError as error:
         raise RunError(

@@ -19,7 +19,7 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class Section:
-    """A numbered part of a report; whatever is given is shown, in this order.
+    """A numbered part of a report; what is given is shown, in this order.
 
     Attributes:
         texts: paragraphs.

@@ -17,10 +17,9 @@ import rtdetr_nb as rt
 from rtdetr_nb.demo.report import ReportTable, Section, write_report
 from rtdetr_nb.demo.story import Story
 from rtdetr_nb.errors import RunError, TrainingError
-from rtdetr_nb.runs.folder import METRICS_FILE
-from rtdetr_nb.runs.records import RecordReader, events, is_step
+from rtdetr_nb.runs.progress import LOSS, RunProgress
+from rtdetr_nb.runs.records import events
 from rtdetr_nb.text.listing import first_of
-from rtdetr_nb.training.preview import PREDICTIONS
 from rtdetr_nb.ui.figures.base import COLORS, accuracy_figure, loss_figure, to_data_uri
 from rtdetr_nb.ui.figures.predictions import predictions_figure
 
@@ -67,7 +66,7 @@ class DemoSettings:
 
 
 def run_demo(settings: DemoSettings, console: Console) -> Path:
-    """Do the whole job, telling what happens; return the path of the report.
+    """Do the whole job, report each step on the terminal, and return the path of the report.
 
     Raises:
         UserError: the checkpoint or the data cannot be used, or a run failed.
@@ -107,12 +106,13 @@ def _clear(output: Path) -> None:
     foreign = sorted(path.name for path in output.iterdir() if path.name not in _WRITTEN)
     if foreign:
         raise RunError(
-            f"The folder {output} holds what no demo has written ({first_of(foreign)}), so it "
+            f"The folder {output} has files that no demo has written ({first_of(foreign)}), so it "
             "is not replaced. Give an empty or new folder with --output."
         )
     for name in LABELS:
         run = rt.Run(output / name)
-        if run.description and not run.is_over:
+        seen = run.describe()
+        if seen.description and not seen.is_over:
             raise RunError(f"A run lives in {run.folder}. Stop it, or give another --output.")
     for name in _WRITTEN:
         path = output / name
@@ -123,7 +123,7 @@ def _clear(output: Path) -> None:
 
 
 def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
-    story.begin("1. Open and compare")
+    story.start_step("1. Open and compare")
     checkpoint = rt.open_checkpoint(path)
     diff = rt.compare(checkpoint, config)
     candidate = diff.candidate
@@ -151,12 +151,12 @@ def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
         details_title=f"all {len(rows)} names",
     )
     reasons = [str(f) for f in diff.verdict.findings if f.level != "note"]
-    story.tell(section, reasons=reasons)
+    story.print_and_add(section, reasons=reasons)
     return diff
 
 
 def _write_and_prove(story: Story, config: rt.Config, diff: rt.Diff, tuning: Path) -> None:
-    story.begin("2. Write the tuning file and prove it")
+    story.start_step("2. Write the tuning file and prove it")
     selection = diff.select(include=["*"])
     written = rt.write_tuning_file(selection, tuning)
     model = rt.build_model(config)
@@ -170,13 +170,13 @@ def _write_and_prove(story: Story, config: rt.Config, diff: rt.Diff, tuning: Pat
         f"{len(report.unmatched)} unmatched, {len(report.unused)} unused.",
         f"{equal} of {len(proof)} selected tensors are bit-equal in the model.",
     ]
-    story.tell(Section("The tuning file, written and proved", texts=texts))
+    story.print_and_add(Section("The tuning file, written and proved", texts=texts))
     if equal != len(proof):
         raise RunError(f"{len(proof) - equal} tensors differ in the model after loading.")
 
 
 def _probe(story: Story, settings: DemoSettings) -> rt.ProbeResult:
-    story.begin("3. Probe: does the backbone carry information?")
+    story.start_step("3. Probe: does the backbone carry information?")
     probe = rt.probe_backbone(settings.config(image_size=256), tuning=settings.tuning)
     text = (
         f"A linear classifier on the backbone's features names {probe.accuracy:.0%} of the "
@@ -191,7 +191,7 @@ def _probe(story: Story, settings: DemoSettings) -> rt.ProbeResult:
     )
     figure = to_data_uri(accuracy_figure(*probe.bars(), chance=probe.chance))
     title = "Probe: does the backbone carry information?"
-    story.tell(Section(title, texts=[text, method], figure=figure), said=[text])
+    story.print_and_add(Section(title, texts=[text, method], figure=figure), printed=[text])
     return probe
 
 
@@ -199,7 +199,7 @@ def _train(
     story: Story, config: rt.Config, name: str, settings: DemoSettings, tuning: Path | None
 ) -> rt.Run:
     number = 4 + list(LABELS).index(name)
-    story.begin(f"{number}. Short fine-tune {LABELS[name]}, {settings.steps} steps")
+    story.start_step(f"{number}. Short fine-tune {LABELS[name]}, {settings.steps} steps")
     folder = settings.output / name
     run = rt.start_run(config, output_dir=folder, tuning=tuning, max_steps=settings.steps)
     try:
@@ -207,24 +207,25 @@ def _train(
     except BaseException:
         run.stop()
         raise
-    if run.status != "finished":
-        raise TrainingError(f"The run in {run.folder} {run.status}. {run.error}")
-    story.say(f"AP on the validation pictures: {_statistic(run, 'AP')}")
+    status = run.status
+    if status != "finished":
+        raise TrainingError(f"The run in {run.folder} is not finished but {status}. {run.error}")
+    story.print(f"AP on the validation pictures: {_statistic(run, 'AP')}")
     return run
 
 
 def _follow(run: rt.Run, steps: int) -> None:
     """Show a bar with the loss until the run is over."""
-    reader = RecordReader(run.folder / METRICS_FILE)
+    progress = RunProgress(run, parts=())
     with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
-        over = False
-        while not over:
-            over = run.is_over  # asked before reading, so that nothing is missed at the end
-            for record in filter(is_step, reader.read()):
-                bar.set_postfix(loss=f"{record['loss']:.2f}", refresh=False)
-                bar.update(record["step"] - bar.n)
-            if not over:
-                time.sleep(_POLL_SECONDS)
+        while True:
+            progress.update()
+            if progress.steps:
+                bar.set_postfix(loss=f"{progress.losses[LOSS][-1]:.2f}", refresh=False)
+                bar.update(progress.steps[-1] - bar.n)
+            if progress.is_over:
+                return
+            time.sleep(_POLL_SECONDS)
 
 
 def _compare_runs(story: Story, runs: dict[str, rt.Run]) -> None:
@@ -254,7 +255,7 @@ def _compare_runs(story: Story, runs: dict[str, rt.Run]) -> None:
         table=ReportTable(columns, rows),
         figure=to_data_uri(loss_figure(histories)),
     )
-    story.tell(section, said=[])
+    story.print_and_add(section, printed=[])
 
 
 def _statistic(run: rt.Run, name: str) -> str:
@@ -264,13 +265,13 @@ def _statistic(run: rt.Run, name: str) -> str:
 
 
 def _show_predictions(story: Story, runs: dict[str, rt.Run]) -> None:
-    last = {LABELS[name]: events(run.records, PREDICTIONS)[-1] for name, run in runs.items()}
+    last = {LABELS[name]: events(run.records, "predictions")[-1] for name, run in runs.items()}
     if not all(record["pictures"] for record in last.values()):
         return  # no validation picture has an object
     figure = predictions_figure(last, COLORS[: len(last)])
     section = Section(
         "Predictions on validation pictures",
-        texts=["Of each run the detections it is surest of, as many as there are objects."],
+        texts=["The highest-scoring detections of each run, as many as there are objects."],
         figure=to_data_uri(figure),
     )
     story.add(section)

@@ -1,4 +1,4 @@
-"""The demo told twice from one source: on the terminal as it goes, and as sections of a report."""
+"""The steps of the demo, on the terminal while they run and as the sections of a report."""
 
 import time
 from collections.abc import Sequence
@@ -7,50 +7,50 @@ from rich.console import Console
 from rich.table import Table
 
 from rtdetr_nb.demo.report import ReportTable, Section
-from rtdetr_nb.runs.progress import duration
+from rtdetr_nb.text.durations import duration
 
 
 class Story:
-    """Collects the sections of the report and tells the terminal about each."""
+    """Collects the sections of the report and prints what matters of each."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.sections: list[Section] = []
         self._began = time.monotonic()
 
-    def begin(self, title: str) -> None:
-        """Head a step on the terminal."""
+    def start_step(self, title: str) -> None:
+        """Print the heading of a step."""
         self.console.rule(f"[bold]{title}", align="left")
 
-    def say(self, text: str) -> None:
-        """A sentence for the terminal only."""
+    def print(self, text: str) -> None:
+        """Print a sentence that the report does not have."""
         self.console.print(text, highlight=False)
 
     def add(self, section: Section) -> None:
-        """A section for the report only."""
+        """Add a section to the report that is not printed."""
         self.sections.append(section)
 
-    def tell(
-        self, section: Section, said: Sequence[str] | None = None, reasons: Sequence[str] = ()
+    def print_and_add(
+        self, section: Section, printed: Sequence[str] | None = None, reasons: Sequence[str] = ()
     ) -> None:
-        """A section for both: on the terminal its texts (or those in `said`) and its table.
+        """Add a section to the report and print its texts (or those in `printed`) and its table.
 
         Args:
             section: for the report, whole.
-            said: on the terminal instead of its texts.
+            printed: on the terminal instead of its texts.
             reasons: of its verdict, on the terminal.
         """
-        for text in section.texts if said is None else said:
-            self.say(text)
+        for text in section.texts if printed is None else printed:
+            self.print(text)
         if section.table is not None:
             self._draw(section.table)
         if section.verdict:
-            self.say(f"Verdict: {section.verdict}." + "".join(f"\n  {r}" for r in reasons))
+            self.print(f"Verdict: {section.verdict}." + "".join(f"\n  {r}" for r in reasons))
         self.add(section)
 
     @property
     def elapsed(self) -> str:
-        """Time since the story began, in words."""
+        """Time since the beginning, in words."""
         return duration(time.monotonic() - self._began)
 
     def _draw(self, table: ReportTable) -> None:

@@ -3,17 +3,18 @@
 import os
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError, RunError
 
 REPOSITORY = "lyuwenyu/RT-DETR"
 _INNER = "rtdetrv2_pytorch"
-# Present in every version of the official PyTorch code of RT-DETRv2, and nowhere else together.
+# Every version of the official PyTorch code of RT-DETRv2 has these, and no other code has all.
 _SIGNATURE = (
     "tools/train.py",
     "src/solver/det_solver.py",
@@ -45,7 +46,21 @@ class OfficialCommand:
 class OfficialOptions:
     """What the official `tools/train.py` is told beside its configuration.
 
-    Attributes: as the arguments of `OfficialCheckout.command`.
+    Attributes:
+        tuning: tuning file to start from.
+        resume: checkpoint to go on from.
+        output_dir: where checkpoints and `log.txt` go.
+        summary_dir: where TensorBoard events go; the official default is in the output folder.
+        device: such as "cpu"; the official default is a GPU if there is one.
+        seed: of weights and data.
+        use_amp: train in mixed precision.
+        test_only: evaluate, no training.
+        processes: above 1, `torchrun` starts so many, one for each GPU.
+        master_port: of torchrun; two runs on one machine need different ones.
+        overrides: `section.key=value` assignments. `HGNetv2.pretrained=False` is added unless one
+            sets it: the official configurations download backbone weights otherwise, to throw them
+            away when a tuning file is given.
+        python: interpreter to use; by default `python` and `torchrun` of the shell.
     """
 
     tuning: str | os.PathLike[str] | None = None
@@ -61,11 +76,28 @@ class OfficialOptions:
     overrides: Sequence[str] = ()
     python: str | None = None
 
-    def check(self) -> None:
-        """Refuse what contradicts itself.
+    def changed(self, changes: Mapping[str, Any]) -> "OfficialOptions":
+        """Return the options with some of them changed.
+
+        Args:
+            changes: name of an option -> value.
 
         Raises:
-            RunError: says what does.
+            RunError: an option has no such name.
+        """
+        unknown = sorted(set(changes) - {field.name for field in fields(self)})
+        if unknown:
+            raise RunError(
+                f"There is no option {', '.join(unknown)}. Options are: "
+                f"{', '.join(field.name for field in fields(self))}."
+            )
+        return replace(self, **changes)
+
+    def check(self) -> None:
+        """Refuse options that contradict each other.
+
+        Raises:
+            RunError: says which ones.
         """
         if self.tuning and self.resume:
             raise RunError("Give a tuning file or a checkpoint to resume from, not both.")
@@ -75,10 +107,10 @@ class OfficialOptions:
             raise RunError(f"The number of processes is {self.processes}; expected at least 1.")
 
     def words(self, config: Path) -> tuple[str, ...]:
-        """Program and arguments, in which all paths are absolute; see `check`.
+        """Return program and arguments, all paths absolute; see `check`.
 
         Raises:
-            RunError: a file is missing, or an override cannot be said to the official code.
+            RunError: a file is missing, or an override cannot be given to the official code.
         """
         words = [*_program(self.processes, self.master_port, self.python), "tools/train.py"]
         words += ["-c", str(config)]
@@ -107,7 +139,7 @@ class OfficialCheckout:
 
     @cached_property
     def configs(self) -> tuple[str, ...]:
-        """The HGNetv2 configurations that it ships, as paths within the folder."""
+        """Paths of its HGNetv2 configurations within the folder."""
         found = []
         for path in sorted((self.folder / "configs").rglob("*.yml")):
             if "include" in path.parts or "hgnetv2" not in path.stem:
@@ -122,62 +154,25 @@ class OfficialCheckout:
     def command(
         self,
         config: str | os.PathLike[str],
-        *,
-        tuning: str | os.PathLike[str] | None = None,
-        resume: str | os.PathLike[str] | None = None,
-        output_dir: str | os.PathLike[str] | None = None,
-        summary_dir: str | os.PathLike[str] | None = None,
-        device: str | None = None,
-        seed: int | None = None,
-        use_amp: bool = False,
-        test_only: bool = False,
-        processes: int = 1,
-        master_port: int | None = None,
-        overrides: Sequence[str] = (),
-        python: str | None = None,
+        options: OfficialOptions | None = None,
+        **changes: Any,
     ) -> OfficialCommand:
-        """The command that trains or evaluates; all paths in it are absolute.
-
-        `HGNetv2.pretrained=False` is added unless `overrides` sets it: the official configurations
-        download backbone weights otherwise, to throw them away when a tuning file is given.
+        """Return the command that trains or evaluates; all paths in it are absolute.
 
         Args:
-            config: one of `configs`, or the path of a YAML file.
-            tuning: tuning file to start from.
-            resume: checkpoint to go on from.
-            output_dir: where checkpoints and `log.txt` go.
-            summary_dir: where TensorBoard events go; the official default is in the output folder.
-            device: such as "cpu"; the official default is a GPU if there is one.
-            seed: of the run.
-            use_amp: train in mixed precision.
-            test_only: evaluate, no training.
-            processes: above 1, `torchrun` starts so many, one for each GPU.
-            master_port: of torchrun; two runs on one machine need different ones.
-            overrides: `section.key=value` assignments.
-            python: interpreter to use; by default `python` and `torchrun` of the shell.
+            config: a name as `load_config` takes it, one of `configs`, or the path of a YAML file.
+            options: see `OfficialOptions`.
+            changes: single options by name, such as `seed=0`.
 
         Raises:
-            RunError: a file is missing, or the options contradict each other or cannot be said to
+            RunError: a file is missing, or the options contradict each other or cannot be given to
                 the official code.
         """
-        options = OfficialOptions(
-            tuning=tuning,
-            resume=resume,
-            output_dir=output_dir,
-            summary_dir=summary_dir,
-            device=device,
-            seed=seed,
-            use_amp=use_amp,
-            test_only=test_only,
-            processes=processes,
-            master_port=master_port,
-            overrides=overrides,
-            python=python,
-        )
-        return self.command_with(self.find_config(config), options)
+        options = (options or OfficialOptions()).changed(changes)
+        return self.command_for(self.find_config(config), options)
 
-    def command_with(self, config: Path, options: OfficialOptions) -> OfficialCommand:
-        """The same command for a configuration file that may still have to be written.
+    def command_for(self, config: Path, options: OfficialOptions) -> OfficialCommand:
+        """Return the same for a configuration file that may still have to be written.
 
         Args:
             config: an absolute path.
@@ -190,15 +185,17 @@ class OfficialCheckout:
         return OfficialCommand(options.words(config), self.folder)
 
     def find_config(self, config: str | os.PathLike[str]) -> Path:
-        """The absolute path of one of `configs`, of its bare name, or of any YAML file.
+        """Return the absolute path of a configuration file.
+
+        Args:
+            config: one of `configs`; its name or an unambiguous beginning of it, such as
+                "rtdetrv2_hgnetv2_l"; or the path of any YAML file.
 
         Raises:
             RunError: there is no such file.
         """
         given = Path(config).expanduser()
-        candidates = [given, self.folder / given]
-        candidates += [self.folder / known for known in self.configs if Path(known).stem == config]
-        for path in candidates:
+        for path in (given, self.folder / given, *self._named(os.fspath(config))):
             if path.is_file():
                 return path.absolute()
         raise RunError(
@@ -206,12 +203,19 @@ class OfficialCheckout:
             f"The checkout has {', '.join(self.configs) or 'no configuration with HGNetv2'}."
         )
 
+    def _named(self, name: str) -> list[Path]:
+        """Return the configuration with that name, or the only one whose name begins with it."""
+        paths = [Path(known) for known in self.configs]
+        found = [path for path in paths if path.stem == name]
+        found = found or [path for path in paths if path.stem.startswith(name)]
+        return [self.folder / found[0]] if len(found) == 1 else []
+
 
 def open_official(path: str | os.PathLike[str]) -> OfficialCheckout:
-    """The official code in a checkout of lyuwenyu/RT-DETR, or of its folder `rtdetrv2_pytorch`.
+    """Return the official code in a checkout of lyuwenyu/RT-DETR or in its `rtdetrv2_pytorch`.
 
     Raises:
-        RunError: the path is none.
+        RunError: the path is not such a folder.
     """
     given = _absolute(path)
     for folder in (given, given / _INNER):
@@ -224,22 +228,24 @@ def open_official(path: str | os.PathLike[str]) -> OfficialCheckout:
     else:
         found = f"it has neither {_SIGNATURE[0]} nor {_INNER}/{_SIGNATURE[0]}"
     raise RunError(
-        f"{given} is no checkout of {REPOSITORY} with RT-DETRv2: {found}. Clone "
+        f"{given} is not a checkout of {REPOSITORY} with RT-DETRv2: {found}. Clone "
         f"https://github.com/{REPOSITORY} and give its folder, or the {_INNER} in it."
     )
 
 
 def official_override(assignment: str) -> str:
-    """An assignment as the official `-u` understands it.
+    """Return an assignment as the official `-u` understands it.
 
     It reads `1e-5` as text, since YAML 1.1 wants `1.0e-05`, and it cannot reach into lists.
 
     Raises:
-        RunError: the assignment is none, or is for an element of a list.
+        RunError: the text is not an assignment, or is for an element of a list.
     """
     key, equals, value = (part.strip() for part in assignment.partition("="))
     if not equals or not key:
-        raise RunError(f"The override {assignment!r} is no assignment; expected section.key=value.")
+        raise RunError(
+            f"The override {assignment!r} is not an assignment; expected section.key=value."
+        )
     if any(part.isdigit() for part in key.split(".")):
         raise RunError(
             f"The override {assignment!r} is for an element of a list. The official -u replaces "

@@ -5,8 +5,8 @@ parentheses the mean over the epoch. So a record made of such a line has medians
 parts, and `loss_epoch_mean` for the mean. Learning rates are those of the first parameter group,
 printed to six digits: during the warm-up of a full training they may read 0.
 
-Several processes write into one log, so a line may be cut short or two may be one: such a line
-makes no record, and the first of its kind is told as a finding.
+Several processes write into one log, so a line may be cut short, or two lines may be mixed. Such a
+line makes no record; the first one makes a finding.
 """
 
 import ast
@@ -19,7 +19,7 @@ from typing import Any
 
 from rtdetr_nb.coco_categories import STATISTICS
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.records import FindingRecord, Record, as_record
 
 _RANK = re.compile(r"^\[(?:rank|default)\d+\]: ?")
 _STEP = re.compile(r"^Epoch: \[(\d+)\]  \[ *(\d+)/(\d+)\]  (.*)$")
@@ -47,7 +47,7 @@ class OfficialLogReader:
     """Takes the lines of an official log in order and returns the records that they make.
 
     Attributes:
-        epochs: length of the training, for `total_steps`; None where it is not known.
+        epochs: length of the training, for `total_steps`; None if it is not known.
         processes: how many the run was started with.
         facts: to add to the record `start`.
         step: optimizer updates so far, counted over the whole run.
@@ -65,18 +65,18 @@ class OfficialLogReader:
     _tuning_file: str | None = None
     _statistics: dict[str, float | None] = field(default_factory=dict)
     _in_traceback: bool = False
-    _told_of_damage: bool = False
+    _damage_is_known: bool = False
 
     def read(self, line: str) -> list[Record]:
-        """The records that one line completes: mostly none or one. No line raises an error."""
+        """Return the records that one line completes, mostly 0 or 1. No line raises an error."""
         line = _RANK.sub("", line.rstrip("\r\n"))
         try:
             return self._records(line)
         except _DAMAGE:
             if _LOAD.match(line):
                 return [_unknown_load(line)]
-            told, self._told_of_damage = self._told_of_damage, True
-            return [] if told else [_damaged_line(line)]
+            known, self._damage_is_known = self._damage_is_known, True
+            return [] if known else [_damaged_line(line)]
 
     def _records(self, line: str) -> list[Record]:
         if self._in_traceback or line == _TRACEBACK:
@@ -95,7 +95,7 @@ class OfficialLogReader:
         elif match := _TUNING.match(line):
             self._tuning_file = match[1]
         elif line == _NOT_DISTRIBUTED and self.processes > 1:
-            return [_lonely_processes(self.processes)]
+            return [_unconnected_processes(self.processes)]
         return []
 
     def _step_records(self, match: re.Match[str]) -> list[Record]:
@@ -103,20 +103,22 @@ class OfficialLogReader:
         figures = _step_figures(match[4])
         if index >= steps_per_epoch or "loss" not in figures:
             raise ValueError("not a whole line")
-        records = [] if self._started else [self._start_record(epoch, steps_per_epoch)]
+        start = [] if self._started else [self._start_record(epoch, steps_per_epoch)]
         self._started = True
         self._epoch, self.step = epoch, epoch * steps_per_epoch + index + 1
-        return [*records, {"step": self.step, "epoch": epoch, **figures}]
+        return [*start, as_record({"step": self.step, "epoch": epoch, **figures})]
 
     def _start_record(self, epoch: int, steps_per_epoch: int) -> Record:
-        return {
-            "event": "start",
-            "step": epoch * steps_per_epoch,
-            "total_steps": None if self.epochs is None else self.epochs * steps_per_epoch,
-            "steps_per_epoch": steps_per_epoch,
-            "trainable_parameters": self._parameters,
-            **self.facts,
-        }
+        return as_record(
+            {
+                "event": "start",
+                "step": epoch * steps_per_epoch,
+                "total_steps": None if self.epochs is None else self.epochs * steps_per_epoch,
+                "steps_per_epoch": steps_per_epoch,
+                "trainable_parameters": self._parameters,
+                **self.facts,
+            }
+        )
 
     def _evaluation_records(self, match: re.Match[str]) -> list[Record]:
         name = _statistic(*match.groups()[:4])
@@ -134,11 +136,18 @@ class OfficialLogReader:
 
     def _tuning_records(self, literal: str) -> list[Record]:
         content = ast.literal_eval(literal)
-        lists = {name: [str(key) for key in content[name]] for name in ("missed", "unmatched")}
-        return [{"event": "tuning", "step": self.step, "file": self._tuning_file, **lists}]
+        return [
+            {
+                "event": "tuning",
+                "step": self.step,
+                "file": self._tuning_file,
+                "missed": list(map(str, content["missed"])),
+                "unmatched": list(map(str, content["unmatched"])),
+            }
+        ]
 
     def _read_traceback(self, line: str) -> None:
-        """Its frames are indented; the first line that is not names the exception."""
+        """Read a line of a traceback: the first one that is not indented names the exception."""
         if line == _TRACEBACK:
             self._in_traceback = True
         elif line and not line.startswith(" "):
@@ -151,17 +160,17 @@ class OfficialLogReader:
 
 
 def read_official_log(path: Path, *, steps_per_epoch: int | None = None) -> list[Record]:
-    """The records of a finished official run, from what it printed or from its `log.txt`.
+    """Return the records of a finished official run, from what it printed or from its `log.txt`.
 
-    `log.txt` has one line an epoch, with means over the epoch. How many steps an epoch had it does
-    not say.
+    `log.txt` has one line an epoch, with means over the epoch. It does not say how many steps an
+    epoch had.
 
     Args:
         path: the printed log, or `log.txt` of the output folder.
         steps_per_epoch: for `log.txt`; without it `step` counts epochs.
 
     Raises:
-        RunError: the file cannot be read, or nothing in it is of an official run.
+        RunError: the file cannot be read or is not an official log.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -174,8 +183,8 @@ def read_official_log(path: Path, *, steps_per_epoch: int | None = None) -> list
         records = [record for line in lines for record in reader.read(line)]
     if not records:
         raise RunError(
-            f"{path} is no log of the official code: expected what tools/train.py printed (lines "
-            "that begin with `Epoch: [0]`), or the log.txt of its output folder."
+            f"{path} is not a log of the official code: expected what tools/train.py printed "
+            "(lines that begin with `Epoch: [0]`), or the log.txt of its output folder."
         )
     return records
 
@@ -187,8 +196,8 @@ def _epoch_records(path: Path, lines: Iterable[str], steps_per_epoch: int) -> li
             records += _records_of_epoch(json.loads(line), steps_per_epoch)
         except (*_DAMAGE, AttributeError) as error:
             raise RunError(
-                f"{path} is no log.txt of the official code: {line[:60]!r} is no JSON object with "
-                "`epoch` and `train_loss`."
+                f"{path} is not a log.txt of the official code: {line[:60]!r} is not a JSON object "
+                "with `epoch` and `train_loss`."
             ) from error
     return records
 
@@ -202,18 +211,19 @@ def _records_of_epoch(content: Mapping[str, Any], steps_per_epoch: int) -> list[
         if name.startswith("train_loss_")
     }
     rates = [float(content.get("train_lr", 0.0))]
-    records: list[Record] = [{"step": step, "epoch": epoch, "loss": loss, **parts, "lr": rates}]
+    values = {"step": step, "epoch": epoch, "loss": loss, **parts, "lr": rates}
+    records = [as_record(values)]
     if figures := content.get("test_coco_eval_bbox"):
         values = [value if value >= 0 else None for value in figures[: len(STATISTICS)]]
-        statistics = dict(zip(STATISTICS, values, strict=True))
+        statistics: dict[str, float | None] = dict(zip(STATISTICS, values, strict=True))
         records.append({"event": "evaluation", "step": step, "epoch": epoch + 1,
                         "statistics": statistics})  # fmt: skip
     return records
 
 
-def _step_figures(text: str) -> Record:
+def _step_figures(text: str) -> dict[str, Any]:
     """The figures of a step's line: `loss` and its parts, `lr`, `seconds`, `data_seconds`."""
-    figures: Record = {}
+    figures: dict[str, Any] = {}
     names = {"time": "seconds", "data": "data_seconds"}
     for part in text.split("  "):
         found = _FIELD.match(part)
@@ -227,7 +237,7 @@ def _step_figures(text: str) -> Record:
 
 
 def _statistic(kind: str, iou: str, area: str, max_detections: str) -> str | None:
-    """Our name of a line of the COCO summary; None of a line that is not one of the twelve."""
+    """Return our name of a line of the COCO summary; None if it is not one of the twelve."""
     if kind == "AR":
         name = f"AR_{max_detections}" if area == "all" else f"AR_{area}"
         name = name if iou == "0.50:0.95" else ""
@@ -238,17 +248,17 @@ def _statistic(kind: str, iou: str, area: str, max_detections: str) -> str | Non
     return name if name in STATISTICS else None
 
 
-def _lonely_processes(processes: int) -> Record:
+def _unconnected_processes(processes: int) -> FindingRecord:
     return {
         "event": "finding",
         "level": "failure",
         "what": f"The {processes} processes do not know of each other.",
-        "why": "Each of them trains a model of its own, on all pictures, into one folder.",
+        "why": "Each of them trains another model, on all pictures, into the same folder.",
         "action": "Stop the run. The official code needs one GPU for each process, and NCCL.",
     }
 
 
-def _damaged_line(line: str) -> Record:
+def _damaged_line(line: str) -> FindingRecord:
     return {
         "event": "finding",
         "level": "note",
@@ -257,7 +267,7 @@ def _damaged_line(line: str) -> Record:
     }
 
 
-def _unknown_load(line: str) -> Record:
+def _unknown_load(line: str) -> FindingRecord:
     return {
         "event": "finding",
         "level": "warning",

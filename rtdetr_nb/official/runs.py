@@ -1,20 +1,21 @@
 """Runs of the official code that look like ours: the same folder, records and handle.
 
-A small process (`official_supervisor`) starts the official `tools/train.py`, reads what it prints
-and writes `run.json`, `metrics.jsonl` and `train.log`. Nothing in the checkout is changed.
+A small process (`rtdetr_nb.official.supervisor`) starts the official `tools/train.py`, reads its
+output and writes `run.json`, `metrics.jsonl` and `train.log`. The checkout stays as it is.
 
-The official code has no graceful stop: `run.stop()` ends it where it is, and what was trained since
-the end of the last epoch is lost.
+The official code has no graceful stop: `run.stop()` ends it where it is, and the training since the
+end of the last epoch is lost.
 """
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
 from rtdetr_nb.config.load import Config, load_config
-from rtdetr_nb.errors import RunError
+from rtdetr_nb.errors import ConfigError, RunError
 from rtdetr_nb.official.command import (
     OfficialCheckout,
     OfficialCommand,
@@ -22,7 +23,8 @@ from rtdetr_nb.official.command import (
     open_official,
 )
 from rtdetr_nb.official.log import read_official_log
-from rtdetr_nb.runs.folder import CONFIG_FILE, RUN_FILE, RunFolder
+from rtdetr_nb.runs.file_names import CONFIG_FILE, RUN_FILE
+from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.records import events
 from rtdetr_nb.runs.run import Run, launch_in
 
@@ -34,37 +36,23 @@ def start_official_run(
     config: Config | str | os.PathLike[str],
     *,
     output_dir: str | os.PathLike[str],
-    tuning: str | os.PathLike[str] | None = None,
-    resume: str | os.PathLike[str] | None = None,
-    device: str | None = None,
-    seed: int | None = None,
-    use_amp: bool = False,
-    test_only: bool = False,
-    processes: int = 1,
-    master_port: int | None = None,
-    overrides: Sequence[str] = (),
-    python: str = sys.executable,
+    options: OfficialOptions | None = None,
+    **changes: Any,
 ) -> Run:
-    """Start the official code in a process of its own and return at once.
+    """Start the official code as a process and return at once.
 
     The official log tells the losses every `print_freq` steps only: override it for a short run.
 
     Args:
         checkout: the official code, or where it is.
-        config: a `Config`, whose relative data paths start here; or one of the checkout's own
-            configurations or the path of any other, whose relative data paths start in the
-            checkout.
+        config: a `Config`, whose relative data paths start here; or a name as `load_config` takes
+            it, such as "rtdetrv2_hgnetv2_l", one of the checkout's own configurations, or the path
+            of any other, whose relative data paths start in the checkout.
         output_dir: folder of the run.
-        tuning: tuning file to start from.
-        resume: checkpoint to go on from.
-        device: such as "cpu".
-        seed: of the run; by default that of the configuration, which the official code ignores.
-        use_amp: train in mixed precision, if the configuration does not say so.
-        test_only: evaluate, no training.
-        processes: above 1, torchrun starts so many, one for each GPU.
-        master_port: of torchrun.
-        overrides: `section.key=value` assignments.
-        python: interpreter that has what the official code needs.
+        options: see `OfficialOptions`. The seed is that of the configuration by default (which the
+            official code ignores), the interpreter the one that runs here.
+        changes: single options by name: `tuning`, `resume`, `device`, `seed`, `use_amp`,
+            `processes`, `overrides`, ...
 
     Raises:
         RunError: a file is missing, the options contradict each other, or a run lives in the
@@ -74,53 +62,61 @@ def start_official_run(
     """
     if not isinstance(checkout, OfficialCheckout):
         checkout = open_official(checkout)
+    given = (options or OfficialOptions()).changed(changes)
     folder = Path(output_dir).expanduser().absolute()
-    flags = {"device": device, "seed": seed, "use_amp": use_amp or None}
-    settings = {name: value for name, value in flags.items() if value is not None}
-    source, effective = _effective(checkout, config, overrides, settings)
-    if effective.data is not None:
-        raise RunError(
-            f"The official code does not know the key data ({effective.data}). Write the data set "
-            "as it reads it, `data = rt.open_data(...).write_coco(FOLDER)`, and set what "
-            "`data.updates` says."
-        )
-    options = OfficialOptions(
-        tuning=tuning,
-        resume=resume,
+    source, effective = _effective(checkout, config, given)
+    _check_data(effective)
+    complete = replace(
+        given,
         output_dir=folder,
         device=effective.device,
         seed=effective.seed,
-        use_amp=use_amp,
-        test_only=test_only,
-        processes=processes,
-        master_port=master_port,
         # Those of a `Config` are in the file that is written for it.
-        overrides=overrides if source else (),
-        python=python,
+        overrides=given.overrides if source else (),
+        python=given.python or sys.executable,
     )
-    command = checkout.command_with(source or folder / CONFIG_FILE, options)
-    return launch_in(folder, effective, _supervisor(checkout, folder, options, command))
+    command = checkout.command_for(source or folder / CONFIG_FILE, complete)
+    return launch_in(folder, effective, _supervisor(checkout, folder, complete, command))
 
 
 def _effective(
-    checkout: OfficialCheckout,
-    config: Config | str | os.PathLike[str],
-    overrides: Sequence[str],
-    settings: Mapping[str, object],
+    checkout: OfficialCheckout, config: Config | str | os.PathLike[str], options: OfficialOptions
 ) -> tuple[Path | None, Config]:
-    """The file that the official code reads, if there is one, and what it amounts to."""
+    """Return the file that the official code reads, if it exists yet, and the whole settings."""
+    flags = {"device": options.device, "seed": options.seed, "use_amp": options.use_amp or None}
+    settings = {name: value for name, value in flags.items() if value is not None}
     if isinstance(config, Config):
-        own = config.override(overrides).with_values(settings)
+        own = config.override(options.overrides).with_values(settings)
         return None, _with_absolute_data(own, Path.cwd())
-    source = checkout.find_config(config)
-    loaded = load_config(source, overrides).with_values(settings)
+    try:
+        source = checkout.find_config(config)
+    except RunError as missing:
+        try:  # a name that only we have
+            return _effective(checkout, load_config(config), options)
+        except ConfigError:
+            raise missing from None
+    loaded = load_config(source, options.overrides).with_values(settings)
     return source, _with_absolute_data(loaded, checkout.folder)
+
+
+def _check_data(config: Config) -> None:
+    """Refuse a data set that only this kit reads.
+
+    Raises:
+        RunError: the configuration names one.
+    """
+    if config.data is not None:
+        raise RunError(
+            f"The official code does not know the key data ({config.data}). Write the data set "
+            "as it reads it, `data = rt.open_data(...).write_coco(FOLDER)`, and set what "
+            "`data.updates` says."
+        )
 
 
 def _supervisor(
     checkout: OfficialCheckout, folder: Path, options: OfficialOptions, command: OfficialCommand
 ) -> list[str]:
-    """The command of the process that starts the official one."""
+    """Return the command of the process that starts the official one."""
     facts = {"-t": options.tuning, "-r": options.resume, "--processes": options.processes}
     words = [word for flag, value in facts.items() if value for word in (flag, str(value))]
     start = [sys.executable, "-m", "rtdetr_nb.official.supervisor", str(folder)]
@@ -128,10 +124,10 @@ def _supervisor(
 
 
 def official_verdict(run: Run) -> Verdict:
-    """How the official code loaded the tuning file of a run, beside what was predicted.
+    """Return how the official code loaded the tuning file of a run, beside what was predicted.
 
-    "failed" where nothing was loaded or the processes train each by itself, "warnings" where the
-    log says something else than the prediction; "ok" too while the log says nothing yet.
+    "failed" if nothing was loaded or each process trains alone, "warnings" if the log differs from
+    the prediction; "ok" also while the log says nothing yet.
     """
     names = ("level", "what", "where", "why", "action")
     found = events(run.records, "finding")
@@ -144,7 +140,7 @@ def import_official_log(
     *,
     steps_per_epoch: int | None = None,
 ) -> Run:
-    """Make a run of the log of an official training that was started elsewhere.
+    """Make a run from the log of an official training that was started elsewhere.
 
     Args:
         log: what `tools/train.py` printed, or the `log.txt` of its output folder.
@@ -152,7 +148,7 @@ def import_official_log(
         steps_per_epoch: for `log.txt`, which does not say it; without it `step` counts epochs.
 
     Raises:
-        RunError: the log is none, or there is a run in the folder.
+        RunError: the file is not an official log, or there is a run in the folder.
     """
     source, target = Path(log).expanduser(), Path(output_dir).expanduser()
     if (target / RUN_FILE).exists():
@@ -161,15 +157,15 @@ def import_official_log(
         )
     records = read_official_log(source, steps_per_epoch=steps_per_epoch)
     folder = RunFolder(target)
-    folder.begin(resumed=False, imported_from=str(source.absolute()))
+    folder.claim_and_record(resumed=False, imported_from=str(source.absolute()))
     for record in records:
         folder.append(record)
-    folder.update(status="finished")
+    folder.end("finished")
     return Run(target)
 
 
 def _with_absolute_data(config: Config, base: Path) -> Config:
-    """The same configuration for a process that starts elsewhere."""
+    """Return the same configuration for a process that starts in another folder."""
     paths = {}
     for loader in ("train_dataloader", "val_dataloader"):
         dataset = config.yaml.get(loader, {}).get("dataset", {})

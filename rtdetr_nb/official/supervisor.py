@@ -1,7 +1,7 @@
 """The process beside an official training: reads what it prints and writes the run folder.
 
 `python -m rtdetr_nb.official.supervisor FOLDER --checkout DIR [...] -- COMMAND`, started by
-`official.start_official_run`. It lives as long as the training, and its end ends the training.
+`start_official_run`. It lives as long as the training, and its end ends the training.
 """
 
 import argparse
@@ -17,12 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Finding
+from rtdetr_nb.checkpoint.comparison.findings import NOTE
 from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction, predict_official
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.load import load_config
+from rtdetr_nb.official.load_check import check_load
 from rtdetr_nb.official.log import OfficialLogReader
-from rtdetr_nb.runs.folder import CONFIG_FILE, LAST_FILE, LOG_FILE, RunFolder, start_facts
-from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.runs.file_names import CONFIG_FILE, LAST_FILE, LOG_FILE
+from rtdetr_nb.runs.folder import RunFolder, start_facts
+from rtdetr_nb.runs.records import Record, TuningRecord, as_record
 
 # Time to end after SIGTERM: torchrun gives its workers 30 seconds.
 _PATIENCE_SECONDS = 40.0
@@ -32,7 +34,7 @@ _FIGURES = "medians of the last 20 steps, as the official log prints them"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Supervise one training; returns its exit status, or 0 if it was stopped."""
-    parser = argparse.ArgumentParser(prog="official_supervisor")
+    parser = argparse.ArgumentParser(prog="rtdetr_nb.official.supervisor")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--checkout", type=Path, required=True)
     parser.add_argument("-t", "--tuning", type=Path)
@@ -63,8 +65,8 @@ class _Supervisor:
         self._stopping = False
 
     def run(self) -> int:
-        """Train to the end or until asked to stop; the exit status."""
-        # Before the run is described: who reads "running" may send a signal to stop it.
+        """Train to the end or until asked to stop; return the exit status."""
+        # Before the run is described: "running" in `run.json` invites a signal to stop it.
         with self._stopped_by_signals():
             try:
                 self._begin()
@@ -75,7 +77,7 @@ class _Supervisor:
 
     def _begin(self) -> None:
         options, folder = self._options, self._folder
-        folder.begin(
+        folder.claim_and_record(
             resumed=folder.holds(options.resume),
             tuning=options.tuning and str(options.tuning),
             resume=options.resume and str(options.resume),
@@ -102,7 +104,7 @@ class _Supervisor:
         try:
             self._follow(process)
         except BaseException:
-            _signal_group(process, signal.SIGKILL)  # nobody would see what it does any more
+            _signal_group(process, signal.SIGKILL)  # nothing would record what it does
             raise
         finally:
             ended.set()
@@ -113,7 +115,7 @@ class _Supervisor:
             kind, message = self._reader.failure or ("Exit", f"It ended with exit status {status}.")
             return self._fail(kind, message, status)
         folder.append({"event": "end", "step": self._reader.step})
-        folder.update(status="finished")
+        folder.end("finished")
         return 0
 
     def _follow(self, process: "subprocess.Popen[str]") -> None:
@@ -126,22 +128,22 @@ class _Supervisor:
                 for record in self._reader.read(line):
                     self._write(record)
 
-    def _write(self, record: dict[str, object]) -> None:
-        kind = record.get("event")
-        if kind == "tuning" and self._prediction is not None:
-            finding = compare_load(record, self._prediction, self._config)
-            match = self._prediction.match
-            record |= {
-                "source": self._prediction.source,
-                "loaded": len(match.loaded) if match and finding.level == NOTE else None,
-                "unused": list(match.unused) if match else [],
-            }
-            self._folder.append(record)
-            self._folder.append({"event": "finding", **asdict(finding)})
+    def _write(self, record: Record) -> None:
+        if "event" in record and record["event"] == "tuning" and self._prediction is not None:
+            self._write_load(record, self._prediction)
             return
         self._folder.append(record)
-        if kind == "start":
-            self._folder.update(**start_facts(record))
+        if "event" in record and record["event"] == "start":
+            self._folder.note(**start_facts(record))
+
+    def _write_load(self, record: TuningRecord, prediction: OfficialPrediction) -> None:
+        """Write what was loaded, completed from the prediction, and how the two compare."""
+        finding, match = check_load(record, prediction, self._config), prediction.match
+        record["source"] = prediction.source
+        record["loaded"] = len(match.loaded) if match and finding.level == NOTE else None
+        record["unused"] = list(match.unused) if match else []
+        self._folder.append(record)
+        self._folder.append(as_record({"event": "finding", **asdict(finding)}))
 
     def _fail(self, kind: str, message: str, status: int) -> int:
         text = f"{kind}: {message}" if message else kind
@@ -152,7 +154,7 @@ class _Supervisor:
         return status
 
     def _end_stopped(self) -> int:
-        """What is left of a training that was ended in the middle."""
+        """Record that the training was ended in the middle, and which checkpoint it has left."""
         last = self._folder.path / LAST_FILE
         if not last.exists():
             left = "No epoch had ended, so there is no checkpoint."
@@ -162,7 +164,7 @@ class _Supervisor:
             left = f"{LAST_FILE} was being written and is not whole; use an earlier checkpoint."
         message = f"The official code has no graceful stop: it was ended where it was. {left}"
         self._folder.append({"event": "stop", "step": self._reader.step, "message": message})
-        self._folder.update(status="stopped", note=message)
+        self._folder.end("stopped", note=message)
         return 0
 
     @contextlib.contextmanager
@@ -180,7 +182,7 @@ class _Supervisor:
                 signal.signal(number, handler)
 
     def _obey_stop_file(self, ended: threading.Event) -> None:
-        """End the training when somebody makes the file `stop`, as any run does."""
+        """End the training when the file `stop` appears."""
         while not ended.wait(_SECONDS_BETWEEN_LOOKS):
             if self._folder.stop_requested():
                 self._stopping = True
@@ -197,57 +199,6 @@ class _Supervisor:
         timer.start()
 
 
-def compare_load(
-    record: dict[str, object], prediction: OfficialPrediction, config: Config
-) -> Finding:
-    """What the official code said about a tuning file, beside what was predicted.
-
-    Args:
-        record: with the lists `missed` and `unmatched` of the official line.
-        prediction: for the same file.
-        config: of the model.
-    """
-    match = prediction.match
-    if match is None:
-        return Finding(
-            WARNING,
-            f"The official code loaded the file; predicted was {prediction}.",
-            "Load model.state_dict",
-        )
-    differences = []
-    for name, said in (("missed", record["missed"]), ("unmatched", record["unmatched"])):
-        predicted = getattr(match, name)
-        if set(said) != set(predicted):  # type: ignore[call-overload]
-            odd = sorted(set(said) ^ set(predicted))  # type: ignore[call-overload]
-            differences.append(
-                f"{name}: {len(said)} tensors, predicted {len(predicted)} "  # type: ignore[arg-type]
-                f"({len(odd)} differ: {first_of(odd)})"
-            )
-    if differences:
-        return Finding(
-            WARNING,
-            f"The official load line differs from the prediction. {'; '.join(differences)}.",
-            "Load model.state_dict",
-            "The checkout, the configuration or the file is not what was judged.",
-            "Look at the line in train.log before you let the run go on.",
-        )
-    loaded, total = len(match.loaded), len(match.loaded) + len(match.missed) + len(match.unmatched)
-    if loaded == 0:
-        return Finding(
-            FAILURE,
-            "The official code loaded nothing of the tuning file.",
-            "Load model.state_dict",
-            "It trains from random weights, without an error.",
-            "Stop the run and write the tuning file with rtdetr-nb convert.",
-        )
-    return Finding(
-        NOTE,
-        f"The official code loaded {loaded} of {total} tensors of HGNetv2-{config.backbone.name}'s "
-        "detector, as predicted.",
-        "Load model.state_dict",
-    )
-
-
 def _start(command: Sequence[str], folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command,
@@ -257,14 +208,14 @@ def _start(command: Sequence[str], folder: Path) -> "subprocess.Popen[str]":
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        # Its lines come one by one instead of by the kilobyte.
+        # So that its lines come one by one instead of by the kilobyte.
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
 
 
 def _sweep(process: "subprocess.Popen[str]") -> None:
-    """Workers that outlive the training would keep its output open for ever."""
+    """Kill workers that outlive the training: they would keep its output open for ever."""
     process.wait()
     _signal_group(process, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""What short runs from a tuning file and from random weights allow to say, and no more.
+"""What can be concluded from short runs with a tuning file and with random weights, and no more.
 
 A run differs from the next by its seed alone. So a difference between two runs means nothing by
 itself; only where several seeds of each kind do not overlap is there something to claim, and then
@@ -15,7 +15,7 @@ from typing import Any
 
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.folder import CONFIG_FILE
+from rtdetr_nb.runs.file_names import CONFIG_FILE
 from rtdetr_nb.runs.records import events
 from rtdetr_nb.runs.run import Run
 
@@ -92,7 +92,7 @@ def conclude(tuned: Run | Sequence[Run], random: Run | Sequence[Run]) -> Conclus
 
 
 def _read(tuned: tuple[float, ...], random: tuple[float, ...]) -> tuple[str, str]:
-    """What the losses allow to claim, as a word and as the end of a sentence."""
+    """Return the claim that the losses allow, and the end of a sentence about it."""
     if len(tuned) < 2 or len(random) < 2:
         return "none", (
             "with fewer than two seeds of each the spread between seeds is not known, so this says "
@@ -142,7 +142,7 @@ def _check_folders(runs: Sequence[Run]) -> None:
 
 
 def _check_seeds(runs: Sequence[Run]) -> None:
-    """Two runs with one seed are one run done twice; where the seed is unknown that stays open."""
+    """Refuse two runs with one seed: they are one run done twice. Unknown seeds pass."""
     folders: dict[int, Path] = {}
     for run in runs:
         starts = events(run.records, "start")
@@ -158,7 +158,7 @@ def _check_seeds(runs: Sequence[Run]) -> None:
 
 
 def _check_settings(runs: Sequence[Run]) -> None:
-    """Settings of all runs whose `config.yml` was kept have to be the same but for the seed."""
+    """Refuse runs whose settings differ in more than the seed, as far as `config.yml` is kept."""
     known = [run for run in runs if (run.folder / CONFIG_FILE).is_file()]
     settings = [_settings(run) for run in known]
     for run, own in zip(known[1:], settings[1:], strict=True):
@@ -187,7 +187,7 @@ def _average_precision(run: Run) -> float | None:
 
 
 def _spread(values: tuple[float, ...], form: str) -> str:
-    """One figure, or the mean and the range of several."""
+    """Return one figure, or the mean and the range of several."""
     if len(values) == 1:
         return format(values[0], form)
     low, high = format(min(values), form), format(max(values), form)

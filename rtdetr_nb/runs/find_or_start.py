@@ -1,4 +1,4 @@
-"""Start a run unless it is there already: so that a notebook can be run again from the top."""
+"""Start a run unless it is there already, so that a notebook can be run again from the top."""
 
 import hashlib
 import json
@@ -6,12 +6,12 @@ import logging
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.folder import REQUEST_FILE
-from rtdetr_nb.runs.previous import read_json
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.files.json_file import read_json
+from rtdetr_nb.runs.file_names import REQUEST_FILE
 from rtdetr_nb.runs.run import Run, start_run
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def ensure_run(
     tuning: str | os.PathLike[str] | None = None,
     max_steps: int | None = None,
 ) -> Run:
-    """The run of exactly this: the one that goes on or has finished in the folder, or a new one.
+    """Return the run of exactly this: one that goes on or has finished in the folder, or a new one.
 
     After a restart of the kernel the same line finds the run again instead of starting a second
     one. A run with another configuration, length or tuning file (by its content), or one that was
@@ -53,20 +53,22 @@ def find_run(
     tuning: str | os.PathLike[str] | None = None,
     max_steps: int | None = None,
 ) -> Run | None:
-    """The run that `ensure_run` has started for exactly this, if it goes on or has finished."""
+    """Return the run that `ensure_run` has started for this, if it goes on or has finished."""
     run = Run(Path(output_dir))
-    if not run.description or run.status not in ("starting", "running", "finished"):
+    seen = run.describe()
+    if not seen.description or seen.status not in ("starting", "running", "finished"):
         return None
     found = read_json(run.folder / REQUEST_FILE)
     # Another run may have been started in the folder since; it left the request as it was.
-    return run if found == _request(config, tuning, max_steps) | _process(run) else None
+    wanted = _request(config, tuning, max_steps) | _process(seen.description)
+    return run if found == wanted else None
 
 
 def find_runs(folder: str | os.PathLike[str]) -> list[Run]:
-    """All runs in a folder and in those directly below it, the one that began first at the front.
+    """Return the runs in a folder and in those directly below it, in the order of their starts.
 
     Raises:
-        RunError: there are none.
+        RunError: there is no run.
     """
     root = Path(folder)
     runs = [Run(path) for path in (root, *sorted(root.glob("*/")))]
@@ -78,17 +80,17 @@ def find_runs(folder: str | os.PathLike[str]) -> list[Run]:
 
 def _request(
     config: Config, tuning: str | os.PathLike[str] | None, max_steps: int | None
-) -> Record:
+) -> dict[str, Any]:
     return {
         "config": config.to_yaml(),
-        "tuning": content_mark(Path(tuning)) if tuning else None,
+        "tuning": fingerprint(Path(tuning)) if tuning else None,
         "max_steps": max_steps,
     }
 
 
-def _write_request(run: Run, request: Record) -> None:
-    """A run that has been started goes on, even if a full disk lets this file not be written."""
-    text = json.dumps(request | _process(run))
+def _write_request(run: Run, request: dict[str, Any]) -> None:
+    """Write the request, if the disk allows: a run that has been started goes on without it."""
+    text = json.dumps(request | _process(run.description))
     try:
         (run.folder / REQUEST_FILE).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -101,12 +103,12 @@ def _write_request(run: Run, request: Record) -> None:
         )
 
 
-def _process(run: Run) -> Record:
-    return {name: run.description.get(name) for name in ("pid", "process_started", "host")}
+def _process(description: dict[str, Any]) -> dict[str, Any]:
+    return {name: description.get(name) for name in ("pid", "process_started", "host")}
 
 
-def content_mark(path: Path) -> str | None:
-    """A digest of what a file holds; None if there is no such file.
+def fingerprint(path: Path) -> str | None:
+    """Return a digest of what a file holds; None if there is no such file.
 
     A torch file is a ZIP archive whose members stand below a folder named after the file that was
     first written; the name of that folder does not count.

@@ -1,13 +1,27 @@
-"""The files of a run: what a training process writes and everybody else reads."""
+"""The folder of a run as the run's own process holds it.
+
+    prepare()           claim()              start_recording()             end(), fail()
+ ------------> starting ------> claimed -------------------> recording ---------------> over
+
+| state     | who is in it         | `run.json`               | results of an earlier run     |
+|-----------|----------------------|--------------------------|-------------------------------|
+| starting  | nobody; a process    | none, or "starting" as   | in place, their description   |
+|           | has been started     | the starter wrote it     | in `previous/pending/`        |
+| claimed   | this process, which  | "starting", with all     | the same                      |
+|           | holds the lock       | facts known so far       |                               |
+| recording | this process         | "running"                | in `previous/<time>/`, or     |
+|           |                      |                          | gone on with                  |
+| over      | nobody: the lock is  | "finished", "stopped" or | the same                      |
+|           | given back           | "failed", with `error`   |                               |
+
+`start_run` prepares the folder and starts the process, which claims it. A process that was started
+on the command line prepares the folder itself when it claims it.
+"""
 
 import contextlib
-import json
-import math
 import os
 import platform
 import sys
-import time
-from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,40 +29,27 @@ from typing import Any
 
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.files.atomic_file import write_atomically
-from rtdetr_nb.runs.lock import RunLock
-from rtdetr_nb.runs.previous import PreviousRun, read_json
-from rtdetr_nb.runs.process_identity import describes_this_process, identity_of
-from rtdetr_nb.runs.records import Record
-
-RUN_FILE = "run.json"
-METRICS_FILE = "metrics.jsonl"
-LOG_FILE = "train.log"
-CONFIG_FILE = "config.yml"
-LAST_FILE = "last.pth"
-BEST_FILE = "best.pth"
-# Made by anyone who wants the run to stop and cannot send a signal; removed when it is honoured.
-STOP_FILE = "stop"
-REQUEST_FILE = "request.json"  # what `ensure_run` was asked for when it started the run
-EVALUATION_FILE = "evaluation.json"
-CURVES_FILE = "precision_recall.png"
-# The log is not among them: it goes on from run to run, and processes may hold it open.
-_OF_ONE_RUN = (
-    METRICS_FILE,
+from rtdetr_nb.files.json_file import read_json, to_json
+from rtdetr_nb.runs.file_names import (
+    CONFIG_FILE,
     LAST_FILE,
-    BEST_FILE,
-    "checkpoint[0-9]*.pth",
-    EVALUATION_FILE,
-    CURVES_FILE,
-    "log.txt",  # of the official code
+    METRICS_FILE,
+    REQUEST_FILE,
+    RUN_FILE,
+    STOP_FILE,
 )
+from rtdetr_nb.runs.lock import RunLock
+from rtdetr_nb.runs.previous import PreviousRun
+from rtdetr_nb.runs.process_identity import describes_this_process, identity_of
+from rtdetr_nb.runs.record_file import RunRecords
+from rtdetr_nb.runs.records import Record, StartRecord
 
 
 class RunFolder:
-    """Writes `run.json` (what the run is and how it stands) and `metrics.jsonl` (its records).
+    """Owns the folder of a run: `run.json`, the lock, and the way of an earlier run out of it.
 
-    A run claims the folder first and begins its records once it is sure to train; what an earlier
-    run has left is then moved to a folder of its own below `previous/`, never removed. Until it is
-    over no other process can claim the folder.
+    The states that its methods lead to are in the docstring of this module. What an earlier run has
+    left is moved, never removed.
 
     Raises:
         RunError: the folder cannot be written.
@@ -68,29 +69,45 @@ class RunFolder:
             ) from error
         self._lock = RunLock(path)
         self._previous = PreviousRun(path)
-        self._description: Record = {}
+        self._records = RunRecords(path / METRICS_FILE)
+        self._description: dict[str, Any] = {}
         self._resumed = False
-        self._has_begun = False
-
-    def begin(self, resumed: bool, **facts: Any) -> str:
-        """Claim the folder and begin the records at once; see `claim`."""
-        note = self.claim(resumed, **facts)
-        self.begin_records()
-        return note
+        self._is_recording = False
 
     def holds(self, checkpoint: Path | None) -> bool:
-        """Whether a checkpoint is this folder's: who resumes it goes on with the records here.
+        """Return whether a checkpoint lies in this folder: resuming it continues the records here.
 
-        One from anywhere else is another run's, and its records are not those in this folder.
+        A checkpoint from elsewhere is another run's, whose records are not those in this folder.
         """
         return checkpoint is not None and checkpoint.resolve().parent == self.path.resolve()
 
-    def claim(self, resumed: bool, config: str | None = None, **facts: Any) -> str:
-        """Lock the folder and describe the run as one that starts; its records do not begin yet.
+    def prepare(self, *also: str) -> None:
+        """Move the earlier run's description away, and drop a request to stop that run.
 
         Args:
-            resumed: the run goes on with the one whose records are in the folder.
-            config: YAML to write as `config.yml`, unless whoever started this process has done so.
+            also: further files that the new run will write before it records.
+
+        Raises:
+            TrainingError: the folder cannot be written.
+        """
+        try:
+            self._previous.move_description_away((RUN_FILE, REQUEST_FILE, *also))
+            (self.path / STOP_FILE).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._cannot_write(RUN_FILE, error) from error
+
+    def undo_prepare(self) -> None:
+        """Put the earlier run's description back, as far as possible: the new run did not start."""
+        with contextlib.suppress(OSError):
+            self._previous.move_description_back()
+
+    def claim(self, resumed: bool, config: str | None = None, **facts: Any) -> str:
+        """Lock the folder and describe the run as "starting".
+
+        Args:
+            resumed: the run goes on with the one whose results are in the folder.
+            config: YAML to write as `config.yml`, unless the process that started this one has done
+                so.
             facts: for `run.json`.
 
         Returns:
@@ -104,9 +121,10 @@ class RunFolder:
         started = datetime.now().astimezone().isoformat(timespec="seconds")
         self._lock.describe(started=started)
         earlier = read_json(self.path / RUN_FILE)
-        # Whoever starts a run in a process of its own has done so, and asks that one to stop.
+        # If it describes this process, `start_run` has prepared the folder; a request to stop that
+        # lies there since then is for this run.
         if not describes_this_process(earlier):
-            self._make_room(config, is_first=not earlier)
+            self._prepare_with(config, is_first=not earlier)
         for path in self.path.glob(".*.partial"):  # what a run was killed while it wrote
             path.unlink(missing_ok=True)
         self._resumed = resumed
@@ -123,64 +141,73 @@ class RunFolder:
         self._write_description()
         return self._lock.takeover_note
 
-    def set_description_aside(self, *also: str) -> None:
-        """Make room for the description of a new run, and drop a request to stop the last one.
-
-        Args:
-            also: further files that the new run will write before it begins.
-
-        Raises:
-            TrainingError: the folder cannot be written.
-        """
-        try:
-            self._previous.step_aside((RUN_FILE, REQUEST_FILE, *also))
-            (self.path / STOP_FILE).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._cannot_write(RUN_FILE, error) from error
-
-    def put_description_back(self) -> None:
-        """Undo `set_description_aside` as far as that can be done: the new run did not start."""
-        with contextlib.suppress(OSError):
-            self._previous.step_back()
-
-    def begin_records(self, **facts: Any) -> Path | None:
-        """Make room for the records of the claimed run, which from now on is "running".
+    def start_recording(self, **facts: Any) -> Path | None:
+        """Move the earlier run's results away; the claimed run is "running" from now on.
 
         Args:
             facts: for `run.json`.
 
         Returns:
-            Where what an earlier run has left is now; None if there was nothing, or this run goes
-            on with it.
+            Where the files of the earlier run are now; None if there were none, or this run goes on
+            with its results.
 
         Raises:
             TrainingError: the folder cannot be written.
         """
+        previous = self._previous
         try:
-            kept = None if self._resumed else self._previous.keep(_OF_ONE_RUN)
-            self._previous.forget()
-            self._drop_partial_record()
+            kept = previous.leave_results() if self._resumed else previous.move_results_away()
+            self._records.drop_partial_line()
         except OSError as error:
             raise self._cannot_write(METRICS_FILE, error) from error
-        self._has_begun = True
-        self.update(status="running", **facts)
+        self._is_recording = True
+        self.note(status="running", **facts)
         return kept
 
-    def update(self, **facts: Any) -> None:
-        """Change or add facts in `run.json`; a status that ends the run unlocks the folder.
+    def claim_and_record(self, resumed: bool, **facts: Any) -> None:
+        """Claim the folder and start recording at once; see `claim`."""
+        self.claim(resumed, **facts)
+        self.start_recording()
+
+    def append(self, record: Record) -> None:
+        """Add a record to `metrics.jsonl`.
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
+        try:
+            self._records.append(record)
+        except OSError as error:
+            raise self._cannot_write(METRICS_FILE, error) from error
+
+    def note(self, **facts: Any) -> None:
+        """Change or add facts in `run.json`.
 
         Raises:
             TrainingError: it cannot be written.
         """
         self._description |= facts
+        self._write_description()
+
+    def end(self, status: str, **facts: Any) -> None:
+        """Describe the run as over and give the folder free.
+
+        Args:
+            status: "finished", "stopped" or "failed".
+            facts: for `run.json`.
+
+        Raises:
+            TrainingError: `run.json` cannot be written; the folder is free nevertheless.
+        """
         try:
-            self._write_description()
+            self.note(status=status, **facts)
         finally:
-            if self._description.get("status") not in ("starting", "running"):
-                self._lock.release()
+            self._lock.release()
 
     def fail(self, message: str, kind: str, sentence: str | None = None) -> None:
-        """Record an error as the end of the run, as far as that can still be written.
+        """End the run by an error, recorded as far as the disk still allows.
+
+        A folder that was not claimed is another run's and stays as it is.
 
         Args:
             message: of the error.
@@ -188,61 +215,37 @@ class RunFolder:
             sentence: for `run.json`, if not the message.
         """
         if not self._description:
-            return  # the folder is another run's
-        if self._has_begun:
+            return
+        if self._is_recording:
             with contextlib.suppress(TrainingError):
                 self.append({"event": "error", "message": message, "type": kind})
         with contextlib.suppress(TrainingError):
-            self.update(status="failed", error=sentence or message)
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add one line to `metrics.jsonl`, whole or not at all for a reader of complete lines.
-
-        Raises:
-            TrainingError: it cannot be written.
-        """
-        record = {"time": round(time.time(), 3), **record}
-        line = json.dumps(_json_safe(record), allow_nan=False) + "\n"
-        try:
-            with open(self.path / METRICS_FILE, "a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise self._cannot_write(METRICS_FILE, error) from error
+            self.end("failed", error=sentence or message)
 
     def stop_requested(self) -> bool:
-        """Whether somebody has asked by the file `stop` to end the run; it is removed."""
+        """Return whether the file `stop` asks to end the run; the file is removed."""
         path = self.path / STOP_FILE
         if not path.exists():
             return False
         path.unlink(missing_ok=True)
         return True
 
-    def _make_room(self, config: str | None, is_first: bool) -> None:
-        """Set aside what describes the earlier run, and write the configuration of this one."""
+    def _prepare_with(self, config: str | None, is_first: bool) -> None:
+        """Prepare the folder, and write the configuration of this run."""
         path = self.path / CONFIG_FILE
-        # A first run may be one of a file that somebody has written there: it stays as it is.
-        if config is None or is_first and _reads(path, config):
-            self.set_description_aside()
+        # Before the first run the user may have put `config.yml` there; if it is the same it stays.
+        if config is None or is_first and _holds_text(path, config):
+            self.prepare()
             return
-        self.set_description_aside(CONFIG_FILE)
+        self.prepare(CONFIG_FILE)
         try:
             write_atomically(path, lambda temporary: temporary.write_text(config, encoding="utf-8"))
         except OSError as error:
-            self.put_description_back()
+            self.undo_prepare()
             raise self._cannot_write(CONFIG_FILE, error) from error
 
-    def _drop_partial_record(self) -> None:
-        """Cut off what a run that was killed while it wrote has left of its last line."""
-        path = self.path / METRICS_FILE
-        if not path.exists():
-            return
-        content = path.read_bytes()
-        complete = content.rfind(b"\n") + 1
-        if complete < len(content):
-            os.truncate(path, complete)
-
     def _write_description(self) -> None:
-        text = json.dumps(_json_safe(self._description), indent=1, allow_nan=False) + "\n"
+        text = to_json(self._description, indent=1) + "\n"
         try:
             write_atomically(
                 self.path / RUN_FILE, lambda temporary: temporary.write_text(text, encoding="utf-8")
@@ -257,33 +260,22 @@ class RunFolder:
         )
 
 
-def start_facts(record: Record) -> Record:
-    """What `run.json` says of a run by its record of the start."""
+def start_facts(record: StartRecord) -> dict[str, Any]:
+    """Return what `run.json` says of a run from its record of the start."""
     facts = {name: value for name, value in record.items() if name not in ("event", "step")}
     return facts | ({"from_step": record["step"]} if "step" in record else {})
 
 
 def how_to_go_on(folder: Path) -> str:
-    """A sentence on the last checkpoint of the run in a folder."""
-    if PreviousRun(folder).is_in_place or not (folder / LAST_FILE).exists():
+    """Return a sentence on the last checkpoint of the run in a folder."""
+    if PreviousRun(folder).owns_results or not (folder / LAST_FILE).exists():
         return "The run has written no checkpoint yet."
     return f"The last checkpoint is whole: go on with -r {folder / LAST_FILE}."
 
 
-def _reads(path: Path, text: str) -> bool:
-    """Whether the file is there and holds just this."""
+def _holds_text(path: Path, text: str) -> bool:
+    """Return whether the file is there and holds just this."""
     try:
         return path.read_text(encoding="utf-8") == text
     except (OSError, ValueError):
         return False
-
-
-def _json_safe(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become strings."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(k): _json_safe(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_safe(v) for v in value]
-    return value

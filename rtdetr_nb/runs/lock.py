@@ -2,26 +2,24 @@
 
 The lock is the system's own on a file of the folder, held for as long as the run lives. The system
 gives it back however the process ends, so a dead run never keeps a folder; what the file then still
-says is who died. (A file that merely exists would have to be judged by its process id, which cannot
-be done from another host.)
+says is which run died. (A file that merely exists would have to be judged by its process id, which
+cannot be done from another host.)
 """
 
-import fcntl
 import json
 import logging
 import os
 import socket
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.file_names import LOCK_FILE
 
 logger = logging.getLogger(__name__)
 
-LOCK_FILE = "run.lock"
-_PATIENCE_SECONDS = 2.0  # whoever starts a run holds the lock for a moment, to prepare the folder
+_PATIENCE_SECONDS = 2.0  # a process that starts a run holds the lock while it prepares the folder
 
 
 class RunLock:
@@ -35,20 +33,21 @@ class RunLock:
         folder: of the run; it has to exist.
 
     Attributes:
-        stale: what the file said of a run that ended without a word; None if there was none.
+        stale: what the file said of a run that crashed or was killed; None if no run did.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / LOCK_FILE
         self._file: IO[str] | None = None
         self._is_described = False
-        self.stale: Record | None = None
+        self.stale: dict[str, Any] | None = None
 
     def acquire(self) -> None:
         """Take the lock.
 
         Raises:
-            RunError: another process holds it, or the file cannot be written.
+            RunError: another process holds it, the file cannot be written, or this system has no
+                such locks.
         """
         deadline = time.monotonic() + _PATIENCE_SECONDS
         file = self._open()
@@ -84,7 +83,7 @@ class RunLock:
         if self.stale is None:
             return ""
         return (
-            f"The run in {self._path.parent} before this one ended without a word "
+            f"The run in {self._path.parent} before this one crashed or was killed "
             f"({_describe(self.stale)}); its lock is taken over."
         )
 
@@ -110,6 +109,15 @@ class RunLock:
 
 def _try_lock(file: IO[str]) -> bool:
     try:
+        # Not at the top: Windows does not have it, and reading the records of a run works there.
+        import fcntl
+    except ImportError as error:
+        file.close()
+        raise RunError(
+            "Training needs the file locks of Linux or macOS, which this system does not have. "
+            "Train there (on Windows: in WSL 2); the records of a run can be read here."
+        ) from error
+    try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):  # which of the two is up to the system
         return False
@@ -118,7 +126,7 @@ def _try_lock(file: IO[str]) -> bool:
     return True
 
 
-def _read(file: IO[str]) -> Record:
+def _read(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
         content = json.loads(file.read() or "{}")
@@ -127,7 +135,7 @@ def _read(file: IO[str]) -> Record:
     return content if isinstance(content, dict) else {}
 
 
-def _describe(holder: Record) -> str:
+def _describe(holder: dict[str, Any]) -> str:
     if not holder:
         return "it is just being started"
     since = f", since {holder['started']}" if "started" in holder else ""

@@ -1,22 +1,22 @@
-"""What an earlier run has left in a folder, while another one takes its place.
+"""The earlier run of a folder, while another one takes its place.
 
-Nothing of it is removed: it is moved to `previous/<when it started>/`, which is a run folder too.
-This takes two steps, since a run can still fail when it already stands described in `run.json` (a
-wrong path, data that cannot be read): first the files that describe the earlier run step aside, and
-only once the new run is sure to train its records and checkpoints follow.
+Its files are moved to `previous/<when it started>/`, which is a run folder too. This takes two
+steps, since the new run can still fail when it is already described in `run.json` (a wrong path,
+data that cannot be read): first the files that describe the earlier run are moved to
+`previous/pending/`. Once the new run is sure to train, the results follow, and `pending` gets its
+name. Where there are no results to keep (the new run resumes the earlier one, or the earlier one
+never trained), its description is removed, and nothing else ever is.
 """
 
-import json
-import shutil
+import itertools
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.files.json_file import read_json
+from rtdetr_nb.runs.file_names import DESCRIPTIONS, PREVIOUS_FOLDER, RESULTS, RUN_FILE
 
-PREVIOUS_FOLDER = "previous"
 _PENDING = "pending"
-_DESCRIPTION = "run.json"  # `run_folder` names it, and imports this module
 
 
 class PreviousRun:
@@ -31,83 +31,97 @@ class PreviousRun:
         self._pending = folder / PREVIOUS_FOLDER / _PENDING
 
     @property
-    def is_in_place(self) -> bool:
-        """Whether the records in the folder are still the earlier run's."""
+    def owns_results(self) -> bool:
+        """Whether the results in the folder are still the earlier run's."""
         return self._pending.exists()
 
-    def step_aside(self, descriptions: Iterable[str]) -> None:
+    def move_description_away(self, names: Iterable[str]) -> None:
         """Move the files that describe the run, the first step.
 
-        What describes a run that never came to the second step, and so has no records, is removed.
+        If the first step was taken before, the description is that of a run which never began, and
+        so has no results: it is removed.
+
+        Args:
+            names: of the files.
 
         Raises:
             OSError: a file cannot be moved.
         """
-        never_began = self.is_in_place
-        for name in descriptions:
+        never_began = self.owns_results
+        for name in names:
             file = self._folder / name
             if never_began:
                 file.unlink(missing_ok=True)
             elif file.exists():
                 self._move(file)
 
-    def step_back(self) -> None:
+    def move_description_back(self) -> None:
         """Undo the first step: the new run could not be started.
 
         Raises:
             OSError: a file cannot be moved.
         """
-        if self.is_in_place:
+        if self.owns_results:
             for file in list(self._pending.iterdir()):
                 file.replace(self._folder / file.name)
-            self.forget()
+            self._remove_pending()
 
-    def keep(self, patterns: Iterable[str]) -> Path | None:
-        """Move the records and checkpoints too, the second step.
+    def move_results_away(self) -> Path | None:
+        """Move the results too, the second step.
 
         Returns:
-            The earlier run's own folder; None if it has left nothing but its description.
+            The earlier run's new folder; None if it has left nothing but its description, which is
+            then removed.
 
         Raises:
             OSError: a file cannot be moved.
         """
-        for pattern in patterns:
+        for pattern in RESULTS:
             for file in sorted(self._folder.glob(pattern)):
                 self._move(file)
-        # After a move that was interrupted some of them are there already.
-        has_records = any(file for pattern in patterns for file in self._pending.glob(pattern))
-        # What no run has left was put there by somebody's hand: a configuration.
-        is_of_a_run = (self._pending / _DESCRIPTION).exists()
-        if not has_records and (is_of_a_run or not self.is_in_place):
-            self.forget()
+        return self._name_or_remove_pending()
+
+    def leave_results(self) -> Path | None:
+        """Let the new run go on with the results, the second step of a run that resumes.
+
+        Only the moved description is removed.
+
+        Returns:
+            Where the files are that do not belong to a description, such as results whose move was
+            interrupted; None if no such file is there.
+
+        Raises:
+            OSError: a file cannot be moved or removed.
+        """
+        return self._name_or_remove_pending()
+
+    def _name_or_remove_pending(self) -> Path | None:
+        if not self.owns_results:
             return None
-        target = self._own_folder()
+        names = {file.name for file in self._pending.iterdir()}
+        # Without `run.json` no run has left the files: a configuration that the user has written.
+        if not names or RUN_FILE in names and names <= set(DESCRIPTIONS):
+            self._remove_pending()
+            return None
+        target = self._new_folder()
         self._pending.rename(target)
         return target
 
-    def forget(self) -> None:
-        """Remove what describes the earlier run: the new one goes on with its records."""
-        if self.is_in_place:
-            shutil.rmtree(self._pending)
-            if not any(self._pending.parent.iterdir()):
-                self._pending.parent.rmdir()
+    def _remove_pending(self) -> None:
+        for name in DESCRIPTIONS:
+            (self._pending / name).unlink(missing_ok=True)
+        self._pending.rmdir()
+        if not any(self._pending.parent.iterdir()):
+            self._pending.parent.rmdir()
 
     def _move(self, file: Path) -> None:
         self._pending.mkdir(parents=True, exist_ok=True)
         file.rename(self._pending / file.name)
 
-    def _own_folder(self) -> Path:
-        """A new name, sorted by time."""
-        started = read_json(self._pending / _DESCRIPTION).get("started")
+    def _new_folder(self) -> Path:
+        """Return a free name that sorts by time."""
+        started = read_json(self._pending / RUN_FILE).get("started")
         started = str(started or datetime.now().isoformat())[:19].replace(":", "-").replace("/", "")
-        names = (started, *(f"{started}_{number}" for number in range(2, 1000)))
-        return next(path for name in names if not (path := self._pending.with_name(name)).exists())
-
-
-def read_json(path: Path) -> Record:
-    """The object in a file; empty where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        names = (f"{started}_{number}" for number in itertools.count(2))
+        paths = (self._pending.with_name(name) for name in itertools.chain([started], names))
+        return next(path for path in paths if not path.exists())

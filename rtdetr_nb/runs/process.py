@@ -8,10 +8,10 @@ import socket
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from rtdetr_nb.runs.folder import LOG_FILE, RUN_FILE
+from rtdetr_nb.runs.file_names import LOG_FILE, RUN_FILE
 from rtdetr_nb.runs.process_identity import identity_of, process_start_time
-from rtdetr_nb.runs.records import Record
 
 # Processes started here, by id: the system tells an exit status to the parent only.
 _started_here: dict[int, "subprocess.Popen[bytes]"] = {}
@@ -20,49 +20,70 @@ _started_here: dict[int, "subprocess.Popen[bytes]"] = {}
 def launch(command: Iterable[str], folder: Path) -> None:
     """Start the process of a run, which logs to its folder and outlives this one.
 
-    It stands described in `run.json` until it describes itself.
+    `run.json` describes it until it describes itself.
+
+    Raises:
+        OSError: it cannot be started, or a file cannot be written.
     """
     log = open(folder / LOG_FILE, "ab")  # noqa: SIM115 - the child inherits it
     with log:
-        # A session of its own: an interrupt of the kernel does not reach it.
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True,  # so that an interrupt of the kernel does not reach it
         )
     _started_here[process.pid] = process
     describe_started(process.pid, folder)
 
 
 def describe_started(pid: int, folder: Path) -> None:
-    """Write `run.json`, whole or not at all, unless the process has described itself already."""
+    """Write `run.json`, whole or not at all, unless the process has described itself already.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = folder / RUN_FILE
     text = json.dumps({"status": "starting", **identity_of(pid)})
-    temporary = folder / f".{RUN_FILE}.{pid}.partial"
-    # Where the file is there already, the word of the process counts.
-    with contextlib.suppress(FileExistsError):
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.link(temporary, folder / RUN_FILE)
-        except FileExistsError:
-            raise
-        except OSError:
-            # No hard links on this file system, or the process has swept the folder meanwhile.
-            with open(folder / RUN_FILE, "x", encoding="utf-8") as file:
-                file.write(text)
-        finally:
-            temporary.unlink(missing_ok=True)
+    if not _link_whole(path, text):
+        _write_exclusively(path, text)
 
 
-def process_id(description: Record) -> int:
-    """The id of the run's process; 0, which no process has, where there is none that could be."""
+def _link_whole(path: Path, text: str) -> bool:
+    """Give a whole file the name `path`, unless another file has it.
+
+    Returns:
+        Whether there is a file of that name now. There may be none on a file system without hard
+        links, or if the started process has swept the folder meanwhile.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.link(temporary, path)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _write_exclusively(path: Path, text: str) -> None:
+    """Write a file, unless there is one; a reader may see a part of it for a moment."""
+    with contextlib.suppress(FileExistsError), open(path, "x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def process_id(description: dict[str, Any]) -> int:
+    """Return the id of the run's process; 0, which no process has, if `run.json` has no id."""
     found = description.get("pid")
     return found if isinstance(found, int) and found > 0 else 0
 
 
-def is_alive(description: Record) -> bool:
-    """Whether the run's process may still be there; of one on another host nothing is known."""
+def is_alive(description: dict[str, Any]) -> bool:
+    """Return whether the run's process may be running; on another host it always may."""
     if not description:
         return True  # started a moment ago
     if description.get("host") != socket.gethostname():
@@ -71,14 +92,14 @@ def is_alive(description: Record) -> bool:
     return started is not None and started == description.get("process_started")
 
 
-def fate(description: Record) -> str:
-    """How a process ended that wrote nothing about it."""
+def explain_exit(description: dict[str, Any]) -> str:
+    """Return a sentence on how a process ended that recorded no error."""
     process = _started_here.get(process_id(description))
     status = process.poll() if process else None
     if status is None:
-        return "The process ended without a word."
+        return "The process exited without recording an error."
     if status >= 0:
-        return f"The process ended without a word (exit status {status})."
+        return f"The process exited without recording an error (exit status {status})."
     name = signal.Signals(-status).name
     hint = " The system does that when memory runs out." if name == "SIGKILL" else ""
-    return f"The process ended without a word: it was killed by {name}.{hint}"
+    return f"The process was killed by {name} before it could record an error.{hint}"

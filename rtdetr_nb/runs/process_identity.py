@@ -1,37 +1,46 @@
-"""Which process it was: an id alone does not tell."""
+"""Which process it was: an id alone does not tell, since ids are used again."""
 
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
-from rtdetr_nb.runs.records import Record
+_PROCESSES = Path("/proc")
 
 
 def process_start_time(pid: int) -> str | None:
-    """When the process with this id began, in the system's own words; None where none runs.
+    """Return when the process with this id began; None if no such process runs.
 
-    Together with the id it names a process for good: ids are used again. Only Linux tells it
-    without help; elsewhere the answer for a process that runs is "unknown".
+    The text is meant to be compared, not read: together with the id it names a process for good.
     """
+    if not (_PROCESSES / "self").exists():
+        return _start_time_elsewhere(pid)
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = (_PROCESSES / str(pid) / "stat").read_text()
     except OSError:
-        if Path("/proc/self").exists():
-            return None
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return None
-        except PermissionError:
-            return "unknown"
-        return "unknown"
-    # The command name, in parentheses, may hold anything; state and start time follow it.
+        return None
+    # The command name, in parentheses, may hold anything; state and start time follow it. The time
+    # is in clock ticks since the machine started, so no change of its clock changes it.
     fields = stat.rsplit(")", 1)[1].split()
     return None if fields[0] == "Z" else fields[19]
 
 
-def identity_of(pid: int) -> Record:
-    """What names a process that runs here, for `run.json`."""
+def _start_time_elsewhere(pid: int) -> str | None:
+    """Return the same where the system has no /proc: macOS and Windows."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        is_zombie = process.status() == psutil.STATUS_ZOMBIE
+        return None if is_zombie else repr(process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+    except psutil.AccessDenied:
+        return "unknown"
+
+
+def identity_of(pid: int) -> dict[str, Any]:
+    """Return what names a process that runs here, for `run.json`."""
     return {
         "pid": pid,
         "process_started": process_start_time(pid),
@@ -39,8 +48,8 @@ def identity_of(pid: int) -> Record:
     }
 
 
-def describes_this_process(description: Record) -> bool:
-    """Whether `run.json` is that of a run in this very process."""
+def describes_this_process(description: dict[str, Any]) -> bool:
+    """Return whether `run.json` is that of a run in this process."""
     started = process_start_time(os.getpid())
     return (description.get("pid"), description.get("process_started", started)) == (
         os.getpid(),

@@ -1,4 +1,8 @@
-"""How a run stands, as numbers to plot and as one line to read; reads only what came since."""
+"""Following a run: its records as numbers to plot, and as one line to read.
+
+A `RunProgress` is made once for a run and given to all that show the run. Each `update` reads what
+has come since the last one, so that a long run costs no more than a short one.
+"""
 
 import math
 import statistics
@@ -7,59 +11,71 @@ from bisect import bisect_left, bisect_right
 from html import escape
 
 from rtdetr_nb.errors import UserError
-from rtdetr_nb.runs.folder import METRICS_FILE
-from rtdetr_nb.runs.records import EVALUATING, Record, RecordReader, is_step
+from rtdetr_nb.runs.file_names import METRICS_FILE
+from rtdetr_nb.runs.history import AbandonedSteps, is_kept
+from rtdetr_nb.runs.record_file import RecordReader
+from rtdetr_nb.runs.records import (
+    EvaluatingRecord,
+    EvaluationRecord,
+    PredictionsRecord,
+    Record,
+    StepRecord,
+    is_step,
+)
 from rtdetr_nb.runs.run import Run
+from rtdetr_nb.text.durations import duration
+from rtdetr_nb.text.html_pieces import error_html
 
 LOSS = "loss"
 MAIN_PARTS = ("loss_vfl", "loss_bbox", "loss_giou")
 _STEPS_FOR_MEAN = 9  # as the plot smooths
 _STEPS_FOR_PACE = 20
-_QUIET_RECORDS = 10  # a run without a word for as long as so many took is called quiet
+_QUIET_RECORDS = 10  # a run is called quiet if it records nothing for as long as these took
 _LEAST_QUIET_SECONDS = 30
 
 
 class RunProgress:
     """The steps, learning rates, evaluations and predictions of one run, kept up to date.
 
-    Of a run's many losses only the total and the chosen parts are kept.
+    Of a run's many losses only the total and the chosen parts are kept. Nothing is read before the
+    first `update`.
 
     Args:
         run: to follow.
-        label: what to call it.
+        label: what to call it; by default the name of its folder.
         parts: official names of the losses to keep beside the total.
 
     Attributes:
+        status: of the run, as of the last `update`; see `RunSnapshot`.
         steps: of the records so far, growing; a step that was trained twice has its last record.
         losses: name -> values, one a step.
         learning_rates: for each step, one value a parameter group.
+        seconds: of each step.
         evaluations: records of evaluations, in order.
         predictions: records of predictions, in order.
         total_steps: of the whole run; None before it is known.
         problem: a sentence if the records cannot be read, else empty.
     """
 
-    def __init__(self, run: Run, label: str, parts: tuple[str, ...] = MAIN_PARTS) -> None:
+    def __init__(self, run: Run, label: str = "", parts: tuple[str, ...] = MAIN_PARTS) -> None:
         self.run = run
-        self.label = label
-        self.names = (LOSS, *parts)
+        self.label = label or run.folder.name
+        self.parts = parts
         self.problem = ""
-        self.status = run.status
-        self._forget()
-
-    def _forget(self) -> None:
-        self._reader = RecordReader(self.run.folder / METRICS_FILE)
+        self.status = "starting"
+        self._reader = RecordReader(run.folder / METRICS_FILE)
         self._clear()
 
     def _clear(self) -> None:
         self.steps: list[int] = []
-        self.losses: dict[str, list[float]] = {name: [] for name in self.names}
+        self.losses: dict[str, list[float]] = {name: [] for name in (LOSS, *self.parts)}
         self.learning_rates: list[list[float]] = []
         self.seconds: list[float] = []
-        self.evaluations: list[Record] = []
-        self.predictions: list[Record] = []
+        self.evaluations: list[EvaluationRecord] = []
+        self.predictions: list[PredictionsRecord] = []
         self.total_steps: int | None = None
-        self._evaluating: Record | None = None
+        self._abandoned = AbandonedSteps()
+        self._evaluating: EvaluatingRecord | None = None
         self._last_time: float | None = None
 
     @property
@@ -68,15 +84,19 @@ class RunProgress:
         return bool(self.problem) or self.status not in ("starting", "running")
 
     def update(self) -> bool:
-        """Take in what has happened since, also if it is only the end; whether anything has."""
+        """Read what has come since the last call.
+
+        Returns:
+            Whether anything changed: new records, or the end of the run.
+        """
         was_over = self.is_over
-        # First the status: a run that is over then has no records that this reading misses.
-        self.status = self.run.status
-        if self.status == "starting":
-            return False  # the records in the folder may be those of an earlier run
-        if not self.run.owns_records:
+        # Before the records: if the run is over now, no record can come after they are read.
+        seen = self.run.describe()
+        self.status = seen.status
+        if not seen.owns_records:
             had_some = self._last_time is not None
-            self._forget()
+            self._reader = RecordReader(self._reader.path)
+            self._clear()
             return had_some or self.is_over != was_over
         try:
             records = self._reader.read()
@@ -91,36 +111,43 @@ class RunProgress:
 
     def _take(self, record: Record) -> None:
         self._last_time = record.get("time", self._last_time)
-        kind = record.get("event")
+        first = self._abandoned.first_abandoned_by(record)
+        if first is not None:
+            self._drop_from(first)
         if is_step(record):
             self._take_step(record)
-        elif kind == "start":
+        elif "event" not in record:
+            return
+        elif record["event"] == "start":
+            self._evaluating = None
             self.total_steps = record.get("total_steps")
-        elif kind == EVALUATING:
+        elif record["event"] == "evaluating":
             self._evaluating = record
-        elif kind == "evaluation":
+        elif record["event"] == "evaluation":
             self._evaluating = None
             self.evaluations.append(record)
-        elif kind == "predictions":
+        elif record["event"] == "predictions":
             self.predictions.append(record)
 
-    def _take_step(self, record: Record) -> None:
-        known = bisect_left(self.steps, record["step"])
-        if known < len(self.steps):  # it was resumed from before what it had already done
-            for column in (self.steps, self.learning_rates, self.seconds, *self.losses.values()):
-                del column[known:]
-            for kept in (self.evaluations, self.predictions):
-                kept[:] = [earlier for earlier in kept if earlier["step"] < record["step"]]
+    def _drop_from(self, first: int) -> None:
+        """Drop the steps from `first` on, and what happened at them."""
+        known = bisect_left(self.steps, first)
+        for column in (self.steps, self.learning_rates, self.seconds, *self.losses.values()):
+            del column[known:]
+        self.evaluations = [record for record in self.evaluations if is_kept(record, first)]
+        self.predictions = [record for record in self.predictions if is_kept(record, first)]
+
+    def _take_step(self, record: StepRecord) -> None:
         self._evaluating = None
         self.steps.append(record["step"])
-        self.learning_rates.append([float(rate) for rate in record.get("lr", [])])
-        self.seconds.append(float(record.get("seconds", "nan")))
+        self.learning_rates.append(record.get("lr", []))
+        self.seconds.append(record.get("seconds", math.nan))
         for name, values in self.losses.items():
-            values.append(float(record.get(name, "nan")))
+            values.append(float(record.get(name, math.nan)))
 
     @property
     def mean_loss(self) -> float | None:
-        """Mean total loss of what the last steps have told; None before the first."""
+        """Mean total loss over the last steps; None before the first."""
         if not self.steps:
             return None
         last = self.losses[LOSS][bisect_right(self.steps, self.steps[-1] - _STEPS_FOR_MEAN) :]
@@ -128,19 +155,19 @@ class RunProgress:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """Median over the last steps, which an odd slow one does not move."""
+        """Median over the last steps, which a single slow one does not move; None if unknown."""
         last = [value for value in self.seconds[-_STEPS_FOR_PACE:] if math.isfinite(value)]
         return statistics.median(last) if last else None
 
     @property
     def _steps_per_record(self) -> float:
-        """How many steps go by between two that are recorded: 1, but in the official log."""
+        """Steps between two records: 1, except for the official log."""
         last = self.steps[-_STEPS_FOR_PACE:]
         return (last[-1] - last[0]) / (len(last) - 1) if len(last) > 1 else 1.0
 
     @property
     def seconds_left(self) -> float | None:
-        """For the steps that are left; None where that is not known or nothing is left."""
+        """Time for the steps that are left; None if that is not known or no step is left."""
         if self.is_over or not self.steps or not self.total_steps:
             return None
         steps_left = self.total_steps - self.steps[-1]
@@ -156,7 +183,7 @@ class RunProgress:
 
     @property
     def average_precision(self) -> float | None:
-        """AP of the last evaluation; None before one, or where no box was to be found."""
+        """AP of the last evaluation; None before the first, or if there is no true box."""
         return self.evaluations[-1]["statistics"]["AP"] if self.evaluations else None
 
     def facts(self) -> list[str]:
@@ -213,32 +240,3 @@ class RunProgress:
         facts = " &middot; ".join(map(escape, self.facts()))
         line = f"<div>{swatch}<b>{escape(self.label)}</b> {facts}</div>"
         return line + (error_html(*self.error()) if self.is_over else "")
-
-
-def error_html(sentence: str, log: str = "") -> str:
-    """A sentence about an error, and log lines below it, escaped; empty without a sentence."""
-    if not sentence:
-        return ""
-    lines = ""
-    if log:
-        lines = (
-            '<details open><summary>the last lines of the log</summary><pre style="margin:.3em 0;'
-            f'white-space:pre-wrap;font-size:.9em">{escape(log)}</pre></details>'
-        )
-    return (
-        '<div role="alert" style="border-left:4px solid #d55e00;padding:.2em .6em;margin:.3em 0">'
-        f"{escape(sentence)}{lines}</div>"
-    )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: "8 s", "2 min 05 s", "3 h 20 min", "2 d 4 h"."""
-    seconds = max(0, round(seconds))
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if days:
-        return f"{days} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60:02} min"
-    if minutes:
-        return f"{minutes} min {seconds % 60:02} s"
-    return f"{seconds} s"

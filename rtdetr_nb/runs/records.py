@@ -1,118 +1,286 @@
-"""Reading what a run has recorded, while it runs or later."""
+"""What a run records: the reference of `metrics.jsonl`.
 
-import json
-import os
-from pathlib import Path
-from typing import Any
+The file has one JSON object a line, in the order in which things happened. A record without `event`
+is a `StepRecord`; any other says by `event` what happened. Official runs are recorded in the same
+way, from what the official code prints (`rtdetr_nb.official.log`).
 
-from rtdetr_nb.errors import RunError
+`step` counts optimizer updates over the whole run, also after it was resumed: step 1 is the first.
+A run that resumes from an older checkpoint trains some steps again; both records of such a step
+stay in the file, and `rtdetr_nb.runs.history` says which one counts. Numbers that are not finite
+are written as the words "inf", "-inf" and "nan".
+"""
 
-Record = dict[str, Any]
+from __future__ import annotations
 
-EVALUATING = "evaluating"  # how far an evaluation is: `done` pictures `of` so many
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeGuard, cast, overload
 
-# JSON has no such numbers: a run writes them as these words.
-_NOT_FINITE = ("inf", "-inf", "nan")
+if TYPE_CHECKING:
+    from typing_extensions import NotRequired
 
 
-class RecordReader:
-    """Reads a growing `metrics.jsonl`: each call returns what came since the last one.
+class _Written(TypedDict, total=False):
+    """What every record has once it is written.
 
-    Only whole lines are taken, so a writer in the middle of a line does no harm. A file that became
-    shorter, or another file in its place, is read from its start; `restarted` then says so.
+    Attributes:
+        time: when it was written, in seconds since 1970.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.restarted = False
-        self._offset = 0
-        self._file_id: tuple[int, int] | None = None
-
-    def read(self) -> list[Record]:
-        """New records, in order; none if there is no file yet.
-
-        Raises:
-            RunError: a line is no JSON object.
-        """
-        self.restarted = False
-        try:
-            with open(self.path, "rb") as file:
-                status = os.fstat(file.fileno())
-                file_id = (status.st_dev, status.st_ino)
-                if status.st_size < self._offset or self._file_id not in (None, file_id):
-                    self._offset, self.restarted = 0, True
-                self._file_id = file_id
-                file.seek(self._offset)
-                content = file.read()
-        except FileNotFoundError:
-            return []
-        complete = content[: content.rfind(b"\n") + 1]
-        self._offset += len(complete)
-        return [self._parse(line) for line in complete.splitlines() if line.strip()]
-
-    def _parse(self, line: bytes) -> Record:
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise RunError(f"{self.path} has a line that is no JSON: {line[:80]!r}.") from error
-        if not isinstance(record, dict):
-            raise RunError(f"{self.path} has a line that is no JSON object: {line[:80]!r}.")
-        return record
+    time: float
 
 
-def read_records(path: Path) -> list[Record]:
-    """All records of a `metrics.jsonl`, in order."""
-    return RecordReader(path).read()
+class StepRecord(_Written):
+    """One optimizer update.
+
+    Beside these keys each part of the loss has one, under its official name: `loss_vfl`,
+    `loss_bbox`, `loss_giou`, and the same with the endings `_aux_0`, `_dn_0`, `_enc_0`, ...
+
+    Attributes:
+        step: the update, from 1.
+        epoch: from 0.
+        loss: total. In a printed official log this and its parts are medians of the last 20 steps.
+        lr: learning rate of each parameter group, as used by the update.
+        grad_norm: norm of the gradient before it is clipped.
+        seconds: time of the step, waiting for data included.
+        data_seconds: of it the time spent waiting for data.
+        loss_epoch_mean: official log only: mean total loss of the epoch so far.
+    """
+
+    step: int
+    epoch: NotRequired[int]
+    loss: float
+    lr: NotRequired[list[float]]
+    grad_norm: NotRequired[float]
+    seconds: NotRequired[float]
+    data_seconds: NotRequired[float]
+    loss_epoch_mean: NotRequired[float]
 
 
-def is_step(record: Record) -> bool:
-    """Whether a record is one of a training step; any other has `event`."""
+class StartRecord(_Written):
+    """The beginning of a run, before its first step, and again each time it is resumed.
+
+    Attributes:
+        step: that the run stands at: 0, or the step of the checkpoint from which it resumes.
+        total_steps: that the run will have at its end; None if the official log does not say it.
+        steps_per_epoch: optimizer updates of an epoch.
+        device: such as "cpu" or "cuda:0".
+        processes: that train together.
+        precision: "float32", "bfloat16", "float16", or "mixed" for an official run.
+        seed: of weights and data.
+        trainable_parameters: number of values that are trained.
+        train_pictures: that an epoch has.
+        val_pictures: that an evaluation looks at.
+    """
+
+    event: Literal["start"]
+    step: int
+    total_steps: NotRequired[int | None]
+    steps_per_epoch: NotRequired[int]
+    device: NotRequired[str | None]
+    processes: NotRequired[int]
+    precision: NotRequired[str]
+    seed: NotRequired[int | None]
+    trainable_parameters: NotRequired[int | None]
+    train_pictures: NotRequired[int]
+    val_pictures: NotRequired[int]
+
+
+class TuningRecord(_Written):
+    """What was loaded of a tuning file. Names are official model keys.
+
+    Attributes:
+        step: that the run stands at.
+        file: path of the tuning file; None if the official log does not say it.
+        source: which part of the file was loaded, in words.
+        loaded: number of tensors; None if it is not known.
+        missed: names in the model that the file does not have.
+        unmatched: names in both, whose shapes differ.
+        unused: names in the file that the model does not have.
+    """
+
+    event: Literal["tuning"]
+    step: int
+    file: str | None
+    source: NotRequired[str | None]
+    loaded: NotRequired[int | None]
+    missed: list[str]
+    unmatched: list[str]
+    unused: NotRequired[list[str]]
+
+
+class EvaluatingRecord(_Written):
+    """How far an evaluation is, every few seconds.
+
+    Attributes:
+        step: of the weights that are evaluated.
+        done: pictures so far.
+        of: pictures of the whole evaluation.
+    """
+
+    event: Literal["evaluating"]
+    step: int
+    done: int
+    of: int
+
+
+class EvaluationRecord(_Written):
+    """An evaluation on the validation pictures.
+
+    Attributes:
+        step: of the weights that were evaluated.
+        epoch: number of whole epochs before it.
+        statistics: the twelve figures of COCO by the names in `coco_categories.STATISTICS`; None
+            where no box is of that kind.
+        per_class: AP by category name; None where a category has no box.
+        num_images: pictures evaluated.
+    """
+
+    event: Literal["evaluation"]
+    step: int
+    epoch: NotRequired[int]
+    statistics: dict[str, float | None]
+    per_class: NotRequired[dict[str, float | None]]
+    num_images: NotRequired[int]
+
+
+class PredictedPicture(TypedDict):
+    """A validation picture, its true boxes, and what the model detected.
+
+    Attributes:
+        image_id: in the annotation file.
+        file: absolute path of the picture.
+        size: width and height in pixels.
+        true_boxes: N times xyxy in pixels.
+        true_labels: N class names.
+        boxes: M times xyxy in pixels, best first.
+        labels: M class names.
+        scores: M values in 0..1.
+    """
+
+    image_id: int
+    file: str
+    size: list[int]
+    true_boxes: list[list[float]]
+    true_labels: list[str]
+    boxes: list[list[float]]
+    labels: list[str]
+    scores: list[float]
+
+
+class PredictionsRecord(_Written):
+    """Predictions on a few validation pictures, every `preview_freq` steps.
+
+    Attributes:
+        step: of the weights that predicted.
+        pictures: empty if no validation picture has an object.
+    """
+
+    event: Literal["predictions"]
+    step: int
+    pictures: list[PredictedPicture]
+
+
+class CheckpointRecord(_Written):
+    """A checkpoint was written.
+
+    Attributes:
+        step: of the weights in it.
+        file: its name in the folder of the run.
+    """
+
+    event: Literal["checkpoint"]
+    step: int
+    file: str
+
+
+class FindingRecord(_Written):
+    """Something about an official run that its user should know; see `Finding`.
+
+    Attributes:
+        level: "failure", "warning" or "note".
+        what: a sentence.
+        where: the place that it is about.
+        why: what it means.
+        action: what to do.
+    """
+
+    event: Literal["finding"]
+    level: str
+    what: str
+    where: NotRequired[str]
+    why: NotRequired[str]
+    action: NotRequired[str]
+
+
+class ErrorRecord(_Written):
+    """An error that ended the run.
+
+    Attributes:
+        message: in a sentence.
+        type: class of the exception.
+    """
+
+    event: Literal["error"]
+    message: str
+    type: str
+
+
+class EndRecord(_Written):
+    """The end of the run: "end" if it is complete, "stop" if somebody asked it to stop.
+
+    Attributes:
+        step: the last one.
+        message: what is left of an official run that was ended in the middle.
+    """
+
+    event: Literal["end", "stop"]
+    step: int
+    message: NotRequired[str]
+
+
+EventRecord = (
+    StartRecord
+    | TuningRecord
+    | EvaluatingRecord
+    | EvaluationRecord
+    | PredictionsRecord
+    | CheckpointRecord
+    | FindingRecord
+    | ErrorRecord
+    | EndRecord
+)
+Record = StepRecord | EventRecord
+
+
+def is_step(record: Record) -> TypeGuard[StepRecord]:
+    """Return whether a record is that of an optimizer update."""
     return "event" not in record and "step" in record
 
 
-def events(records: list[Record], kind: str) -> list[Record]:
-    """The records of one kind of event."""
+def as_record(values: dict[str, Any]) -> Record:
+    """Return values as the record that they are.
+
+    No type can list the losses of a step by name, and none checks what a file holds.
+    """
+    return cast(Record, values)
+
+
+@overload
+def events(records: Iterable[Record], kind: Literal["start"]) -> list[StartRecord]: ...
+@overload
+def events(records: Iterable[Record], kind: Literal["tuning"]) -> list[TuningRecord]: ...
+@overload
+def events(records: Iterable[Record], kind: Literal["evaluation"]) -> list[EvaluationRecord]: ...
+@overload
+def events(records: Iterable[Record], kind: Literal["predictions"]) -> list[PredictionsRecord]: ...
+@overload
+def events(records: Iterable[Record], kind: Literal["checkpoint"]) -> list[CheckpointRecord]: ...
+@overload
+def events(records: Iterable[Record], kind: Literal["finding"]) -> list[FindingRecord]: ...
+@overload
+def events(records: Iterable[Record], kind: Literal["error"]) -> list[ErrorRecord]: ...
+@overload
+def events(records: Iterable[Record], kind: Literal["end", "stop"]) -> list[EndRecord]: ...
+def events(records: Iterable[Record], kind: str) -> list[Any]:
+    """Return the records of one kind of event."""
     return [record for record in records if record.get("event") == kind]
-
-
-def without_abandoned(records: list[Record]) -> list[Record]:
-    """The records that led to where the run stands now, in order.
-
-    A run that was resumed from an older checkpoint has abandoned what it had done since: those
-    steps, and the evaluations and other events behind them, are left out. That it was started stays
-    known.
-    """
-    kept: list[Record] = []
-    reached = 0
-    for record in records:
-        starts = record.get("event") == "start"
-        if (starts or is_step(record)) and "step" in record:
-            first = record["step"] + starts  # of what is trained anew
-            if first <= reached:
-                kept = [r for r in kept if r.get("event") == "start" or r.get("step", 0) < first]
-            reached = record["step"]
-        kept.append(record)
-    return kept
-
-
-def history_table(records: list[Record]) -> Any:
-    """The training steps as a pandas DataFrame, one row a step, indexed by `step`.
-
-    Columns as in the records, with `lr` spread over `lr_0`, `lr_1`, ...; infinite and undefined
-    values are numbers again. Steps that a resumed run has abandoned are left out; see
-    `without_abandoned`.
-    """
-    import pandas as pd
-
-    rows = []
-    for record in filter(is_step, without_abandoned(records)):
-        row = {name: value for name, value in record.items() if name != "lr"}
-        row |= {f"lr_{i}": rate for i, rate in enumerate(record.get("lr", []))}
-        rows.append({name: _number(value) for name, value in row.items()})
-    if not rows:
-        return pd.DataFrame(columns=["epoch", "loss"], index=pd.Index([], name="step"))
-    return pd.DataFrame(rows).set_index("step")
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, str) and value in _NOT_FINITE else value

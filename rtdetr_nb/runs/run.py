@@ -1,7 +1,7 @@
-"""Runs seen from outside: start one in a process of its own, attach to it, stop it.
+"""Runs seen from outside: start one as a process, attach to it, stop it.
 
-Training is always a subprocess with a folder of its own. So the notebook's kernel stays free, a
-crash costs no kernel, a restarted kernel finds the run again, and GPU memory comes back.
+Training is always a subprocess with its own folder. So the notebook's kernel stays free, a crash
+costs no kernel, a restarted kernel finds the run again, and GPU memory comes back.
 """
 
 import contextlib
@@ -17,28 +17,47 @@ from typing import Any
 
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.folder import (
+from rtdetr_nb.files.json_file import read_json
+from rtdetr_nb.runs.file_names import (
     CONFIG_FILE,
     LAST_FILE,
     LOG_FILE,
     METRICS_FILE,
     RUN_FILE,
     STOP_FILE,
-    RunFolder,
 )
+from rtdetr_nb.runs.folder import RunFolder
+from rtdetr_nb.runs.history import history_table, without_abandoned
 from rtdetr_nb.runs.lock import RunLock
-from rtdetr_nb.runs.previous import PreviousRun, read_json
-from rtdetr_nb.runs.process import fate, is_alive, launch, process_id
-from rtdetr_nb.runs.records import (
-    Record,
-    events,
-    history_table,
-    read_records,
-    without_abandoned,
-)
+from rtdetr_nb.runs.previous import PreviousRun
+from rtdetr_nb.runs.process import explain_exit, is_alive, launch, process_id
+from rtdetr_nb.runs.record_file import read_last_step, read_records
+from rtdetr_nb.runs.records import EvaluationRecord, Record, events
 
 _LOG_LINES_IN_ERROR = 15
 _LOG_LINE_LENGTH = 300  # characters
+
+
+@dataclass(frozen=True)
+class RunSnapshot:
+    """What a run's folder says of it at one moment.
+
+    Attributes:
+        description: the content of `run.json`; empty if there is none (yet).
+        status: `starting`, `running`, `finished`, `stopped`, `failed`, or `died` for a run whose
+            process is gone without having recorded how it ended.
+        owns_records: whether the records in the folder are this run's. They are an earlier run's
+            while this one starts, and if it failed before it trained, unless it goes on with them.
+    """
+
+    description: dict[str, Any]
+    status: str
+    owns_records: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status not in ("starting", "running")
 
 
 @dataclass(frozen=True)
@@ -47,63 +66,60 @@ class Run:
 
     folder: Path
 
+    def describe(self) -> RunSnapshot:
+        """Read once what the folder says of the run, for several questions about one moment."""
+        description = read_json(self.folder / RUN_FILE)
+        died = _is_under_way(description) and not is_alive(description)
+        if died:  # unless it has recorded its end since
+            description = read_json(self.folder / RUN_FILE)
+            died = _is_under_way(description)
+        status = "died" if died else description.get("status", "starting")
+        goes_on = description.get("goes_on", bool(description.get("resume")))
+        owns_records = bool(goes_on) or not PreviousRun(self.folder).owns_results
+        return RunSnapshot(description, status, owns_records)
+
     @property
-    def description(self) -> Record:
-        """The content of `run.json`; empty where there is none (yet)."""
-        return read_json(self.folder / RUN_FILE)
+    def description(self) -> dict[str, Any]:
+        """The content of `run.json`; empty if there is none (yet)."""
+        return self.describe().description
 
     @property
     def status(self) -> str:
-        """`starting`, `running`, `finished`, `stopped`, `failed`, or `died` without a word."""
-        description = self.description
-        status = description.get("status", "starting")
-        if status != "running" and status != "starting":
-            return status
-        return status if is_alive(description) else "died"
+        """How the run stands; see `RunSnapshot`."""
+        return self.describe().status
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come."""
-        return self.status not in ("starting", "running")
-
-    @property
-    def owns_records(self) -> bool:
-        """Whether the records in the folder are this run's, and not those of an earlier one.
-
-        They are an earlier one's where this run has not begun, or has failed before it began,
-        unless it goes on with them.
-        """
-        description = self.description
-        goes_on = description.get("goes_on", bool(description.get("resume")))
-        return bool(goes_on) or not PreviousRun(self.folder).is_in_place
+        return self.describe().is_over
 
     @property
     def records(self) -> list[Record]:
-        """All records so far; those of an earlier run in the folder are none of this one."""
-        return read_records(self.folder / METRICS_FILE) if self.owns_records else []
+        """All records so far, abandoned ones included; see `rtdetr_nb.runs.records`."""
+        return read_records(self.folder / METRICS_FILE) if self.describe().owns_records else []
 
     @property
     def history(self) -> Any:
-        """The training steps as a pandas DataFrame; see `history_table`."""
+        """The training steps as a pandas DataFrame, indexed by `step`; see `history_table`."""
         return history_table(self.records)
 
     @property
-    def evaluations(self) -> list[Record]:
+    def evaluations(self) -> list[EvaluationRecord]:
         """The evaluations so far."""
         return events(without_abandoned(self.records), "evaluation")
 
     @property
     def checkpoint(self) -> Path:
-        """Where the last state of the run is, for `-r`."""
+        """Path of the last checkpoint of the run, for `-r`."""
         return self.folder / LAST_FILE
 
     @property
     def error(self) -> str:
         """What went wrong, in one sentence and the end of the log; empty if nothing did."""
-        status = self.status
-        if status not in ("failed", "died"):
+        seen = self.describe()
+        if seen.status not in ("failed", "died"):
             return ""
-        reason = self.description.get("error") or fate(self.description)
+        reason = seen.description.get("error") or explain_exit(seen.description)
         return f"{reason}\n{self.log_tail()}".rstrip()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
@@ -121,24 +137,24 @@ class Run:
             RunError: the folder of a run on another machine, or of another user, cannot be
                 written.
         """
-        if self.is_over:
+        seen = self.describe()
+        if seen.is_over:
             return
-        description = self.description
-        is_here = description.get("host") == socket.gethostname()
-        if description.get("status") == "running" and is_here:
+        host = seen.description.get("host")
+        if seen.status == "running" and host == socket.gethostname():
             # Another user's process takes no signal from here.
             with contextlib.suppress(PermissionError):
                 with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
-                    os.kill(process_id(description), signal.SIGTERM)
+                    os.kill(process_id(seen.description), signal.SIGTERM)
                 return
-        # Neither does another machine's, and a run that only starts would be killed by it; the
-        # file is seen as soon as it can stop in order.
+        # A process on another machine takes none either, and a run that only starts would be killed
+        # by it; the file is seen as soon as the run can save its state.
         try:
             (self.folder / STOP_FILE).touch()
         except OSError as error:
             raise RunError(
-                f"{self.folder / STOP_FILE}, which asks the run on {description.get('host')} to "
-                f"stop, cannot be made ({error.strerror}). Stop it there."
+                f"{self.folder / STOP_FILE}, which asks the run on {host} to stop, cannot be "
+                f"made ({error.strerror}). Stop it there."
             ) from error
 
     def wait(self, timeout: float | None = None) -> str:
@@ -155,10 +171,10 @@ class Run:
         return self.status
 
     def __repr__(self) -> str:
-        records = self.records
-        steps = [record["step"] for record in records if "event" not in record]
-        done = f", step {steps[-1]}" if steps else ""
-        return f"Run({str(self.folder)!r}, {self.status}{done})"
+        seen = self.describe()
+        step = read_last_step(self.folder / METRICS_FILE) if seen.owns_records else None
+        done = "" if step is None else f", step {step}"
+        return f"Run({str(self.folder)!r}, {seen.status}{done})"
 
 
 def start_run(
@@ -170,7 +186,7 @@ def start_run(
     max_steps: int | None = None,
     overrides: Sequence[str] = (),
 ) -> Run:
-    """Start training in a process of its own and return at once.
+    """Start training as a process and return at once.
 
     The process lives on when the kernel is interrupted, restarted or shut down.
 
@@ -208,8 +224,8 @@ def start_run(
 def launch_in(folder: Path, config: Config, command: Iterable[str]) -> Run:
     """Write the configuration of a run to its folder and start its process.
 
-    What describes an earlier run in the folder steps aside; its records stay until the new run has
-    begun.
+    The description of an earlier run in the folder is moved away; its results stay until the new
+    run records.
 
     Raises:
         RunError: a run lives in the folder, or it cannot be written.
@@ -217,27 +233,28 @@ def launch_in(folder: Path, config: Config, command: Iterable[str]) -> Run:
     run_folder = RunFolder(folder)
     run = Run(folder)
     with preparing(run):
-        run_folder.set_description_aside(CONFIG_FILE)
+        run_folder.prepare(CONFIG_FILE)
         try:
             (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
             launch(command, folder)
         except OSError:
-            run_folder.put_description_back()
+            run_folder.undo_prepare()
             raise
     return run
 
 
 @contextlib.contextmanager
 def preparing(run: Run) -> Iterator[None]:
-    """Keep other runs out of the folder until this one stands described in it.
+    """Keep other runs out of the folder until this one is described in it.
 
     Raises:
-        RunError: a run lives there, or what is done inside cannot write a file.
+        RunError: a run lives there, or the body of the `with` cannot write a file.
     """
     lock = RunLock(run.folder)
     lock.acquire()
     try:
-        if run.description and not run.is_over:
+        seen = run.describe()
+        if seen.description and not seen.is_over:
             raise RunError(
                 f"A run lives in {run.folder} ({run!r}). Stop it, or give another output_dir."
             )
@@ -252,7 +269,7 @@ def preparing(run: Run) -> Iterator[None]:
 
 
 def attach_run(output_dir: str | os.PathLike[str]) -> Run:
-    """The run that lives, or lived, in a folder.
+    """Return the run of a folder, whether it goes on or is over.
 
     Raises:
         RunError: there is no run in the folder.
@@ -263,6 +280,10 @@ def attach_run(output_dir: str | os.PathLike[str]) -> Run:
             f"There is no run in {run.folder} (no {RUN_FILE}). Give the --output-dir of a run."
         )
     return run
+
+
+def _is_under_way(description: dict[str, Any]) -> bool:
+    return description.get("status", "starting") in ("starting", "running")
 
 
 def _cut(line: str) -> str:

@@ -11,10 +11,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Is true once SIGTERM or SIGINT has come, or `also_asked` says so; a context for the handlers.
+    """True once SIGTERM or SIGINT has come, or `also_asked` says so; a context for the handlers.
 
-    A run asks behind each step and each batch of an evaluation, which it then gives up; when it is
-    resumed it makes up for that.
+    A run asks after each step and after each batch of an evaluation. It then gives the evaluation
+    up; when the run is resumed, the evaluation is made.
 
     A second signal ends the process at once, as a person who presses Ctrl-C again expects. Under
     torchrun it must not: torchrun itself ends processes that take longer than 30 seconds.

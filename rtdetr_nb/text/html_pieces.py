@@ -53,3 +53,19 @@ def marked(segments: Iterable[Segment], tag: str = f"<mark style='{_MARK}'>") ->
 def shown(text: str) -> str:
     """Return text of a file, escaped and without control characters."""
     return escape(printable(text))
+
+
+def error_html(sentence: str, log: str = "") -> str:
+    """Return a sentence about an error with log lines below it; empty without a sentence."""
+    if not sentence:
+        return ""
+    lines = ""
+    if log:
+        lines = (
+            '<details open><summary>the last lines of the log</summary><pre style="margin:.3em 0;'
+            f'white-space:pre-wrap;font-size:.9em">{escape(log)}</pre></details>'
+        )
+    return (
+        '<div role="alert" style="border-left:4px solid #d55e00;padding:.2em .6em;margin:.3em 0">'
+        f"{escape(sentence)}{lines}</div>"
+    )

@@ -22,8 +22,8 @@ from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.datasets.evaluation import Evaluation
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
 from rtdetr_nb.model.build import build_model, build_postprocessor
-from rtdetr_nb.runs.folder import BEST_FILE, LAST_FILE
-from rtdetr_nb.runs.records import EVALUATING, Record
+from rtdetr_nb.runs.file_names import BEST_FILE, LAST_FILE
+from rtdetr_nb.runs.records import Record, StartRecord, as_record
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble, without_download
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device
 from rtdetr_nb.training.evaluate import EvaluationStopped, evaluate, evaluate_in_steps
@@ -74,7 +74,7 @@ class _Training:
         state, report = self.state, self.parts.tuning_report
         yield self._start_record()
         if report is not None:
-            yield {"event": "tuning", "step": state.step, **_tuning_facts(report)}
+            yield as_record({"event": "tuning", "step": state.step, **_tuning_facts(report)})
         yield from self._preview()
         self._heed_stop()
         try:
@@ -103,7 +103,7 @@ class _Training:
                 return  # it is over within the epoch
             yield from self._end_epoch()
 
-    def _start_record(self) -> Record:
+    def _start_record(self) -> StartRecord:
         """What the run is, before its first step."""
         model, precision = self.state.model, self.parts.precision
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -148,16 +148,18 @@ class _Training:
             data_seconds = time.perf_counter() - began
             rates = [group["lr"] for group in state.optimizer.param_groups]
             result = self._step(batch)
-            yield {
-                "step": state.step,
-                "epoch": state.epoch,
-                "loss": result.loss,
-                **result.losses,
-                "lr": rates,
-                "grad_norm": result.grad_norm,
-                "seconds": round(time.perf_counter() - began, 4),
-                "data_seconds": round(data_seconds, 4),
-            }
+            yield as_record(
+                {
+                    "step": state.step,
+                    "epoch": state.epoch,
+                    "loss": result.loss,
+                    **result.losses,
+                    "lr": rates,
+                    "grad_norm": result.grad_norm,
+                    "seconds": round(time.perf_counter() - began, 4),
+                    "data_seconds": round(data_seconds, 4),
+                }
+            )
             yield from self._preview()
             self._heed_stop()
             if self._is_over():
@@ -213,7 +215,8 @@ class _Training:
         except EvaluationStopped:
             self._stopping = True  # the step stays without an evaluation, for who resumes
             return
-        yield {"event": "evaluation", "step": state.step, "epoch": state.epoch, **result.figures}
+        where = {"event": "evaluation", "step": state.step, "epoch": state.epoch}
+        yield as_record({**where, **result.figures})
         state.evaluated_step = state.step
         if state.best_ap is None or result.ap > state.best_ap:
             state.best_ap = result.ap
@@ -240,7 +243,8 @@ class _Training:
                 return end.value
             if time.monotonic() - told >= _SECONDS_BETWEEN_TELLING:
                 told = time.monotonic()
-                yield {"event": EVALUATING, "step": self.state.step, "done": done, "of": pictures}
+                step = self.state.step
+                yield {"event": "evaluating", "step": step, "done": done, "of": pictures}
 
     def _save(self, name: str) -> Record:
         """Let the first process write a checkpoint; if it cannot, that ends all of them."""
@@ -260,7 +264,7 @@ class _Training:
             ) from error
 
 
-def _tuning_facts(report: TuningReport) -> Record:
+def _tuning_facts(report: TuningReport) -> dict[str, Any]:
     """What a tuning file did, for the record: names in full, except of what was loaded."""
     return {
         "file": str(report.path),

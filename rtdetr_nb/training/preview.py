@@ -1,12 +1,11 @@
 """Predictions on a few validation pictures while a run goes, as records that anyone can draw.
 
-A record names the pictures and holds their true boxes and the detections by class name, so whoever
-draws it needs neither the model nor the data set. Nothing here draws from a random generator: a run
+A record names the pictures and holds their true boxes and the detections by class name, so drawing
+it needs neither the model nor the data set. Nothing here draws from a random generator: a run
 with previews trains as one without.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,10 +15,9 @@ from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.model.build import build_postprocessor
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.records import PredictedPicture, PredictionsRecord
 from rtdetr_nb.training.precision import Precision
 
-PREDICTIONS = "predictions"
 _PICTURES = 4
 _DETECTIONS = 20  # of a picture, best first
 
@@ -45,19 +43,16 @@ class Preview:
         # Labels, not category ids: their names are looked up here.
         self._postprocessor = build_postprocessor(config.override(["remap_mscoco_category=False"]))
 
-    def records(self, step: int, model: nn.Module) -> Iterator[Record]:
+    def records(self, step: int, model: nn.Module) -> Iterator[PredictionsRecord]:
         """One record if predictions are due at this step, else none."""
         if self._every and step % self._every == 0:
             yield self.record(step, model)
 
     @torch.no_grad()
-    def record(self, step: int, model: nn.Module) -> Record:
+    def record(self, step: int, model: nn.Module) -> PredictionsRecord:
         """What `model` detects now; it is left in the mode in which it was.
 
-        Returns:
-            `event`, `step` and `pictures`, each with `image_id`, `file`, `size` (width, height in
-            pixels), `true_boxes` and `boxes` (N, 4) xyxy in pixels of the file's picture,
-            `true_labels` and `labels` (names), and `scores`, best first.
+        Boxes are in pixels of the file's picture.
         """
         was_training = model.training
         model.eval()
@@ -65,9 +60,9 @@ class Preview:
             pictures = [self._picture(model, index) for index in self._indices]
         finally:
             model.train(was_training)
-        return {"event": PREDICTIONS, "step": step, "pictures": pictures}
+        return {"event": "predictions", "step": step, "pictures": pictures}
 
-    def _picture(self, model: nn.Module, index: int) -> dict[str, Any]:
+    def _picture(self, model: nn.Module, index: int) -> PredictedPicture:
         dataset, names = self._dataset, self._dataset.label_names
         _, truth = dataset.load(index)
         image, target = dataset[index]

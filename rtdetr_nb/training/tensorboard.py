@@ -1,15 +1,17 @@
 """The records of a run as TensorBoard events, under the official names."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.records import Record, is_step
+from rtdetr_nb.runs.history import AbandonedSteps
+from rtdetr_nb.runs.records import Record, StepRecord, is_step
 
-# Of a step's record, what is no loss and no learning rate, by its name in TensorBoard.
+# TensorBoard's names of what a step's record has beside parts of the loss and learning rates.
 _OTHERS = {
     "loss": "Loss/total",
     "grad_norm": "Gradient/norm",
@@ -22,7 +24,7 @@ _OTHERS = {
 def open_summary(
     summary_dir: str | os.PathLike[str] | None, config_yaml: str
 ) -> Iterator[Callable[[Record], None]]:
-    """A function that takes the records of a run and writes them as TensorBoard events.
+    """Yield a function that writes the records of a run as TensorBoard events.
 
     Losses and learning rates are named as by the official code (`Loss/total`, `Loss/loss_vfl`,
     `Lr/pg_0`), so that both can be laid over each other. The step counts optimizer updates.
@@ -67,31 +69,25 @@ class _Summary:
 
     def add(self, record: Record) -> None:
         """Write the figures of a record; the first one opens the file."""
-        writer = self._writer or self._open(record.get("step", 0))
-        step = record.get("step", 0)
+        writer = self._writer or self._open(record)
         if is_step(record):
-            for name, tag in _OTHERS.items():
-                if name in record:
-                    writer.add_scalar(tag, record[name], step)
-            for name, value in record.items():
-                if name.startswith("loss_"):
-                    writer.add_scalar(f"Loss/{name}", value, step)
-            for group, rate in enumerate(record.get("lr", [])):
-                writer.add_scalar(f"Lr/pg_{group}", rate, step)
-        elif record.get("event") == "evaluation":
+            _add_step(writer, record)
+        elif "event" in record and record["event"] == "evaluation":
             for name, value in record["statistics"].items():
                 if value is not None:
-                    writer.add_scalar(f"Test/{name}", value, step)
+                    writer.add_scalar(f"Test/{name}", value, record["step"])
             writer.flush()
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
 
-    def _open(self, first_step: int) -> Any:
+    def _open(self, first: Record) -> Any:
+        first_step = first.get("step", 0)
+        # How far a resumed run had come is not known here: TensorBoard drops what there is.
+        reached = math.inf if first_step else 0
+        purge = AbandonedSteps(reached).first_abandoned_by(first)
         try:
-            # A resumed run trains some steps again: what was written of them is taken back.
-            purge = first_step + 1 if first_step else None
             self._writer = self._writer_class(str(self._folder), purge_step=purge)
         except OSError as error:
             raise RunError(
@@ -101,3 +97,12 @@ class _Summary:
         if not first_step:
             self._writer.add_text("config", f"```yaml\n{self._config_yaml}\n```", 0)
         return self._writer
+
+
+def _add_step(writer: Any, record: StepRecord) -> None:
+    step = record["step"]
+    for name, value in record.items():
+        if name in _OTHERS or name.startswith("loss_"):
+            writer.add_scalar(_OTHERS.get(name, f"Loss/{name}"), value, step)
+    for group, rate in enumerate(record.get("lr", [])):
+        writer.add_scalar(f"Lr/pg_{group}", rate, step)

@@ -12,10 +12,9 @@ import ipywidgets
 import traitlets
 from IPython.display import display
 
-from rtdetr_nb.config.load import shipped_configs
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.official.command import open_official
-from rtdetr_nb.runs.folder import BEST_FILE, LAST_FILE
+from rtdetr_nb.runs.file_names import BEST_FILE, LAST_FILE
 
 _SOURCE = Path(__file__).parent
 
@@ -59,7 +58,7 @@ class TrainingCommands:
         box = ipywidgets.VBox([CopyText(title=t, text=line) for t, line in self.lines.items()])
         bundle: dict[str, object] = dict(box._repr_mimebundle_() or {})
         display({**bundle, "text/plain": str(self), "text/html": self.html()}, raw=True)
-        # A widget dies with its kernel; this stays in the saved notebook.
+        # The widget is gone when the kernel is; this stays in the saved notebook.
         display({"text/html": f"<details><summary>The same as plain text</summary><pre>"
                               f"{escape(str(self))}</pre></details>",
                  "text/plain": ""}, raw=True)  # fmt: skip
@@ -76,7 +75,7 @@ def training_commands(
     overrides: Sequence[str] = (),
     official: str | os.PathLike[str] | None = None,
 ) -> TrainingCommands:
-    """The commands to train, to go on after a stop, and to evaluate.
+    """Return the commands to train, to go on after a stop, and to evaluate.
 
     Args:
         config: a shipped name or the path of a YAML file.
@@ -89,7 +88,7 @@ def training_commands(
         official: a checkout of the official repository, for its commands too.
 
     Raises:
-        RunError: a number that cannot be, or a checkout that is none.
+        RunError: a number of GPUs below 1, or a folder that is not an official checkout.
     """
     if num_gpus < 1:
         raise RunError(f"The number of GPUs is {num_gpus}; expected at least 1.")
@@ -109,15 +108,8 @@ def training_commands(
     }
     if official:
         command = open_official(official).command(
-            _official_name(config), tuning=tuning, output_dir=output_dir, seed=seed,
+            config, tuning=tuning, output_dir=output_dir, seed=seed,
             use_amp=use_amp, processes=num_gpus, overrides=overrides,
         )  # fmt: skip
         lines[f"The same in the official repository, on {gpus}"] = str(command)
     return TrainingCommands(lines)
-
-
-def _official_name(config: str | os.PathLike[str]) -> str:
-    """The full name of a shipped configuration, which is its official one; else what was given."""
-    given = os.fspath(config)
-    names = [name for name in shipped_configs() if name.startswith(given)]
-    return names[0] if len(names) == 1 else given

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.progress import RunProgress
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.records import PredictionsRecord
 from rtdetr_nb.runs.run import Run
 from rtdetr_nb.ui.figures.base import COLORS, to_png
 from rtdetr_nb.ui.figures.predictions import predictions_figure
@@ -24,7 +24,7 @@ _NOTHING_YET = "No predictions yet."
 def show_predictions(run: Run, steps: Sequence[int] = ()) -> "Gallery":
     """Validation pictures with their true boxes and what the run detected at several steps.
 
-    Of each picture the surest detections are drawn, as many as it has objects.
+    The highest-scoring detections of each picture are drawn, as many as it has objects.
 
     Args:
         run: that records predictions (`preview_freq` in its configuration is not 0).
@@ -33,46 +33,49 @@ def show_predictions(run: Run, steps: Sequence[int] = ()) -> "Gallery":
     Raises:
         RunError: there are no predictions at such a step.
     """
-    gallery = Gallery(run, steps)
+    progress = RunProgress(run, parts=())
+    progress.update()
+    gallery = Gallery(progress, steps)
     if steps and sorted(steps) != gallery.steps:
         known = ", ".join(str(record["step"]) for record in gallery.records) or "none"
-        raise RunError(f"There are no predictions at all of the steps {list(steps)}; there are "
-                       f"at: {known}.")  # fmt: skip
+        raise RunError(
+            f"There are no predictions at some of the steps {list(steps)}; there are at: {known}."
+        )
     return gallery
 
 
 class Gallery:
     """See `show_predictions`.
 
-    A run that was resumed with other data has predictions on other pictures too: shown are those on
-    the pictures that it predicted last.
+    A run that was resumed with other data has predictions on other pictures too: only those on the
+    pictures that it predicted last are shown.
 
     Args:
-        run: that records predictions.
+        progress: of a run that records predictions, as of its last `update`.
         steps: to show; empty is the first, the last and some between.
 
     Attributes:
-        widget: the picture for a page, as of the last `update`.
+        widget: the picture for a page, as of the last `draw`.
     """
 
-    def __init__(self, run: Run, steps: Sequence[int] = ()) -> None:
-        self._progress = RunProgress(run, run.folder.name, parts=())
+    def __init__(self, progress: RunProgress, steps: Sequence[int] = ()) -> None:
+        self._progress = progress
         self._wanted = sorted(steps)
-        self._drawn: list[Record] = []
+        self._drawn: list[PredictionsRecord] = []
         self._png = b""
-        # Hidden as long as it is empty: browsers show a broken picture for that.
+        # Hidden as long as it is empty: browsers show an empty picture as a broken one.
         self._image = ipywidgets.Image(
             format="png", layout={"max_width": "100%", "display": "none"}
         )
         self._note = ipywidgets.HTML(_NOTHING_YET)
         self.widget = ipywidgets.VBox([self._note, self._image])
-        self.update()
+        self.draw()
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[PredictionsRecord]:
         """The predictions on the pictures that were predicted last, one record a step, in order.
 
-        Empty where the validation data have no annotated picture: there is nothing to draw.
+        Empty if no validation picture has an object: there is nothing to draw.
         """
         predicted = [record for record in self._progress.predictions if record["pictures"]]
         same = [record for record in predicted if _image_ids(record) == _image_ids(predicted[-1])]
@@ -98,15 +101,20 @@ class Gallery:
         """
         shown = self._shown()
         if not shown:
-            raise RunError(f"{self._progress.run.folder} has no predictions. They come every "
-                           "`preview_freq` steps, on annotated validation pictures; 0 is "
-                           "never.")  # fmt: skip
+            raise RunError(
+                f"{self._progress.run.folder} has no predictions. They come every `preview_freq` "
+                "steps, on annotated validation pictures; 0 is never."
+            )
         rows = {f"step {record['step']}": record for record in shown}
         return predictions_figure(rows, [COLORS[0]] * len(rows))
 
     def update(self) -> bool:
         """Read what the run has recorded since, and draw if there are new predictions."""
         self._progress.update()
+        return self.draw()
+
+    def draw(self) -> bool:
+        """Draw if there are new predictions; return whether there were."""
         shown = self._shown()
         if not shown or shown == self._drawn:
             return False
@@ -121,7 +129,7 @@ class Gallery:
         """Take the widget from the page."""
         close_widgets(self.widget)
 
-    def _shown(self) -> list[Record]:
+    def _shown(self) -> list[PredictionsRecord]:
         """The records of `steps`, in their order."""
         steps = self.steps
         return sorted((record for record in self.records if record["step"] in steps), key=_step)
@@ -132,7 +140,7 @@ class Gallery:
 
     @property
     def png(self) -> bytes:
-        """The picture as of the last `update`; empty before there were predictions."""
+        """The picture as of the last `draw`; empty before there were predictions."""
         return self._png
 
     def static_html(self) -> str:
@@ -152,9 +160,9 @@ class Gallery:
         return f"Gallery({self._progress.run.folder}: predictions at {self._words()})"
 
 
-def _step(record: Record) -> int:
+def _step(record: PredictionsRecord) -> int:
     return record["step"]
 
 
-def _image_ids(record: Record) -> list[Any]:
+def _image_ids(record: PredictionsRecord) -> list[int]:
     return [picture["image_id"] for picture in record["pictures"]]

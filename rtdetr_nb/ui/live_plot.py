@@ -1,9 +1,8 @@
 """A plot that follows runs while they train, without blocking the kernel.
 
-The plot is a figure, and the runs are folders; nothing else is known. A thread reads what the runs
-have recorded since and sends the picture to the page as the value of an image widget, which a
-reloaded page shows again. When the runs end, a plain picture takes the widget's place in the cell,
-so that the saved notebook keeps it.
+A thread reads what the runs have recorded since, draws it, and sends the picture to the page as the
+value of an image widget, which a reloaded page shows again. When the runs end, a plain picture
+takes the widget's place in the cell, so that the saved notebook keeps it.
 """
 
 import base64
@@ -19,17 +18,18 @@ from IPython.display import DisplayHandle, display
 from matplotlib.figure import Figure
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.progress import MAIN_PARTS, RunProgress, error_html
+from rtdetr_nb.runs.progress import MAIN_PARTS, RunProgress
 from rtdetr_nb.runs.run import Run
+from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.figures.run import RunFigure, run_colors
 from rtdetr_nb.ui.widget_tree import close_widgets
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-# Of the machine's processor time; with the training on the same processors this is what it loses.
+# Of the machine's processor time: a training on the same processors loses as much.
 _SHARE_FOR_DRAWING = 0.015
 
-# The plots that are kept up to date, by whether another widget follows them and by their folders: a
-# plot in a cell of its own takes the place of another such one, never that of a panel's plot.
+# The plots that are kept up to date, by whether a panel follows them and by their folders: a plot
+# that stands alone in a cell replaces an earlier one of the same runs, but never a panel's plot.
 _watched: "WeakValueDictionary[tuple[bool, tuple[str, ...]], LivePlot]" = WeakValueDictionary()
 _REPLACED = "A newer plot of the same runs goes on; this one stands still."
 
@@ -55,41 +55,46 @@ def live_plot(
     Raises:
         RunError: the labels are not as many as the runs.
     """
-    return LivePlot([run, *others], labels, parts)
+    return LivePlot(follow([run, *others], labels, tuple(parts)))
+
+
+def follow(
+    runs: Sequence[Run], labels: Sequence[str] = (), parts: tuple[str, ...] = MAIN_PARTS
+) -> list[RunProgress]:
+    """Return a follower for each run.
+
+    Raises:
+        RunError: the labels are not as many as the runs.
+    """
+    check_labels(labels, len(runs))
+    names = labels or [run.folder.name for run in runs]
+    return [RunProgress(run, name, parts) for run, name in zip(runs, names, strict=True)]
 
 
 class LivePlot:
     """The plot of `live_plot`; in plain Python `update()` and `figure` do the same without a page.
 
     Args:
-        runs: at least one.
-        labels: one for each run, or none.
-        parts: losses of the first run that are shown beside the total.
-        on_update: called with the plot after each look, from the thread that looked; by this a
-            panel follows its plot.
+        progress: a follower for each run, at least one; the plot alone updates them. The parts of
+            the loss that the first one keeps are shown beside the total.
+        on_update: called with the plot after each look, from the thread that looked; a panel
+            follows its plot in this way.
     """
 
     def __init__(
         self,
-        runs: Sequence[Run],
-        labels: Sequence[str] = (),
-        parts: Sequence[str] = MAIN_PARTS,
+        progress: Sequence[RunProgress],
         on_update: Callable[["LivePlot"], None] | None = None,
     ) -> None:
-        check_labels(labels, len(runs))
-        names = list(labels) or [run.folder.name for run in runs]
-        self.runs = list(runs)
-        self._progress = [
-            RunProgress(run, name, tuple(parts)) for run, name in zip(runs, names, strict=True)
-        ]
+        self._progress = list(progress)
         self._on_update = on_update
-        self._drawing = RunFigure(names, parts)
+        self._drawing = RunFigure([run.label for run in progress], progress[0].parts)
         self._png = b""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._handles: list[DisplayHandle] = []
-        self._note = self._note_html = ""  # why the plot stands still, if that needs a word
+        self._note = self._note_html = ""  # why the plot stands still, if the runs go on
         self._make_widget()
         self.update()
 
@@ -110,13 +115,13 @@ class LivePlot:
 
     @property
     def text(self) -> str:
-        """How the runs stand, one or more lines for each."""
+        """The status of the runs, one or more lines for each."""
         lines = [*(run.text() for run in self._progress), self._note]
         return "\n".join(line for line in lines if line)
 
     @property
     def html(self) -> str:
-        """How the runs stand, with the colours of their lines."""
+        """The status of the runs, with the colours of their lines."""
         colors = run_colors(len(self._progress))
         runs = zip(self._progress, colors, strict=True)
         return "".join(run.html(color) for run, color in runs) + self._note_html
@@ -132,7 +137,7 @@ class LivePlot:
         return self._thread is not None and self._thread.is_alive()
 
     def update(self) -> bool:
-        """Read what the runs have recorded since, and draw if that was anything; whether it was."""
+        """Read what the runs have recorded since, and draw it; return whether there was any."""
         with self._lock:
             changed = [run.update() for run in self._progress]
             if any(changed) or not self._png:
@@ -148,15 +153,15 @@ class LivePlot:
         """Keep the plot up to date from a thread, until all runs have ended or `stop`."""
         if self.is_watching:
             return
-        folders = tuple(str(run.folder.resolve()) for run in self.runs)
+        folders = tuple(str(follower.run.folder.resolve()) for follower in self._progress)
         key = (self._on_update is not None, folders)
         earlier = _watched.get(key)
         if earlier is not None and earlier is not self and earlier.is_watching:
-            earlier._tell(_REPLACED, f"<i>{_REPLACED}</i>")
+            earlier._set_note(_REPLACED, f"<i>{_REPLACED}</i>")
             earlier.stop()
         _watched[key] = self
         self._stopping.clear()
-        self._tell("", "")
+        self._set_note("", "")
         self._thread = threading.Thread(target=self._watch, name="live plot", daemon=True)
         self._thread.start()
 
@@ -194,24 +199,23 @@ class LivePlot:
                 if self.is_over:
                     break
         except Exception as error:
-            message = (
-                f"The plot has ended by a failure of its own ({type(error).__name__}: {error})."
-            )
-            self._tell(message, error_html(message))
+            reason = f"{type(error).__name__}: {error}"
+            message = f"The plot stopped because of an unexpected error ({reason})."
+            self._set_note(message, error_html(message))
             raise
         finally:
             self._publish()
 
-    def _tell(self, note: str, html: str) -> None:
-        """Say something below how the runs stand."""
+    def _set_note(self, note: str, html: str) -> None:
+        """Write a sentence below the status of the runs."""
         self._note, self._note_html = note, html
         self._status.value = self.html
 
     def _publish(self) -> None:
         """Put a plain picture where the widget was: that is what a saved notebook keeps.
 
-        The widget, which no page shows any more, is closed; one that was put on a page otherwise
-        stays.
+        The widget is closed, since no page shows it any more. If somebody else has put it on a
+        page (there is no handle of a cell), it stays.
         """
         for handle in self._handles:
             handle.update(self._static_bundle(), raw=True)
@@ -235,7 +239,7 @@ class LivePlot:
         if self.is_over:
             display(self._static_bundle(), raw=True)
             return
-        if self.widget.comm is None:  # closed, as the plot stood still
+        if self.widget.comm is None:  # it was closed when the plot stopped
             self._make_widget()
         bundle: dict[str, object] = dict(self.widget._repr_mimebundle_() or {})
         handle = display({**bundle, "text/plain": self.text}, raw=True, display_id=True)
@@ -251,7 +255,7 @@ def check_labels(labels: Sequence[str], runs: int) -> None:
     """Refuse labels that are not as many as the runs.
 
     Raises:
-        RunError: they are not, and there are some.
+        RunError: there are labels, but not one for each run.
     """
     if labels and len(labels) != runs:
         raise RunError(

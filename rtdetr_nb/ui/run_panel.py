@@ -1,7 +1,7 @@
 """A panel to set up a short run, start it, watch it, stop it and go on with it.
 
-The panel holds no truth: `panel.settings` is a `RunSettings`, and each button does what one line of
-Python does (`start`, `stop`, `resume`). A mistake shows as a sentence below the buttons.
+`panel.settings` is a `RunSettings`, and each button does what one line of Python does (`start`,
+`stop`, `resume`). A mistake shows as a sentence below the buttons.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,11 +14,13 @@ import ipywidgets
 from IPython.display import DisplayHandle, display
 
 from rtdetr_nb.errors import RunError, UserError
-from rtdetr_nb.runs.progress import error_html
+from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.runs.run import Run
+from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.gallery import Gallery
-from rtdetr_nb.ui.live_plot import LivePlot, check_labels
-from rtdetr_nb.ui.run_settings import FREEZING, SMALLEST_IMAGE, RunSettings
+from rtdetr_nb.ui.live_plot import LivePlot, check_labels, follow
+from rtdetr_nb.ui.run_controls import image_sizes, make_controls
+from rtdetr_nb.ui.run_settings import RunSettings
 from rtdetr_nb.ui.stop_button import StopButton
 from rtdetr_nb.ui.widget_tree import close_widgets
 
@@ -76,10 +78,11 @@ class RunPanel:
         self.labels = list(labels)
         self.run: Run | None = None
         self.plot: LivePlot | None = None
+        self._progress: RunProgress | None = None  # of `run`, updated by its plot
         self._gallery: Gallery | None = None
         self.message = ""
-        self._hidden = settings  # for what has no control
-        self.controls = _make_controls(settings)
+        self._hidden = settings  # the settings that have no control
+        self.controls = make_controls(settings)
         self.replace_box = ipywidgets.Checkbox(
             description="replace the run in the folder", indent=False
         )
@@ -96,7 +99,8 @@ class RunPanel:
             control.observe(self._settings_changed, "value")
         self._settings_changed()
         earlier = Run(Path(settings.output))
-        if earlier.description and not earlier.is_over:
+        seen = earlier.describe()
+        if seen.description and not seen.is_over:
             self._follow(earlier)  # as after a restart of the kernel
 
     def _lay_out(self) -> ipywidgets.VBox:
@@ -124,7 +128,7 @@ class RunPanel:
         self._hidden = settings
         sizes = self.controls["image_size"]
         if settings.image_size not in sizes.options:
-            sizes.options = _image_sizes(settings)
+            sizes.options = image_sizes(settings)
         for name, control in self.controls.items():
             control.value = getattr(settings, name)
 
@@ -158,7 +162,7 @@ class RunPanel:
         """Wait for the end of the run and of those that it is compared with.
 
         Raises:
-            RunError: none was started.
+            RunError: no run was started.
         """
         if self.run is None or self.plot is None:
             raise RunError("There is no run to wait for. Start one first.")
@@ -181,9 +185,11 @@ class RunPanel:
         stop_file = escape(str(run.folder / "stop"))
         hint = _BLOCKED if self.stop_button.stop_path else _BLOCKED_STOP.format(stop_file)
         self._hint.value = f'<span style="opacity:.75">{hint}</span>'
-        self._tell("")
-        self.plot = LivePlot([run, *self.compare], self.labels, on_update=self._update)
-        self._gallery = Gallery(run)
+        self._show_message("")
+        progress = follow([run, *self.compare], self.labels)
+        self.plot = LivePlot(progress, on_update=self._update)
+        self._progress = progress[0]
+        self._gallery = Gallery(self._progress)
         self._shown.children = [self.plot.widget, self._gallery.widget]
         for view in earlier:
             view.close()
@@ -195,10 +201,10 @@ class RunPanel:
 
     def _update(self, plot: LivePlot) -> None:
         """Called by the plot's thread after each look, and at the end."""
-        if self.run is None or self._gallery is None:
+        if self._progress is None or self._gallery is None:
             return
-        over = self.run.is_over
-        self._gallery.update()
+        over = self._progress.is_over
+        self._gallery.draw()
         if self.stop_button.enabled == over:
             self.stop_button.enabled = not over
         if plot.is_over:
@@ -215,22 +221,22 @@ class RunPanel:
         try:
             action()
         except UserError as error:
-            self._tell(str(error))
+            self._show_message(str(error))
 
     def _settings_changed(self, _change: object = None) -> None:
         settings = self.settings
         try:
             settings.check()
         except UserError as error:
-            self._tell(str(error))
+            self._show_message(str(error))
         else:
-            self._tell(" ".join(settings.warnings()))
+            self._show_message(" ".join(settings.warnings()))
         self._code.value = (
             "In Python: <code style='white-space:pre-wrap;overflow-wrap:anywhere'>"
             f"{escape(settings.code())}</code>"
         )
 
-    def _tell(self, message: str) -> None:
+    def _show_message(self, message: str) -> None:
         self.message = message
         self._message.value = error_html(message)
 
@@ -255,44 +261,3 @@ class RunPanel:
 
     def __repr__(self) -> str:
         return f"RunPanel({self.settings}, run={self.run})"
-
-
-def _make_controls(settings: RunSettings) -> dict[str, Any]:
-    """A control for each setting that has one, by the setting's name."""
-    make: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
-        "data": (ipywidgets.Text, "Data folder", {}),
-        "tuning": (ipywidgets.Text, "Tuning file", {"placeholder": "empty: random weights"}),
-        "output": (ipywidgets.Text, "Output folder", {}),
-        "steps": (ipywidgets.IntText, "Steps", {}),
-        "batch_size": (ipywidgets.IntText, "Batch size", {}),
-        "image_size": (ipywidgets.Dropdown, "Image size", {"options": _image_sizes(settings)}),
-        "learning_rate": (ipywidgets.FloatText, "Learning rate", {}),
-        "backbone_learning_rate": (ipywidgets.FloatText, "Backbone rate", {}),
-        "freeze_at": (
-            ipywidgets.Dropdown,
-            "Freeze",
-            {"options": [(words, number) for number, words in FREEZING.items()]},
-        ),
-        "device": (
-            ipywidgets.Combobox,
-            "Device",
-            {"options": ["cpu", "cuda"], "placeholder": "empty: a GPU if there is one"},
-        ),
-        "seed": (ipywidgets.IntText, "Seed", {}),
-        "freeze_norm": (ipywidgets.Checkbox, "Freeze norms", {}),
-        "use_amp": (ipywidgets.Checkbox, "Mixed precision", {}),
-    }
-    return {
-        name: kind(
-            value=getattr(settings, name),
-            description=description,
-            style={"description_width": "8.5em"},
-            layout={"width": "auto"},
-            **options,
-        )
-        for name, (kind, description, options) in make.items()
-    }
-
-
-def _image_sizes(settings: RunSettings) -> list[int]:
-    return sorted({*range(SMALLEST_IMAGE, 641, 32), settings.image_size})

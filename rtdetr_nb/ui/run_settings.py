@@ -1,4 +1,4 @@
-"""The settings of a short run that matter, as one value: what the run panel shows and starts."""
+"""A short run as one value: the settings that the run panel shows and starts."""
 
 import math
 import os
@@ -8,8 +8,8 @@ from pathlib import Path
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.file_names import LAST_FILE
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
-from rtdetr_nb.runs.folder import LAST_FILE
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import Run, attach_run, start_run
 
@@ -28,14 +28,14 @@ _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "True or 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """A short run: the preset `quick_run` and what is changed in it.
+    """A short run: the preset `quick_run` with the settings that one changes for it.
 
     Attributes:
         data: a data set's folder, of any layout; see `datasets.open_data.open_data`.
         output: folder of the run.
         tuning: tuning file to start from; empty starts from random weights.
-        backbone_of: configuration of the training proper, whose backbone the run has; see
-            `presets.quick_run_config`.
+        backbone_of: configuration of the full training, whose backbone the run has; see
+            `quick_run_config`.
         steps: optimizer updates.
         batch_size: pictures of a step.
         image_size: height and width of the pictures, a multiple of 32.
@@ -72,10 +72,10 @@ class RunSettings:
                 object.__setattr__(self, field.name, os.fspath(value))
 
     def check_kinds(self) -> None:
-        """Refuse what no control of a panel can show.
+        """Refuse a value that no control of a panel can show.
 
         Raises:
-            RunError: the first setting that is of another type, or names no choice.
+            RunError: the first setting of a wrong type or outside its choices.
         """
         for field in fields(self):
             value, kind = getattr(self, field.name), type(field.default)
@@ -88,7 +88,7 @@ class RunSettings:
             raise RunError(f"freeze_at is {self.freeze_at}; expected -1 to {max(FREEZING)}.")
 
     def check(self) -> None:
-        """Refuse what cannot work.
+        """Refuse settings that cannot work.
 
         Raises:
             RunError: the first setting that cannot be used, in a sentence.
@@ -120,7 +120,7 @@ class RunSettings:
                            "PyTorch. Choose cpu, or leave it empty.")  # fmt: skip
 
     def warnings(self) -> list[str]:
-        """What can work but is seldom meant, in sentences."""
+        """Sentences on settings that work but are seldom meant."""
         found = []
         if self.freeze_norm and not self.tuning:
             found.append("Frozen norms without a tuning file keep mean 0 and variance 1 for the "
@@ -173,7 +173,7 @@ class RunSettings:
             "tuning": self.tuning or None,
             "max_steps": self.steps,
         }
-        earlier = Run(Path(self.output))
+        earlier = Run(Path(self.output)).describe()
         if earlier.description and not replace and find_run(config, **wanted) is None:
             raise RunError(
                 f"{self.output} holds another run ({earlier.status}). Choose another folder, "
@@ -190,11 +190,12 @@ class RunSettings:
         """
         config = self.config()
         earlier = attach_run(self.output)
-        if not earlier.is_over:
+        seen = earlier.describe()
+        if not seen.is_over:
             raise RunError(f"The run in {self.output} goes on; there is nothing to resume.")
         if not earlier.checkpoint.is_file():
             raise RunError(f"{self.output} has no {earlier.checkpoint.name} to go on from.")
-        if not earlier.owns_records:
+        if not seen.owns_records:
             raise RunError(
                 f"The run in {self.output} failed before its first step, and "
                 f"{earlier.checkpoint.name} is of the run before it. Start the failed one again, "
@@ -221,10 +222,10 @@ class RunSettings:
 
 
 def _saved_step(run: Run) -> tuple[int, bool]:
-    """The step of a run's last state, and whether that was evaluated.
+    """Return the step of a run's last checkpoint, and whether that was evaluated.
 
-    Of a run that was killed this is behind its last step, and without the evaluation at the end
-    where it was stopped. A folder that tells of no checkpoint counts by its steps.
+    The last checkpoint of a run that was killed is older than its last step. If the records name no
+    checkpoint, the last step counts.
     """
     records = run.records
     saved = [r["step"] for r in events(records, "checkpoint") if r["file"] == LAST_FILE]
@@ -233,15 +234,15 @@ def _saved_step(run: Run) -> tuple[int, bool]:
 
 
 def _check_path(name: str, path: str) -> None:
-    """Refuse what can be the path of nothing.
+    """Refuse a text that cannot be a path.
 
     Raises:
-        RunError: it cannot, or the system does not let it be looked at.
+        RunError: the system takes no such path, or does not let it be looked at.
     """
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        pass  # what has to be there is told by who needs it
+        pass  # what has to exist is checked where it is used
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(

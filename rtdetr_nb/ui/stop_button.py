@@ -8,7 +8,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from rtdetr_nb.runs.folder import STOP_FILE
+from rtdetr_nb.runs.file_names import STOP_FILE
 from rtdetr_nb.runs.run import Run
 
 _SOURCE = Path(__file__).parent
@@ -44,7 +44,7 @@ class StopButton(anywidget.AnyWidget):
         self.enabled = not run.is_over
 
     def click(self) -> None:
-        """What a click does that comes as a message."""
+        """Do what a click does that comes as a message."""
         if self.enabled:
             self._on_stop()
 
@@ -54,7 +54,7 @@ class StopButton(anywidget.AnyWidget):
 
 
 def contents_path(file: Path) -> str | None:
-    """Where the Jupyter server that this kernel belongs to has a file; None if it has it not."""
+    """Return the path of a file for this kernel's Jupyter server; None if it does not serve it."""
     root = _server_root()
     if root is None:
         return None
@@ -65,7 +65,7 @@ def contents_path(file: Path) -> str | None:
 
 
 def _server_root() -> Path | None:
-    """The folder served by the server that started this kernel."""
+    """Return the folder served by the server that started this kernel; None if it is unknown."""
     parent = os.environ.get("JPY_PARENT_PID")
     if not parent:
         return None
@@ -80,6 +80,6 @@ def _server_root() -> Path | None:
 
 
 def _token(run: Run) -> str:
-    """Names this run for good: its folder and its process."""
+    """Return what names this run for good: its folder and its process."""
     description = run.description
     return f"{run.folder} {description.get('pid')} {description.get('process_started')}"

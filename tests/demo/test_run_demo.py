@@ -42,7 +42,7 @@ def test_a_folder_with_anything_else_in_it_is_not_replaced(tmp_path: Path) -> No
     thesis = tmp_path / "thesis.tex"
     thesis.write_text("years of work")
     (tmp_path / "tuning.pth").write_text("mine")
-    with pytest.raises(RunError, match=r"no demo has written \(thesis.tex\)"):
+    with pytest.raises(RunError, match=r"files that no demo has written \(thesis.tex\)"):
         run_demo(DemoSettings(CHECKPOINT, tmp_path, tmp_path), Console(file=io.StringIO()))
     assert thesis.read_text() == "years of work"
     assert (tmp_path / "tuning.pth").read_text() == "mine"

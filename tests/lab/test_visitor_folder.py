@@ -14,7 +14,7 @@ import pytest
 
 from rtdetr_nb.lab import visitor_folder
 from rtdetr_nb.lab.visitor_folder import clear_folder
-from rtdetr_nb.runs.folder import RUN_FILE
+from rtdetr_nb.runs.file_names import RUN_FILE
 from rtdetr_nb.runs.process_identity import process_start_time
 
 # Stands for a kernel: makes the folder, starts a process in it as a run, and waits.

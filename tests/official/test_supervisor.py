@@ -8,7 +8,7 @@ import pytest
 
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.official import supervisor as official_supervisor
-from rtdetr_nb.runs.folder import CONFIG_FILE, STOP_FILE
+from rtdetr_nb.runs.file_names import CONFIG_FILE, STOP_FILE
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import Run
 

@@ -3,9 +3,10 @@ import time
 
 import pytest
 
-from rtdetr_nb.runs.folder import METRICS_FILE, RUN_FILE
+from rtdetr_nb.runs.file_names import METRICS_FILE, RUN_FILE
 from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.runs.progress import RunProgress, duration, error_html
+from rtdetr_nb.runs.progress import RunProgress
+from rtdetr_nb.text.html_pieces import error_html
 from tests.ui.fake_run import FakeRun
 
 
@@ -53,6 +54,32 @@ def test_evaluations_that_a_resume_has_left_behind_are_left_out(fake):
     assert progress.evaluations == progress.predictions == [] == fake.run.evaluations
 
 
+def test_a_look_between_a_resume_and_its_first_step_agrees_with_the_history(fake):
+    followed = RunProgress(fake.run, "tuned")
+    for step in (1, 2, 3, 4):
+        fake.step(step)
+        fake.evaluate(step, step / 10)
+        fake.append({"event": "predictions", "step": step, "pictures": []})
+    followed.update()
+    fake.append({"event": "start", "step": 2, "total_steps": 20})
+    for progress in (followed, RunProgress(fake.run)):
+        assert progress.update()
+        assert progress.steps == list(fake.run.history.index) == [1, 2]
+        assert progress.losses["loss"] == fake.run.history["loss"].tolist() == [39, 38]
+        assert progress.evaluations == fake.run.evaluations and len(progress.evaluations) == 2
+        assert [record["step"] for record in progress.predictions] == [1, 2]
+        assert progress.average_precision == 0.2
+
+
+def test_a_run_that_goes_on_shows_its_steps_while_it_starts(fake):
+    fake.step(1)
+    PreviousRun(fake.folder).move_description_away([RUN_FILE])
+    fake.describe("starting", goes_on=True)
+    progress = RunProgress(fake.run)
+    assert progress.update() and progress.steps == list(fake.run.history.index) == [1]
+    assert progress.facts() == ["starting"] and not progress.is_over
+
+
 def test_a_run_begun_anew_starts_from_nothing(fake):
     progress = RunProgress(fake.run, "tuned")
     for step in range(1, 9):
@@ -66,6 +93,7 @@ def test_a_run_begun_anew_starts_from_nothing(fake):
 
 def test_records_of_an_earlier_run_are_not_shown_while_the_next_one_starts(fake):
     fake.step(1)
+    PreviousRun(fake.folder).move_description_away([RUN_FILE])
     fake.describe("starting")
     progress = RunProgress(fake.run, "tuned")
     assert not progress.update()
@@ -80,7 +108,7 @@ def test_a_run_that_failed_before_its_records_shows_none_of_an_earlier_one(fake)
     fake.finish()
     followed = RunProgress(fake.run, "tuned")
     followed.update()
-    PreviousRun(fake.folder).step_aside([RUN_FILE])
+    PreviousRun(fake.folder).move_description_away([RUN_FILE])
     fake.fail("There is no picture folder x.", "")
     text = "tuned: failed, no step yet\nThere is no picture folder x."
     for progress in (followed, RunProgress(fake.run, "tuned")):
@@ -93,7 +121,7 @@ def test_a_run_that_failed_before_its_records_shows_none_of_an_earlier_one(fake)
 @pytest.mark.parametrize("facts", [{"goes_on": True}, {"resume": "last.pth"}])
 def test_a_run_that_could_not_go_on_shows_the_records_that_it_would_continue(fake, facts):
     fake.step(1)
-    PreviousRun(fake.folder).step_aside([RUN_FILE])
+    PreviousRun(fake.folder).move_description_away([RUN_FILE])
     fake.describe("failed", error="The file is damaged.", **facts)
     progress = RunProgress(fake.run, "tuned")
     progress.update()
@@ -187,7 +215,7 @@ def test_unreadable_records_are_a_sentence(fake):
     progress = RunProgress(fake.run, "tuned")
     assert progress.update()
     assert progress.is_over
-    assert "has a line that is no JSON" in progress.html("#000000")
+    assert "has a line that is not JSON" in progress.html("#000000")
 
 
 def test_no_error_is_no_html():
@@ -195,10 +223,12 @@ def test_no_error_is_no_html():
     assert "<pre" not in error_html("One sentence.")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (12000, "3 h 20 min"),
-     (187200, "2 d 4 h"), (-3, "0 s")],
-)  # fmt: skip
-def test_durations_in_words(seconds, words):
-    assert duration(seconds) == words
+def test_how_far_an_evaluation_is(fake):
+    progress = RunProgress(fake.run)
+    fake.step(1)
+    fake.append({"event": "evaluating", "step": 1, "done": 3, "of": 40})
+    progress.update()
+    assert progress.facts()[-1] == "evaluating 3 of 40 pictures"
+    fake.evaluate(1, 0.5)
+    progress.update()
+    assert progress.facts()[-1] == "AP 0.500"

@@ -117,7 +117,7 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(
     plain, compiled = found
     for ours, theirs in zip(filter(is_step, plain), filter(is_step, compiled), strict=True):
         assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-4)
-        assert theirs["grad_norm"] == pytest.approx(ours["grad_norm"], rel=1e-3)
+        assert theirs.get("grad_norm") == pytest.approx(ours.get("grad_norm"), rel=1e-3)
     ends = [next(r for r in records if r.get("event") == "evaluation") for records in found]
     assert ends[1]["statistics"]["AP"] == pytest.approx(ends[0]["statistics"]["AP"], abs=1e-3)
 

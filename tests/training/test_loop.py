@@ -30,9 +30,9 @@ def test_a_stop_gives_up_an_evaluation_and_who_resumes_makes_up_for_it(
     with narrow_backbone():
         for record in train(config, TrainingOptions(tmp_path, stop_requested=stop_requested)):
             records.append(record)
-        kinds = [record.get("event", "step") for record in records if record["step"] == 4]
+        kinds = [record.get("event", "step") for record in records if record.get("step") == 4]
         assert kinds == ["step", "checkpoint", "checkpoint", "stop"]
         resumed = list(train(config, TrainingOptions(tmp_path, resume=checkpoint)))
-    kinds = [record.get("event", "step") for record in resumed if record["step"] == 4]
+    kinds = [record.get("event", "step") for record in resumed if record.get("step") == 4]
     assert "evaluation" in kinds and "step" not in kinds
     assert resumed[-1] == {"event": "end", "step": 4 if last else 8}

@@ -56,6 +56,6 @@ def test_sixteen_pictures_are_learnt_by_heart(
     config = config.override([*SETTINGS, *pictures])
     records = list(train(config, TrainingOptions(tmp_path, max_steps=STEPS)))
     (evaluation,) = events(records, "evaluation")
-    assert evaluation["num_images"] == 16
+    assert evaluation.get("num_images") == 16
     # Untrained it is 0.
-    assert evaluation["statistics"]["AP"] > 0.5
+    assert (evaluation["statistics"]["AP"] or 0.0) > 0.5

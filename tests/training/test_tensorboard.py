@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from rtdetr_nb.errors import RunError
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.records import Record, as_record
 from rtdetr_nb.training.tensorboard import open_summary
 
 
 def step(number: int, loss: float) -> Record:
-    return {
+    values = {
         "step": number,
         "epoch": 0,
         "loss": loss,
@@ -20,6 +20,7 @@ def step(number: int, loss: float) -> Record:
         "seconds": 0.5,
         "data_seconds": 0.1,
     }
+    return as_record(values)
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.runs.folder import LOG_FILE, METRICS_FILE, RUN_FILE
+from rtdetr_nb.runs.file_names import LOG_FILE, METRICS_FILE, RUN_FILE
 from rtdetr_nb.runs.process_identity import identity_of
 from rtdetr_nb.runs.run import Run
 

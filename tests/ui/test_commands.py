@@ -61,7 +61,7 @@ def test_the_official_command_is_added_for_a_checkout(tmp_path):
 def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(RunError, match="number of GPUs is 0"):
         training_commands("l", num_gpus=0)
-    with pytest.raises(RunError, match="no checkout"):
+    with pytest.raises(RunError, match="not a checkout"):
         training_commands("l", official=tmp_path)
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.ui.gallery import Gallery, show_predictions
 from tests.ui.fake_run import FakeRun
 
@@ -67,7 +68,7 @@ def test_a_step_without_predictions_is_refused(fake):
 
 
 def test_update_draws_only_what_is_new(fake):
-    gallery = Gallery(fake.run)
+    gallery = Gallery(RunProgress(fake.run))
     assert gallery.png == b"" and "No predictions yet." in gallery.static_html()
     with pytest.raises(RunError, match="has no predictions"):
         _ = gallery.figure
@@ -82,7 +83,7 @@ def test_update_draws_only_what_is_new(fake):
 def test_data_without_annotated_pictures_leave_the_gallery_empty(fake):
     for step in (0, 10):
         fake.append({"event": "predictions", "step": step, "pictures": []})
-    gallery = Gallery(fake.run)
+    gallery = Gallery(RunProgress(fake.run))
     assert not gallery.update() and gallery.steps == []
     assert "No predictions yet." in gallery.static_html()
     with pytest.raises(RunError, match="on annotated validation pictures"):
@@ -92,7 +93,7 @@ def test_data_without_annotated_pictures_leave_the_gallery_empty(fake):
 def test_after_a_resume_with_other_data_only_its_pictures_are_shown(fake):
     predict(fake, 0, image_id=7)
     predict(fake, 10, image_id=7)
-    gallery = Gallery(fake.run)
+    gallery = Gallery(RunProgress(fake.run))
     before = gallery.png
     predict(fake, 10, image_id=3)
     assert gallery.update() and gallery.steps == [10] and gallery.png != before

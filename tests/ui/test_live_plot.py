@@ -175,7 +175,7 @@ def test_the_same_runs_shown_again_replace_the_thread(tuned, page):
 
 def test_a_plot_in_a_cell_does_not_end_that_of_a_panel(tuned, page):
     looks: list[module.LivePlot] = []
-    followed = module.LivePlot([tuned.run], on_update=looks.append)
+    followed = module.LivePlot(module.follow([tuned.run]), on_update=looks.append)
     followed.start()
     alone, newer = live_plot(tuned.run), live_plot(tuned.run)
     alone._ipython_display_()

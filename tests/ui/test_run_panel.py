@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.record_file import RecordReader
+from rtdetr_nb.runs.records import Record
 from rtdetr_nb.ui import live_plot, stop_button
 from rtdetr_nb.ui.run_panel import run_panel
 from rtdetr_nb.ui.run_settings import RunSettings
@@ -101,6 +103,23 @@ def test_predictions_appear_as_they_come(panel, fake):
     wait_until(lambda: "step 0" in panel._gallery._note.value)
 
 
+def test_each_record_is_read_once_for_plot_and_gallery(panel, fake, monkeypatch):
+    read = []
+
+    def count(reader: RecordReader) -> list[Record]:
+        records = read_new(reader)
+        read.extend(record.get("step") for record in records)
+        return records
+
+    read_new = RecordReader.read
+    monkeypatch.setattr(RecordReader, "read", count)
+    panel.start()
+    for step in (1, 2, 3):
+        fake.step(step)
+    wait_until(lambda: "step 3 of 20" in panel.plot._status.value)
+    assert [step for step in read if step] == [1, 2, 3]
+
+
 def test_the_panel_of_a_living_run_finds_it_again(fake, page):
     """As after a restart of the kernel."""
     fake.describe("running")
@@ -115,7 +134,7 @@ def test_what_cannot_be_done_is_a_sentence(panel):
             act()
     panel.controls["data"].value = "nowhere"
     panel.resume_button.click()
-    assert "There are no annotations" in panel.message
+    assert "There is no nowhere" in panel.message
 
 
 def test_settings_by_name_have_to_exist():

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -6,34 +5,13 @@ import torch
 
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import DatasetError, RunError
-from rtdetr_nb.runs import find_or_start as ensure
-from rtdetr_nb.runs.find_or_start import content_mark, ensure_run, find_run, find_runs
-from rtdetr_nb.runs.folder import LAST_FILE, RUN_FILE
+from rtdetr_nb.runs.file_names import LAST_FILE, RUN_FILE
 from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.runs.run import Run
 from rtdetr_nb.ui import run_settings as module
 from rtdetr_nb.ui.run_settings import FREEZING, RunSettings
 from tests.ui.fake_run import FakeRun
 
 CONFIG = load_config("rtdetrv2_hgnetv2_x")
-
-
-@pytest.fixture
-def started(monkeypatch) -> list[dict]:
-    """Runs are described and not started; what they were asked for is listed."""
-    calls: list[dict] = []
-
-    def start_run(config, *, output_dir, **options) -> Run:
-        run = Run(Path(output_dir))
-        if run.description and not run.is_over:
-            raise RunError(f"A run lives in {output_dir}.")
-        calls.append({"config": config, "output_dir": output_dir, **options})
-        FakeRun(Path(output_dir)).describe("running", number=len(calls))
-        return run
-
-    monkeypatch.setattr(ensure, "start_run", start_run)
-    monkeypatch.setattr(module, "start_run", start_run)
-    return calls
 
 
 @pytest.fixture
@@ -199,7 +177,7 @@ def test_the_run_before_one_that_failed_at_once_is_not_resumed_in_its_place(sett
     fake.run.checkpoint.touch()
     save(fake, 5)
     fake.describe("stopped")
-    PreviousRun(fake.folder).step_aside([RUN_FILE])
+    PreviousRun(fake.folder).move_description_away([RUN_FILE])
     fake.fail("There is no picture folder x.", "")
     with pytest.raises(RunError, match="failed before its first step.*of the run before it"):
         settings.resume()
@@ -207,43 +185,3 @@ def test_the_run_before_one_that_failed_at_once_is_not_resumed_in_its_place(sett
     fake.describe("failed", error="The file is damaged.", goes_on=True)
     settings.resume()
     assert len(started) == 1
-
-
-def test_a_run_of_something_else_is_not_taken_for_this_one(small_config, started, tmp_path):
-    tuning = tmp_path / "tuning.pth"
-    torch.save({"model": {"a": torch.zeros(3)}}, tuning)
-    wanted = {"output_dir": tmp_path / "run", "tuning": tuning, "max_steps": 3}
-    run = ensure_run(small_config, **wanted)
-    assert find_run(small_config, **wanted) == run
-    assert find_run(small_config, **{**wanted, "max_steps": 4}) is None
-    assert find_run(small_config.override(["seed=8"]), **wanted) is None
-    torch.save({"model": {"a": torch.ones(3)}}, tuning)
-    assert find_run(small_config, **wanted) is None
-    torch.save({"model": {"a": torch.zeros(3)}}, tuning)
-    assert find_run(small_config, **wanted) == run
-    FakeRun(run.folder).describe("failed")
-    assert find_run(small_config, **wanted) is None
-    description = json.loads((run.folder / "run.json").read_text())
-    FakeRun(run.folder).describe("finished", pid=description["pid"] + 1)  # another process
-    assert find_run(small_config, **wanted) is None
-
-
-def test_the_name_of_the_file_does_not_count(tmp_path):
-    for name in ("a.pth", "b.pth"):
-        torch.save({"model": {"a": torch.arange(4)}}, tmp_path / name)
-    assert (tmp_path / "a.pth").read_bytes() != (tmp_path / "b.pth").read_bytes()
-    assert content_mark(tmp_path / "a.pth") == content_mark(tmp_path / "b.pth")
-    (tmp_path / "c").write_bytes(b"abc")
-    (tmp_path / "d").write_bytes(b"abd")
-    assert content_mark(tmp_path / "c") != content_mark(tmp_path / "d")
-    assert content_mark(tmp_path / "e") is None
-
-
-def test_runs_below_a_folder_in_the_order_they_began(tmp_path):
-    with pytest.raises(RunError, match="There is no run in"):
-        find_runs(tmp_path)
-    for name, started in (("a", "2026-02-01"), ("b", "2026-01-01")):
-        FakeRun(tmp_path / name).describe("finished", started=started)
-    (tmp_path / "c").mkdir()
-    assert [run.folder.name for run in find_runs(tmp_path)] == ["b", "a"]
-    assert [run.folder for run in find_runs(tmp_path / "a")] == [tmp_path / "a"]

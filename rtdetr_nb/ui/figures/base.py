@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.patches import Rectangle
 
-from rtdetr_nb.ui.figures.fonts import drawable_texts, drawable_words
+from rtdetr_nb.ui.figures.fonts import add_fallback_fonts
 
 # Told apart in both themes and by readers who see red and green alike (Okabe and Ito, 2008).
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -44,8 +44,8 @@ class PrintedFigure(Figure):
 
     def draw(self, renderer: RendererBase) -> None:
         """Draw, with a font for each name in it."""
-        with drawable_texts(self):
-            super().draw(renderer)
+        add_fallback_fonts(self)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         return to_png(self)
@@ -115,9 +115,9 @@ def loss_figure(histories: Mapping[str, Any]) -> Figure:
 
 
 def smooth(steps: np.ndarray, values: np.ndarray, span: int = _SMOOTHING_SPAN) -> np.ndarray:
-    """Mean of what the last `span` steps have told, at each step: (N,) to (N,).
+    """Return the mean over the last `span` steps at each step: (N,) to (N,).
 
-    Not every step tells something: the official log does every 100 by default.
+    Not every step is recorded: the official log has every 100th by default.
 
     Args:
         steps: (N,), growing.
@@ -154,8 +154,7 @@ def accuracy_figure(
     ax.bar(position + 0.2, means, 0.38, color=COLORS[1], label="random")
     ax.errorbar(position + 0.2, means, spread, fmt="none", ecolor=GREY, capsize=2, linewidth=1)
     ax.axhline(chance, color=GREY, linewidth=1, linestyle=":", label="most frequent class")
-    labels = [drawable_words(name) for name in names]
-    ax.set_xticks(position, labels, rotation=35, ha="right", parse_math=False)
+    ax.set_xticks(position, names, rotation=35, ha="right", parse_math=False)
     ax.set_ylim(0, 1.02)
     ax.set_ylabel("accuracy on held-out pictures")
     add_legend(ax, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16))

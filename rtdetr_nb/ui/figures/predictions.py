@@ -2,22 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
-from rtdetr_nb.runs.records import Record
+from rtdetr_nb.runs.records import PredictedPicture, PredictionsRecord
 from rtdetr_nb.ui.figures.base import COLORS, Boxes, pictures_figure
 
 _LONGEST_SIDE = 300  # pixels of a picture that is drawn
 
 
-def predictions_figure(records: Mapping[str, Record], colors: Sequence[str]) -> Figure:
+def predictions_figure(records: Mapping[str, PredictionsRecord], colors: Sequence[str]) -> Figure:
     """The pictures once with the true boxes and once for each record.
 
-    Of each picture the surest detections are drawn, as many as it has objects.
+    The highest-scoring detections of each picture are drawn, as many as it has objects.
 
     Args:
         records: label -> record of predictions, all of the same pictures; at least one.
@@ -32,7 +31,7 @@ def predictions_figure(records: Mapping[str, Record], colors: Sequence[str]) -> 
     return pictures_figure(images, rows, [COLORS[2], *colors])
 
 
-def _read_picture(picture: dict[str, Any]) -> tuple[np.ndarray, float]:
+def _read_picture(picture: PredictedPicture) -> tuple[np.ndarray, float]:
     """(H, W, 3) uint8, and by how much it was made smaller; grey where the file is gone."""
     width, height = picture["size"]
     scale = min(1.0, _LONGEST_SIDE / max(width, height))
@@ -44,12 +43,12 @@ def _read_picture(picture: dict[str, Any]) -> tuple[np.ndarray, float]:
         return np.full((size[1], size[0], 3), 200, dtype=np.uint8), scale
 
 
-def _truth(picture: dict[str, Any], scale: float) -> Boxes:
+def _truth(picture: PredictedPicture, scale: float) -> Boxes:
     boxes = np.asarray(picture["true_boxes"], dtype=float).reshape(-1, 4)
     return Boxes(boxes * scale, picture["true_labels"])
 
 
-def _detections(picture: dict[str, Any], scale: float) -> Boxes:
+def _detections(picture: PredictedPicture, scale: float) -> Boxes:
     count = len(picture["true_boxes"])
     boxes = np.asarray(picture["boxes"], dtype=float).reshape(-1, 4)[:count]
     return Boxes(boxes * scale, picture["labels"][:count], picture["scores"][:count])

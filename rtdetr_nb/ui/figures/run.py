@@ -69,7 +69,7 @@ class RunFigure:
         return axes
 
     def show(self, runs: Sequence[RunProgress]) -> None:
-        """Put what the runs have done so far into the lines."""
+        """Put the records of the runs so far into the lines."""
         longest = max((run.steps[-1] for run in runs if run.steps), default=0)
         span = max(_LEAST_SPAN, round(longest * _SPAN_SHARE))
         for run, raw, smoothed in zip(runs, self._raw, self._smooth, strict=True):
@@ -111,8 +111,8 @@ class RunFigure:
 
     def png(self) -> bytes:
         """The figure as it stands."""
-        # Margins follow the tick labels, which change ever more rarely; finding them costs as much
-        # as the drawing.
+        # Margins follow the tick labels, which change more and more rarely; finding them costs as
+        # much as the drawing.
         self._drawn += 1
         settling = self._drawn & (self._drawn - 1) == 0
         self.figure.set_layout_engine(self._layout if settling else "none")
@@ -124,12 +124,12 @@ class RunFigure:
 
 
 def run_colors(count: int) -> list[str]:
-    """A colour for each run; they repeat where there are more runs than colours."""
+    """Return a colour for each run; they repeat if there are more runs than colours."""
     return [COLORS[index % len(COLORS)] for index in range(count)]
 
 
 def thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of neighbours, where there are more points than a screen can show: (N,) to (M,)."""
+    """Return means of neighbours if there are more points than a screen shows: (N,) to (M,)."""
     size = -(-len(steps) // _MOST_POINTS)
     if size <= 1:
         return steps, values
@@ -139,6 +139,6 @@ def thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _last_step(run: RunProgress) -> int:
-    """Where the axis of a run ends: at its planned end, or where it did end."""
+    """Return where the axis of a run ends: its planned last step, or its real one if it is over."""
     planned = 0 if run.is_over else run.total_steps or 0
     return max([planned, *run.steps[-1:]])

@@ -1,4 +1,4 @@
-"""Where the log lines of a run go."""
+"""Where the log lines of a training go."""
 
 import contextlib
 import logging
