@@ -7,6 +7,7 @@ from .checkpoint.comparison.selection import Selection
 from .checkpoint.naming.candidates import Candidate
 from .checkpoint.official_loader.prediction import predict_official
 from .checkpoint.tuning.convert import Conversion, convert
+from .checkpoint.tuning.input_format import InputFormat
 from .checkpoint.tuning.load import load_tuning_file, prove_loaded
 from .checkpoint.tuning.report import TuningReport
 from .checkpoint.tuning.write import write_tuning_file
@@ -17,6 +18,8 @@ from .datasets.open_data import open_data
 from .datasets.quick_run import quick_run_config
 from .datasets.source import DataSource
 from .datasets.split import Split
+from .diagnostics.features import show_features
+from .diagnostics.input_format.check_input import check_input
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
@@ -44,9 +47,10 @@ __all__ = [
     "Candidate",
     "Checkpoint",
     "Config",
-    "DataSource",
     "Conversion",
+    "DataSource",
     "Diff",
+    "InputFormat",
     "OfficialCheckout",
     "OfficialCommand",
     "ProbeResult",
@@ -62,6 +66,7 @@ __all__ = [
     "build_model",
     "build_optimizer",
     "build_postprocessor",
+    "check_input",
     "choose_checkpoint",
     "compare",
     "conclude",
@@ -85,6 +90,7 @@ __all__ = [
     "quick_run_config",
     "run_panel",
     "show_backbone",
+    "show_features",
     "show_predictions",
     "show_table",
     "start_official_run",

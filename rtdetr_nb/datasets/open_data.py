@@ -62,6 +62,6 @@ def _unknown(given: Path) -> str:
     there = sorted(f"{e.name}/" if e.is_dir() else e.name for e in _roots(given)[0].iterdir())
     return (
         f"The layout of {given} is not known. Expected a folder with {known}. There lie: "
-        f"{first_of(there, _SHOWN) or 'nothing'}. DataSource.from_files(train=(pictures, annotations), "
-        "val=(...)) takes any COCO-format files."
+        f"{first_of(there, _SHOWN) or 'nothing'}. DataSource.from_files("
+        "train=(pictures, annotations), val=(...)) takes any COCO-format files."
     )

@@ -1,1 +1,1 @@
-"""Questions to weights and pictures together."""
+"""Questions to weights and pictures together: what a backbone expects, and what it knows."""

@@ -27,6 +27,7 @@ from rtdetr_nb.datasets.configured import check_same_categories, configured_spli
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.datasets.split import Split
+from rtdetr_nb.diagnostics.effective_rank import effective_rank
 from rtdetr_nb.diagnostics.probe_result import ClassAccuracy, ProbeResult
 from rtdetr_nb.diagnostics.ridge import fit_ridge
 from rtdetr_nb.errors import DatasetError, TuningError
@@ -76,12 +77,13 @@ def probe_backbone(
     names = _probed_classes(train, val, notes)
     train, val = train.of_classes(names), val.of_classes(names)
 
-    def count_right(backbone: nn.Module) -> np.ndarray:
+    def count_right(backbone: nn.Module) -> tuple[np.ndarray, float]:
         return _count_right(backbone.to(place).eval(), train, val, bins)
 
     loaded = _loaded_backbone(config, tuning)
-    right = None if loaded is None else count_right(loaded)
-    random = [count_right(_random_backbone(config, seed)) for seed in seeds]
+    right, rank = (None, None) if loaded is None else count_right(loaded)
+    at_random = [count_right(_random_backbone(config, seed)) for seed in seeds]
+    random = [counts for counts, _ in at_random]
     train_counts, val_counts = train.count_boxes(), val.count_boxes()
     return ProbeResult(
         weights=None if right is None else str(tuning or config.backbone.pretrained),
@@ -92,6 +94,8 @@ def probe_backbone(
         train_boxes=int(train_counts.sum()),
         val_boxes=int(val_counts.sum()),
         image_size=image_size,
+        effective_rank=rank,
+        random_ranks=tuple(rank for _, rank in at_random),
         seconds=round(time.monotonic() - started, 2),
         notes=tuple(notes),
     )
@@ -235,8 +239,10 @@ def _random_backbone(config: Config, seed: int) -> nn.Module:
         return build_backbone(config.override(["HGNetv2.pretrained=False"]))
 
 
-def _count_right(backbone: nn.Module, train: _Split, val: _Split, bins: int) -> np.ndarray:
-    """Held-out boxes of each class that are named rightly, (classes,)."""
+def _count_right(
+    backbone: nn.Module, train: _Split, val: _Split, bins: int
+) -> tuple[np.ndarray, float]:
+    """Held-out boxes of each class that are named rightly, (classes,); effective rank of all."""
     num_classes = len(train.names)
     known, asked = (_features(backbone, split, bins) for split in (train, val))
     for fitted, other in zip(known, asked, strict=True):
@@ -246,8 +252,10 @@ def _count_right(backbone: nn.Module, train: _Split, val: _Split, bins: int) -> 
         for features in (fitted, other):
             features.sub_(mean).div_(spread).mul_(weight)
     classifier = fit_ridge(torch.cat(known, dim=1), torch.from_numpy(train.labels), num_classes)
-    found = classifier.predict(torch.cat(asked, dim=1).double()).numpy()
-    return np.bincount(val.labels[found == val.labels], minlength=num_classes)
+    features = torch.cat(asked, dim=1).double()
+    found = classifier.predict(features).numpy()
+    right = np.bincount(val.labels[found == val.labels], minlength=num_classes)
+    return right, effective_rank(features)
 
 
 @torch.no_grad()

@@ -42,6 +42,9 @@ class ProbeResult:
         val_boxes: held-out boxes.
         image_size: height and width that pictures were resized to.
         seconds: that the probe took.
+        effective_rank: how many directions the features of the held-out boxes use, with the loaded
+            weights; needs no labels. None without any.
+        random_ranks: the same with random weights, one value a seed.
         notes: what was left out, and what else to know.
     """
 
@@ -54,6 +57,8 @@ class ProbeResult:
     val_boxes: int
     image_size: int
     seconds: float
+    effective_rank: float | None = None
+    random_ranks: tuple[float, ...] = ()
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -96,9 +101,15 @@ class ProbeResult:
             f"{loaded}Random weights: {self.random_mean:.1%} ({self.random_low:.1%} to "
             f"{self.random_high:.1%}, {seeds} seeds). Most frequent class: {self.chance:.1%}.",
             *(" | ".join(map(str, row.values())) for row in self._rows()),
+            *self._ranks(),
             *self.notes,
         ]
         return "\n".join(lines)
+
+    def _ranks(self) -> list[str]:
+        words = [] if self.effective_rank is None else [f"{self.effective_rank:.1f} loaded"]
+        words += [f"{mean(self.random_ranks):.1f} at random"] if self.random_ranks else []
+        return [f"Effective rank of the features: {', '.join(words)}."] if words else []
 
     def _rows(self) -> list[Mapping[str, Any]]:
         return [
@@ -120,5 +131,5 @@ class ProbeResult:
             for row in rows
         )
         summary = escape(str(self).splitlines()[0])
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in (*self._ranks(), *self.notes))
         return f"<p>{summary}</p><table><tr>{head}</tr>{body}</table>{notes}"

@@ -14,6 +14,7 @@ from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.errors import DatasetError
+from rtdetr_nb.runs.records import events
 from rtdetr_nb.training.assembly import TrainingOptions
 from rtdetr_nb.training.loop import train
 from tests.conftest import SMALL_HEADS
@@ -88,10 +89,10 @@ def test_a_run_trains_and_evaluates_on_any_layout(write, tmp_path: Path) -> None
         overrides=[*SMALL_HEADS, *WORKERS, "device=cpu", "seed=0"],
     )
     records = list(train(config, TrainingOptions(output_dir=tmp_path, max_steps=1)))
-    evaluation = next(record for record in records if record.get("event") == "evaluation")
-    assert evaluation["num_images"] == 3
-    assert set(evaluation["per_class"]) == {"cat", "dog", "owl"}
-    predictions = next(record for record in records if record.get("event") == "predictions")
+    (evaluation,) = events(records, "evaluation")
+    assert evaluation.get("num_images") == 3
+    assert set(evaluation.get("per_class", {})) == {"cat", "dog", "owl"}
+    predictions = events(records, "predictions")[0]
     assert {name for p in predictions["pictures"] for name in p["true_labels"]} <= {
         "cat", "dog", "owl"
     }  # fmt: skip

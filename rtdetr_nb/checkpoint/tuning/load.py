@@ -15,6 +15,7 @@ from rtdetr_nb.checkpoint.official_loader.rules import (
     match_officially,
     official_state_dict,
 )
+from rtdetr_nb.checkpoint.tuning.input_format import InputFormat, fold_into_stem
 from rtdetr_nb.checkpoint.tuning.proof import bit_equal
 from rtdetr_nb.checkpoint.tuning.report import TuningReport
 from rtdetr_nb.errors import TuningError
@@ -81,9 +82,20 @@ def match_tuning_file(
     return source, params, match
 
 
-def prove_loaded(model: nn.Module, selection: Selection) -> dict[str, bool]:
-    """Compare a model's tensors with the selection, bit for bit: name -> equal or not."""
-    return compare_loaded(model, selection.read())
+def prove_loaded(
+    model: nn.Module, selection: Selection, input_format: InputFormat | str | None = None
+) -> dict[str, bool]:
+    """Compare a model's tensors with the selection, bit for bit: name -> equal or not.
+
+    Args:
+        model: what the tuning file was loaded into.
+        selection: what the tuning file was written from.
+        input_format: what was folded into its stem, if anything was.
+    """
+    selected = selection.read()
+    if input_format is not None:
+        selected = fold_into_stem(selected, input_format)
+    return compare_loaded(model, selected)
 
 
 def compare_loaded(model: nn.Module, values: Mapping[str, torch.Tensor]) -> dict[str, bool]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rtdetr_nb.checkpoint.tuning.stem_proof import StemProof
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted, show_as_text
@@ -62,6 +63,8 @@ class WriteReport:
         grafted: number of other tensors that came from the base.
         nbytes: size of the file.
         provenance: what the file says about where it comes from.
+        stem: the proof of the stem, where an input format was folded into it: `equal` then speaks
+            of the mended values.
     """
 
     path: Path
@@ -69,6 +72,7 @@ class WriteReport:
     grafted: int
     nbytes: int
     provenance: Mapping[str, Any] = field(repr=False)
+    stem: StemProof | None = None
 
     @property
     def bit_equal(self) -> bool:
@@ -79,10 +83,11 @@ class WriteReport:
 
     def __str__(self) -> str:
         grafted = f" and {self.grafted} from the base" if self.grafted else ""
-        return (
-            f"{self.path}: {len(self.equal)} selected tensors{grafted}, {self.nbytes:,} bytes, "
-            f"read back bit-equal"
-        )
+        written = f"{self.path}: {len(self.equal)} selected tensors{grafted}, {self.nbytes:,} bytes"
+        if self.stem is None:
+            return f"{written}, read back bit-equal"
+        kept = len(self.equal) - len(self.stem.folded)
+        return f"{written}; {kept} unchanged and read back bit-equal; {self.stem}"
 
     def _repr_html_(self) -> str:
         return f"<p>{badge('ok')} {shown(str(self))}</p>"

@@ -20,9 +20,11 @@ from rtdetr_nb.checkpoint.checkpoint import (
     open_checkpoint,
 )
 from rtdetr_nb.checkpoint.comparison.selection import Selection
+from rtdetr_nb.checkpoint.tuning.input_format import InputFormat, fold_into_stem, named_format
 from rtdetr_nb.checkpoint.tuning.output_path import check_output_path
 from rtdetr_nb.checkpoint.tuning.proof import ReadBack, write_proved
 from rtdetr_nb.checkpoint.tuning.report import WriteReport
+from rtdetr_nb.checkpoint.tuning.stem_proof import StemProof, prove_stem
 from rtdetr_nb.errors import TuningError
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class TuningContent:
         tensors: every tensor of the file by its name there.
         base: the checkpoint that the other tensors come from, if there is one.
         prefix: what the backbone's names begin with in the file.
+        stem: the proof of the stem, where an input format was folded into it.
     """
 
     selection: Selection
@@ -48,6 +51,7 @@ class TuningContent:
     tensors: Mapping[str, torch.Tensor]
     base: Checkpoint | None
     prefix: str
+    stem: StemProof | None = None
 
     def name_of(self, official: str) -> str:
         """Return the name in the file of a tensor of the model."""
@@ -60,6 +64,7 @@ def write_tuning_file(
     base: str | PathLike[str] | Checkpoint | None = None,
     overwrite: bool = False,
     prefix: str = BACKBONE,
+    input_format: InputFormat | str | None = None,
 ) -> WriteReport:
     """Write the selected tensors as a tuning file, and prove that the file returns them.
 
@@ -70,19 +75,22 @@ def write_tuning_file(
         overwrite: replace an existing file; never the source or the base.
         prefix: what the backbone's names begin with in the file. The official `-t` needs
             "backbone."; other programs may want "" or a prefix of their own.
+        input_format: what the backbone expects, or the name of it ("imagenet"): the stem is
+            rewritten for the pictures that RT-DETRv2 feeds, and the rewriting is proved.
 
     Returns:
         The proof: every selected tensor, bit for bit or not.
 
     Raises:
-        TuningError: the file cannot be written or does not return what was written, or `base`
-            does not fit. Nothing is left behind then.
+        TuningError: the file cannot be written or does not return what was written, `base` does not
+            fit, or the input format cannot be folded in. Nothing is left behind then.
         CheckpointError: the source or the base cannot be read.
     """
     opened = open_base(base)
     sources = [selection.diff.checkpoint, *([opened] if opened else [])]
     target = check_output_path(path, sources, overwrite=overwrite)
-    return write_content(read_content(selection, opened, prefix), target)[0]
+    content = read_content(selection, opened, prefix, input_format)
+    return write_content(content, target)[0]
 
 
 def open_base(base: str | PathLike[str] | Checkpoint | None) -> Checkpoint | None:
@@ -90,7 +98,12 @@ def open_base(base: str | PathLike[str] | Checkpoint | None) -> Checkpoint | Non
     return base if base is None or isinstance(base, Checkpoint) else open_checkpoint(base)
 
 
-def read_content(selection: Selection, base: Checkpoint | None, prefix: str) -> TuningContent:
+def read_content(
+    selection: Selection,
+    base: Checkpoint | None,
+    prefix: str,
+    input_format: InputFormat | str | None = None,
+) -> TuningContent:
     """Read the values of the selection, and of the base what the selection does not replace.
 
     Raises:
@@ -103,14 +116,25 @@ def read_content(selection: Selection, base: Checkpoint | None, prefix: str) -> 
             f"{prefix}stem. Give {prefix}. with its dot."
         )
     kept = {} if base is None else _base_keys(selection, base)
-    selected = selection.read()
+    selected, stem = _mended(selection.read(), input_format)
     values = {} if base is None else base.read(k for n, k in kept.items() if n not in selected)
     merged = {
         name: selected[name] if name in selected else values[kept[name]]
         for name in {**kept, **selected}
     }
     tensors = {_prefixed(name, prefix): value for name, value in merged.items()}
-    return TuningContent(selection, selected, tensors, base, prefix)
+    return TuningContent(selection, selected, tensors, base, prefix, stem)
+
+
+def _mended(
+    tensors: Mapping[str, torch.Tensor], input_format: InputFormat | str | None
+) -> tuple[Mapping[str, torch.Tensor], StemProof | None]:
+    """Fold an input format into the stem, and prove that on pictures."""
+    if input_format is None:
+        return tensors, None
+    expected = named_format(input_format)
+    mended = fold_into_stem(tensors, expected)
+    return mended, prove_stem(tensors, mended, expected)
 
 
 def write_content(content: TuningContent, path: Path) -> tuple[WriteReport, ReadBack]:
@@ -124,7 +148,7 @@ def write_content(content: TuningContent, path: Path) -> tuple[WriteReport, Read
     proof = write_proved(path, content.tensors, provenance)
     equal = {name: proof.equal[content.name_of(name)] for name in content.selected}
     grafted = len(content.tensors) - len(content.selected)
-    return WriteReport(path, equal, grafted, path.stat().st_size, provenance), proof
+    return WriteReport(path, equal, grafted, path.stat().st_size, provenance, content.stem), proof
 
 
 def _provenance(content: TuningContent) -> dict[str, Any]:
@@ -148,6 +172,8 @@ def _provenance(content: TuningContent) -> dict[str, Any]:
         "renames": {row.model_key: row.checkpoint_key for row in rows},
         "value_fixes": {row.model_key: row.fix.why for row in rows if row.fix},
     }
+    if content.stem is not None:
+        provenance["input_format"] = content.stem.to_dict()
     if base is not None:
         provenance["base"] = {"file": base.path.name, "sha256": base.sha256()}
     return provenance

@@ -1,0 +1,1 @@
+"""What several questions need: weights of any kind, pictures as tensors, statistics of norms."""
