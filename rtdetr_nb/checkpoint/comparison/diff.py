@@ -35,8 +35,8 @@ from rtdetr_nb.checkpoint.comparison.row import (
     unused_rows,
 )
 from rtdetr_nb.checkpoint.comparison.selection import Selection, select
-from rtdetr_nb.checkpoint.naming.dialects import Origin
 from rtdetr_nb.checkpoint.naming.near_names import NearPair, near_pairs
+from rtdetr_nb.checkpoint.naming.renaming import Origin
 from rtdetr_nb.errors import ConfigError, SelectionError
 from rtdetr_nb.text.plain_text import show_as_text
 

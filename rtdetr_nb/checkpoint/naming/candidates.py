@@ -19,10 +19,9 @@ from rtdetr_nb.architecture.state_dict_table import variant_tables
 from rtdetr_nb.checkpoint.naming.dialects import (
     DIALECTS,
     PARTIAL_ANCHORS,
-    Origin,
     recognise_dialect,
-    rename,
 )
+from rtdetr_nb.checkpoint.naming.renaming import Origin, rename
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import show_as_text
 from rtdetr_nb.text.printable import printable
