@@ -72,7 +72,7 @@ _STEM_ANCHOR = r"^(?P<prefix>(?:.*\.)?)stem\.stem1\.conv\.weight$"
 _HUGGING_FACE_ANCHOR = r"^(?P<prefix>(?:.*\.)?)embedder\.stem1\.convolution\.weight$"
 _ULTRALYTICS_ANCHOR = r"^(?P<prefix>(?:.*\.)?)\d+\.stem1\.conv\.weight$"
 
-# A file with some stages only has no stem to hang on to; these parts have no other owner.
+# A file of some stages only has no stem to find it by; only HGNetv2 has these parts.
 PARTIAL_ANCHORS = (
     r"^(?P<prefix>(?:.*\.)?)stages[._]\d\.blocks\.\d+\.layers\.\d+\.(?:conv[12]\.)?conv\.weight$",
     r"^(?P<prefix>(?:.*\.)?)stages[._]\d\.blocks\.\d+\.aggregation[._a-z01]*\.conv\.weight$",

@@ -69,7 +69,7 @@ def write_tuning_file(
         base: a full official checkpoint whose other tensors (encoder, decoder) are kept.
         overwrite: replace an existing file; never the source or the base.
         prefix: what the backbone's names begin with in the file. The official `-t` needs
-            "backbone."; other programs may want "" or a prefix of their own.
+            "backbone."; other programs may want "" or another prefix.
 
     Returns:
         The proof: every selected tensor, bit for bit or not.
