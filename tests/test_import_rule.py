@@ -183,7 +183,7 @@ def test_folders_have_three_to_fifteen_files():
         ("checkpoint.comparison.diff", "from rtdetr_nb.config.load import load_config"),
         ("checkpoint.comparison.diff", "def f():\n    from rtdetr_nb.model import hgnetv2"),
         ("checkpoint.comparison.diff", "from ...model import hgnetv2"),
-        ("checkpoint.reading.arrays", "from rtdetr_nb.checkpoint.naming.dialects import rename"),
+        ("checkpoint.reading.arrays", "from rtdetr_nb.checkpoint.naming.renaming import rename"),
         (
             "checkpoint.naming.dialects",
             "if TYPE_CHECKING:\n    from rtdetr_nb.checkpoint import tuning",

@@ -1,4 +1,4 @@
-"""What the commands on checkpoints print: drawn by rich on a terminal, plain in a pipe, or JSON."""
+"""Output of the commands on checkpoints: by rich on a terminal, plain in a pipe, or JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def show_checkpoint(checkpoint: Checkpoint) -> None:
-    """What is in a file: its backbones, its top level, what it says about itself."""
+    """Print what is in a file: its backbones, its top level, what it says about itself."""
     from rtdetr_nb.checkpoint.checkpoint_tables import (
         candidate_notes,
         checkpoint_tables,
@@ -40,7 +40,7 @@ def show_checkpoint(checkpoint: Checkpoint) -> None:
 
 
 def show_diff(diff: Diff) -> None:
-    """A comparison: its tables, its verdict, and what the official `-t` makes of the file."""
+    """Print a comparison: its tables, its verdict, and what the official `-t` finds in the file."""
     from rtdetr_nb.checkpoint.comparison.diff_tables import diff_tables, diff_title
 
     show = Printer()
@@ -55,7 +55,7 @@ def show_diff(diff: Diff) -> None:
 
 
 def _show_as_it_is(show: Printer, diff: Diff) -> None:
-    """What the official `-t` makes of the file itself, which is seldom what the verdict is on."""
+    """Print what the official `-t` finds in the file itself; the verdict is on a conversion."""
     loaded, total = _found_officially(diff)
     matched = sum(row.loadable for row in diff.rows)
     found = f"{loaded or 'none'} of the model's {total} tensors"
@@ -67,7 +67,7 @@ def _show_as_it_is(show: Printer, diff: Diff) -> None:
 
 
 def _found_officially(diff: Diff) -> tuple[int, int]:
-    """How many tensors the official `-t` finds in the compared file, and the model has."""
+    """Return how many tensors the official `-t` finds in the file, and how many the model has."""
     from rtdetr_nb.checkpoint.official_loader.rules import count_loaded_as_it_is
 
     return count_loaded_as_it_is(
@@ -76,7 +76,7 @@ def _found_officially(diff: Diff) -> tuple[int, int]:
 
 
 def show_conversion(done: Conversion) -> None:
-    """What was written, judged and proved."""
+    """Print what was written, judged and proved."""
     from rtdetr_nb.checkpoint.comparison.diff_tables import diff_title, part_table
 
     show = Printer()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class BlockCoverage:
     """One block ("stem1", "downsample", "blocks.0") of a part ("stem", "stages.0" to "stages.3").
 
-    `loaded`, `mismatched` and `missing` are shares of its values, 0 to 1; what is left fits and was
-    not picked. `num_mismatched` and `num_missing` count tensors.
+    `loaded`, `mismatched` and `missing` are shares of its values, 0 to 1; the rest fits but was not
+    picked. `num_mismatched` and `num_missing` count tensors.
     """
 
     part: str
@@ -33,7 +33,7 @@ class BlockCoverage:
 
     @property
     def words(self) -> str:
-        """What becomes of the block, in words."""
+        """The share that loads and the tensors that do not fit, in words."""
         counts = (("mismatched", self.num_mismatched), ("missing", self.num_missing))
         unfit = [f"{count} {word}" for word, count in counts if count]
         return ", ".join([f"{self.loaded:.0%} loads", *unfit])

@@ -127,7 +127,7 @@ def norms_decay(case: ConfigCase) -> Iterator[Words]:
     if not case.config.backbone.freeze_norm:
         for group in _broken_patterns(case.config):
             yield Words(
-                group.said,
+                group.what,
                 group.where,
                 f"{group.why} Norms get this group's weight decay.",
                 "Write (?!.*(?:norm|bn)).",
@@ -139,8 +139,8 @@ def pattern_without_effect(case: ConfigCase) -> Iterator[Words]:
     """A pattern of the optimizer means to leave the norms out but does not; they are frozen."""
     if case.config.backbone.freeze_norm:
         for group in _broken_patterns(case.config):
-            said = f"{group.said} They are frozen, so nothing comes of it."
-            yield Words(said, group.where, group.why)
+            what = f"{group.what} They are frozen, so nothing comes of it."
+            yield Words(what, group.where, group.why)
 
 
 @check(WARNING)
@@ -171,7 +171,7 @@ CONFIG_CHECKS: tuple[Check[ConfigCase], ...] = (
 
 
 class _BrokenPattern(NamedTuple):
-    said: str
+    what: str
     where: str
     why: str = "`.*norm|bn` means `.*norm` anywhere, or `bn` right at the start of the name."
 

@@ -1,7 +1,7 @@
 """The two-sided comparison of a checkpoint with the model that a configuration builds.
 
-Every tensor of the model and every tensor of the copy that was chosen is in the table, so that
-nothing stays silent: not what the model lacks, and not what the file holds for nothing.
+Every tensor of the model and every tensor of the chosen copy has a row: also those that the model
+lacks, and those that the file holds in vain.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from rtdetr_nb.checkpoint.comparison.row import (
     unused_rows,
 )
 from rtdetr_nb.checkpoint.comparison.selection import Selection, select
-from rtdetr_nb.checkpoint.naming.dialects import Origin
 from rtdetr_nb.checkpoint.naming.near_names import NearPair, near_pairs
+from rtdetr_nb.checkpoint.naming.renaming import Origin
 from rtdetr_nb.errors import ConfigError, SelectionError
 from rtdetr_nb.text.plain_text import show_as_text
 
@@ -60,10 +60,10 @@ class PartSummary:
 
 @dataclass(frozen=True)
 class Diff:
-    """A comparison as data; `table` shows it, `select` takes from it.
+    """A comparison as data: `table` shows it, `select` chooses from it.
 
-    `elsewhere` counts the tensors of the file that belong to other copies of the model or to the
-    training state, which are not compared.
+    `elsewhere` counts the tensors that are not compared: those of other copies of the model and of
+    the training state.
     """
 
     candidate: FileCandidate
@@ -97,7 +97,7 @@ class Diff:
 
     @cached_property
     def near(self) -> list[NearPair]:
-        """Pairs of an unused key and a missing tensor that may belong together; only offered."""
+        """Pairs of a missing tensor and an unused key that may belong together; only offered."""
         missing = [(r.model_key, r.model_shape) for r in self.rows if r.status == MISSING]
         unused = [(r.checkpoint_key, r.checkpoint_shape) for r in self.rows if r.status == UNUSED]
         return near_pairs(missing, unused)  # pyright: ignore[reportArgumentType]
@@ -150,12 +150,12 @@ class Diff:
         blocks: Iterable[str] | None = None,
         rows: Iterable[Row | str] | None = None,
     ) -> Selection:
-        """Take tensors by shell-style patterns, parts, blocks or rows; see `select.select`."""
+        """Select tensors by shell-style patterns, parts, blocks or rows; see `selection.select`."""
         return select(self, include, exclude, parts=parts, blocks=blocks, rows=rows)
 
     @property
     def table(self) -> pandas.DataFrame:
-        """One line a row, with the columns of `COLUMNS`."""
+        """The rows as a table with the columns of `COLUMNS`."""
         import pandas
 
         return pandas.DataFrame(
@@ -181,8 +181,8 @@ class Diff:
 def compare(source: Checkpoint | FileCandidate | str | PathLike[str], config: ModelConfig) -> Diff:
     """Compare one copy of the weights with the model that `config` builds.
 
-    A checkpoint stands for its first candidate, and a path for the checkpoint there. Where an
-    official encoder and decoder lie beside the backbone, they are compared too.
+    A checkpoint stands for its first candidate, and a path for the checkpoint there. An official
+    encoder and decoder beside the backbone are compared too.
 
     Raises:
         CheckpointError: the file holds no HGNetv2.

@@ -1,4 +1,4 @@
-"""A comparison as tables: counts by part, then what deserves a look."""
+"""A comparison as tables: counts by part, then the rows that deserve a look."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def part_table(parts: Iterable[PartSummary]) -> Table:
 
 
 def row_table(title: str, rows: Sequence[Row]) -> Table:
-    """Return rows of a comparison, cut where they would fill the screen."""
+    """Return the first rows of a comparison: as many as fit on a screen."""
     shown = tuple(
         (
             row.model_key or "-",
@@ -42,7 +42,7 @@ def row_table(title: str, rows: Sequence[Row]) -> Table:
 
 
 def diff_title(diff: Diff) -> str:
-    """Return the sentence that says what was compared with what."""
+    """Return a sentence that names the two sides of a comparison."""
     candidate = diff.candidate
     return (
         f"{diff.checkpoint.path}: {candidate.name} ({candidate.role}, HGNetv2-"
@@ -52,13 +52,13 @@ def diff_title(diff: Diff) -> str:
 
 
 def diff_tables(diff: Diff) -> list[Table]:
-    """Return the tables that show a comparison: counts, then what deserves a look."""
+    """Return the tables of a comparison: counts, then the rows that deserve a look."""
     tables = [part_table(diff.parts)]
     for status in (MISMATCHED, MISSING, UNUSED):
         rows = [
             row
             for row in diff.rows
-            # Encoder and decoder are normally not in the file; the counts say so.
+            # Encoder and decoder are normally missing; the counts show that.
             if row.status == status
             and not (status == MISSING and row.part in ("encoder", "decoder"))
         ]

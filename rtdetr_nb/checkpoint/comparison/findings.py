@@ -1,4 +1,4 @@
-"""What is said about a checkpoint: findings, the checks that make them, and the verdict."""
+"""Findings on a checkpoint, the checks that make them, and the verdict that follows."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def judge(
         values: the values of these rows by model name, if they are in memory; else they are read.
         filled: the comparison of the tuning file that is made, if it is what fills the model, from
             `diff` alone or with a base.
-        total_steps: optimizer steps of the run, if known: short runs have traps of their own.
+        total_steps: optimizer steps of the run, if known: short runs have special traps.
     """
     filled = diff if filled is None else filled
     coverage = CoverageCase(diff, filled)

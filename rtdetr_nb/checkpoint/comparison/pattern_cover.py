@@ -1,7 +1,7 @@
 """The tree of a model's names, and the shortest patterns for what was picked in it.
 
-A branch of the tree is always a prefix of names, so that whatever is ticked in it can be written as
-patterns and replayed by one line of code.
+A branch of the tree is always a prefix of names: everything that is ticked in it can be written as
+patterns, and one line of code selects it again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _Leaf = tuple[tuple[str, ...], str]  # path in the tree, model key
 
 
 def branch_path(model_key: str) -> tuple[str, ...]:
-    """Return the way to a tensor in the tree, the tensor itself last.
+    """Return the path to a tensor in the tree; the last step is the tensor.
 
     `backbone.stages.2.blocks.0.layers.1.conv1.bn.bias` is ("stages.2", "blocks.0", "layers.1",
     "conv1", "bn.bias"): numbers stay with their word, and so does a tensor with its module.
@@ -39,8 +39,8 @@ def branch_path(model_key: str) -> tuple[str, ...]:
 def patterns_for(diff: Diff, keys: Collection[str]) -> tuple[list[str], list[str]]:
     """Return `include` and `exclude` with which `diff.select` takes exactly `keys`.
 
-    Whole branches become one pattern. Where leaving out is shorter than naming, all but the rest is
-    named.
+    A whole branch becomes one pattern. If it is shorter, everything is included and the rest is
+    excluded.
     """
     leaves = [
         (branch_path(row.model_key), row.model_key)
@@ -74,7 +74,7 @@ def selection_code(diff: Diff, keys: Collection[str]) -> str:
 
 
 def _cover(leaves: Sequence[_Leaf], keys: set[str], depth: int = 0) -> list[str]:
-    """Return the patterns of the largest branches that lie wholly within `keys`."""
+    """Return the patterns of the largest branches that contain only `keys`."""
     taken = sum(key in keys for _, key in leaves)
     if taken == 0:
         return []

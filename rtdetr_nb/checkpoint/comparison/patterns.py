@@ -1,4 +1,4 @@
-"""Whether what is asked for can be taken, and if not, what was probably meant."""
+"""Checks the names and patterns of a selection, and suggests what was probably meant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def matches(row: Row, pattern: str) -> bool:
-    """Whether a shell-style pattern, or what a name begins with, stands for this row."""
+    """Return whether a shell-style pattern or the beginning of a name matches this row."""
     key = row.model_key or ""
     return any(
         fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
@@ -25,10 +25,10 @@ def matches(row: Row, pattern: str) -> bool:
 
 
 def check_patterns(diff: Diff, patterns: Iterable[str]) -> None:
-    """Refuse patterns that match nothing, and exact names that do not fit.
+    """Check that every pattern matches a tensor, and that exact names can be loaded.
 
     Raises:
-        SelectionError: there is one.
+        SelectionError: a pattern matches nothing, or a name cannot be loaded.
     """
     for pattern in patterns:
         rows = [row for row in diff.rows if row.model_key and matches(row, pattern)]
@@ -43,7 +43,7 @@ def check_patterns(diff: Diff, patterns: Iterable[str]) -> None:
 
 
 def known_names(names: Iterable[str] | str, known: set[str], kind: str) -> set[str]:
-    """The names as a set, if all are known.
+    """Return the names as a set, if all are known.
 
     Raises:
         SelectionError: one is not.
@@ -57,7 +57,7 @@ def known_names(names: Iterable[str] | str, known: set[str], kind: str) -> set[s
 
 
 def loadable_names(diff: Diff, keys: Iterable[Any]) -> list[str]:
-    """The names as a list, if every one can be loaded from this comparison.
+    """Return the names as a list, if every one can be loaded from this comparison.
 
     Raises:
         SelectionError: one cannot.
@@ -81,7 +81,7 @@ def loadable_names(diff: Diff, keys: Iterable[Any]) -> list[str]:
 
 
 def _patterns(diff: Diff) -> set[str]:
-    """All names without `backbone.`, and a pattern for everything below each of their dots."""
+    """Return all names without `backbone.`, and a pattern for each level above them."""
     patterns = set()
     for row in diff.rows:
         words = (row.model_key or "").removeprefix(BACKBONE).split(".")

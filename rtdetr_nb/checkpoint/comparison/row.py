@@ -1,4 +1,4 @@
-"""One line of a comparison: the two sides of a tensor, what became of it, and why."""
+"""One row of a comparison: a tensor in the model and in the file, its status, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE, KeyInfo
 from rtdetr_nb.checkpoint.checkpoint import FileCandidate
-from rtdetr_nb.checkpoint.naming.dialects import Origin, ValueFix, no_counterpart_note
+from rtdetr_nb.checkpoint.naming.renaming import Origin, ValueFix, no_counterpart_note
 from rtdetr_nb.checkpoint.naming.shape_notes import explain_shapes
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ _TRAINING_STATE = re.compile(
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the comparison.
+    """One tensor of a comparison.
 
     Attributes:
-        model_key, checkpoint_key: the names on the two sides; None where there is none.
+        model_key, checkpoint_key: its name in the model and in the file; None if it is missing.
         status: one of `STATUSES`.
-        model_shape, checkpoint_shape: the shapes on the two sides.
+        model_shape, checkpoint_shape: its shape in the model and in the file.
         part: "stem", "stages.0" to "stages.3", "encoder", "decoder" or "other".
         block: the block inside the part.
-        dtype: the type in the file, or the model's where the file has nothing.
-        kind: "parameter" or "buffer" in the model ("tensor" for what only the file has).
+        dtype: its type in the file, or in the model if the file does not have it.
+        kind: "parameter" or "buffer" in the model; "tensor" if only the file has it.
         rule: the renaming rules that led from one name to the other.
-        note: what is worth knowing, in words.
-        fix: how the value is changed on the way.
+        note: a remark for the reader.
+        fix: the change that its value needs.
     """
 
     model_key: str | None
@@ -60,15 +60,15 @@ class Row:
 
     @property
     def num_elements(self) -> int:
-        """Number of values of the model's tensor, 0 where the model has no such tensor."""
+        """Number of values of the model's tensor; 0 if the model does not have it."""
         return 0 if self.model_shape is None else prod(self.model_shape)
 
     @property
     def loadable(self) -> bool:
-        """Whether the file's value can be put into the model.
+        """Whether the file's value can be loaded into the model.
 
-        The norms' batch counters are loaded as well; the other bookkeeping follows from the
-        configuration, and a value of the same shape could still be another configuration's.
+        Batch counters of norms are loaded too. Other bookkeeping follows from the configuration: a
+        value of the same shape may belong to another configuration.
         """
         if self.status == BOOKKEEPING:
             counter = (self.model_key or "").endswith(_BATCH_COUNTER)
@@ -98,7 +98,7 @@ def block_of(model_key: str) -> str:
 def model_row(
     key: str, info: KeyInfo, origin: Origin | None, tensor: TensorInfo | None, has_heads: bool
 ) -> Row:
-    """Return the line of one tensor of the model; `tensor` is the file's, if it has one."""
+    """Return the row of one tensor of the model; `tensor` is the file's, if it has one."""
     shape = tuple(tensor.shape) if tensor else None
     bookkeeping = _BOOKKEEPING.search(key) is not None
     if bookkeeping:
@@ -158,7 +158,7 @@ def _bookkeeping_note(key: str, in_file: bool) -> str:
 
 
 class _Copy(NamedTuple):
-    """One copy of the model in the file: which keys it can claim."""
+    """One copy of the model in the file, and the keys that can belong to it."""
 
     name: str
     prefix: str
@@ -168,7 +168,7 @@ class _Copy(NamedTuple):
     def claim(self, key: str) -> int:
         """Return how closely a key belongs to this copy; -1 if it does not.
 
-        A copy at the top level claims its backbone only: what lies beside it can be anything.
+        A copy at the top level claims only its backbone: other keys there can be anything.
         """
         for place in (self.prefix, self.root):
             if place and key.startswith(place):
@@ -179,7 +179,7 @@ class _Copy(NamedTuple):
 def unused_rows(
     candidate: FileCandidate, used: set[str | None]
 ) -> tuple[list[Row], dict[str, int]]:
-    """List what the file holds beside the tensors in use; other copies are only counted."""
+    """Return a row for each unused tensor of the file, and the number of tensors elsewhere."""
     official = {origin.checkpoint_key: BACKBONE + origin.name for origin in candidate.origins}
     copies = [
         _Copy(c.name, c.prefix, c.root, frozenset(origin.checkpoint_key for origin in c.origins))
@@ -215,9 +215,9 @@ def unused_rows(
 
 
 def _elsewhere(key: str, copies: Sequence[_Copy]) -> str:
-    """Name the other copy or the training state that a key belongs to; empty if it is ours.
+    """Name the other copy or the training state that a key belongs to; "" if it is compared.
 
-    The first of the copies is ours; what all could claim is ours as well.
+    The first copy is the one that is compared. It also gets the keys that any copy could claim.
     """
     owner = max(copies, key=lambda copy: copy.claim(key))
     if owner.claim(key) >= 0:

@@ -1,7 +1,7 @@
-"""Which tensors go into the tuning file.
+"""Selections: the tensors that go into the tuning file.
 
-A selection is made by patterns, parts, blocks or rows, combined by set operations, and saved as
-JSON, so that whatever was picked by hand can be replayed.
+Patterns, parts, blocks or rows make a selection; set operations combine selections. A selection is
+saved as JSON and can be made again from it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _FORMAT = "rtdetr_nb selection 1"
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows of a comparison whose values are to be loaded, in the model's order.
+    """The rows of a comparison that will be loaded, in the model's order.
 
-    `description` says how they were chosen; `warnings` say what may have been overlooked.
+    `description` says how they were chosen; `warnings` name what may have been overlooked.
     """
 
     diff: Diff
@@ -152,12 +152,12 @@ def select(
     blocks: Iterable[str] | None = None,
     rows: Iterable[Row | str] | None = None,
 ) -> Selection:
-    """Take tensors out of a comparison. Conditions that are given all have to hold.
+    """Select tensors of a comparison. All given conditions have to hold.
 
     Args:
         diff: the comparison.
         include: shell-style patterns on the model's names, with or without `backbone.`
-            ("stem.*", "backbone.stages.3.*"); a name of a part stands for all in it. None takes
+            ("stem.*", "backbone.stages.3.*"); the name of a part selects all of it. None selects
             everything that fits.
         exclude: patterns of what to leave out.
         parts: "stem", "stages.0" to "stages.3", "encoder", "decoder".
@@ -165,8 +165,8 @@ def select(
         rows: rows of the comparison, or model names.
 
     Raises:
-        SelectionError: a pattern matches nothing, a tensor that is named does not fit the model,
-            or nothing is left.
+        SelectionError: a pattern matches nothing, a named tensor does not fit the model, or
+            nothing is left.
     """
     conditions = _conditions(diff, include, exclude, parts, blocks, rows)
     description = ", ".join(condition.text for condition in conditions) or "everything that fits"
@@ -265,7 +265,7 @@ def _selection(
 
 
 def _without_norm(diff: Diff, keys: set[str]) -> list[str]:
-    """Warn of convolutions whose norm stays behind: the two only make sense together."""
+    """Warn of convolutions that are taken without their norm: they belong together."""
     norms: dict[str, list[str]] = {}
     for row in diff.rows:
         match = re.match(r"(.*)\.(?:bn|norm)\.(?!num_batches_tracked)\w+$", row.model_key or "")

@@ -1,4 +1,4 @@
-"""What a selection amounts to: tensors, values, shares, and what the official log will say."""
+"""A selection in figures: tensors, values, shares, and the official log to expect."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def selection_html(
 
 
 def _share(rows: Iterable[Row], chosen: set[str]) -> float:
-    """Share of the values that are chosen; counters and the like are no values of the model."""
+    """Return the share of the values that are chosen, without counters and other bookkeeping."""
     learned = [row for row in rows if row.status != BOOKKEEPING]
     total = sum(row.num_elements for row in learned)
     taken = sum(row.num_elements for row in learned if row.model_key in chosen)

@@ -1,4 +1,4 @@
-"""Are the values of a checkpoint fit to train from? Looks at numbers, not at names.
+"""Findings on the values of a checkpoint: whether they are fit to train from.
 
 Needs numpy only: values are read as arrays, and types that numpy lacks are widened by their bits.
 """
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.checkpoint import Checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import Diff
 
-# A variance below this is lost in the norm's epsilon of 1e-5: the channel carried nothing, or its
-# variance fell below what float16 can hold.
+# The norm's epsilon of 1e-5 hides a variance below this: the channel carried nothing, or its
+# variance was too small for float16.
 _TINY_VARIANCE = 1e-8
 # Largest value over the median: trained layers stay around 10 to 200, flipped bits reach 1e30.
 _OUTLIER_RATIO = 1000.0
@@ -111,7 +111,7 @@ def _read_arrays(checkpoint: Checkpoint, rows: Sequence[Row]) -> Iterator[tuple[
 
 
 def _troubles(row: Row, array: np.ndarray) -> list[str]:
-    """Name the troubles of one tensor; values that are not finite hide all else."""
+    """Name the troubles of one tensor; if values are not finite, nothing else is looked for."""
     low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         return ["not finite"]
@@ -139,12 +139,12 @@ def _troubles(row: Row, array: np.ndarray) -> list[str]:
 
 
 def _median_magnitude(array: np.ndarray) -> float:
-    """Median of the magnitudes that are not zero, over a regular sample of large tensors."""
+    """Return the median magnitude of values that are not zero; large tensors are sampled."""
     import numpy as np
 
     sample = array.reshape(-1)[:: max(1, array.size // _SAMPLE_SIZE)].astype(np.float64)
     sample = np.abs(sample[sample != 0])
-    # Not numpy.median, whose first call loads a package of its own.
+    # numpy.median would import another package when it is first called.
     middle = sample.size // 2
     return float(np.partition(sample, middle)[middle]) if sample.size else math.inf
 

@@ -1,8 +1,8 @@
-"""Which backbones a checkpoint holds: found by what their tensors are, not by wrapper names.
+"""Finds the backbones of a checkpoint by their tensors, under any wrapper.
 
-A candidate is one copy of HGNetv2 inside the file. Files often hold several (the averaged and the
-raw weights, the student and the teacher); they come ordered, the one that is meant first, and the
-choice is always said aloud. Two that nothing tells apart are a question to the user.
+A candidate is one copy of HGNetv2 inside the file. Files often hold several: the averaged and the
+raw weights, the student and the teacher. Candidates are ordered by preference, and reports name the
+one that was taken. If two are equally likely, the user has to choose.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from rtdetr_nb.architecture.state_dict_table import variant_tables
 from rtdetr_nb.checkpoint.naming.dialects import (
     DIALECTS,
     PARTIAL_ANCHORS,
-    Origin,
     recognise_dialect,
-    rename,
 )
+from rtdetr_nb.checkpoint.naming.renaming import Origin, rename
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import show_as_text
 from rtdetr_nb.text.printable import printable
@@ -33,7 +32,7 @@ TOP_LEVEL = "top level"
 # Its stem is a plain chain and its blocks end in channel attention; HGNetv2 has neither.
 _FIRST_HGNET = r"(stem\.(stem\.)?\d+\.(conv|bn)\.|stages\.\d+\.blocks\.\d+\.att\.)"
 
-# First words of a backbone's own names: without a prefix, other parts of the file lie beside them.
+# A backbone's names begin with these words. Without a prefix, other tensors may lie beside them.
 _OWN_NAME = re.compile(r"(stem|stages_?\d?|embedder|encoder|head|last_conv|fc|\d+)\.")
 
 
@@ -65,12 +64,12 @@ class Candidate:
     """One backbone inside a checkpoint.
 
     Attributes:
-        name: unique in the file: where the copy lies ("ema.module", "state_dict.student").
-        prefix: what stands before the backbone's own names ("ema.module.backbone.").
+        name: the place of the copy, unique in the file ("ema.module", "state_dict.student").
+        prefix: the part of the keys before the backbone's names ("ema.module.backbone.").
         dialect: whose names these are (see `dialects.DIALECTS`).
         variant: "L", "X" or "H" by shapes, or None for another size.
-        role: "ema", "raw", "student", "teacher" or "model"; a student or teacher that exists both
-            averaged and raw says so ("student, ema").
+        role: "ema", "raw", "student", "teacher" or "model"; or two of them ("student, ema") if a
+            student or teacher is there both averaged and raw.
         tensors: number of tensors with an official backbone name.
         dtype: their floating-point types.
         notes: sentences on how the role was found.
@@ -156,7 +155,7 @@ def _prefixes(keys: Sequence[str], patterns: Iterable[str]) -> list[str]:
 
 
 def _is_first_hgnet(prefix: str, keys: Iterable[str]) -> bool:
-    """Tell HGNetv2's predecessor, whose stages have much the same names."""
+    """Recognise HGNetv2's predecessor, whose stages have similar names."""
     pattern = re.compile(re.escape(prefix) + _FIRST_HGNET)
     return any(pattern.match(key) for key in keys)
 
@@ -250,13 +249,13 @@ def _is_averaged(prefix: str) -> bool:
 
 
 def _averaged_weights_are_swapped(keys: Sequence[str]) -> bool:
-    """Tell mmengine's EMAHook: its checkpoints hold both dicts, with the meanings exchanged."""
+    """Recognise mmengine's EMAHook: its checkpoints hold both dicts with exchanged meanings."""
     tops = {key.partition(".")[0] for key in keys}
     return {"state_dict", "ema_state_dict"} <= tops
 
 
 def explain_no_backbone(path: Path, keys: Sequence[str]) -> str:
-    """Say what a file without an HGNetv2 seems to hold, and what to do."""
+    """Explain what a file without an HGNetv2 seems to hold, and what to do."""
     if not keys:
         return (
             f"{path} holds no tensors. Choose the file that the training or the "

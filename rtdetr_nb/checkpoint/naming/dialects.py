@@ -1,38 +1,53 @@
-"""How other libraries spell HGNetv2, as data, and the renaming to the official names.
+"""How libraries name the tensors of HGNetv2: one table, read in both directions.
 
-A dialect is recognised inside the tensors that share a prefix, and its rules turn the names behind
-that prefix into official names relative to the backbone (`stem.stem1.conv.weight`). Renaming never
-looks at the order of tensors. Where a library differs in values too, the difference is a
-`ValueFix` that is part of the renaming and is shown wherever the renaming is shown.
+A dialect is recognised inside the tensors that share a prefix. Its rules turn the names behind that
+prefix into official names relative to the backbone (`stem.stem1.conv.weight`), and back.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 BATCH_NORM_EPS = 1e-5
+"""The epsilon of the official norms."""
 ULTRALYTICS_EPS = 1e-3
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One renaming: a regular expression on the name behind the prefix, and what replaces it."""
+    """One renaming in both directions: a regular expression, and what replaces it.
+
+    Attributes:
+        name: what the renaming is called where it is shown.
+        pattern, replacement: from the library's name behind the prefix to the official one.
+        back_pattern, back_replacement: from the official name to the library's.
+    """
 
     name: str
     pattern: str
     replacement: str
+    back_pattern: str
+    back_replacement: str
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One spelling of HGNetv2.
+    """The names of one library.
 
-    `anchor` finds the first convolution of the stem and captures the prefix before the backbone;
-    among dialects with one anchor, the first whose `signature` matches some name is meant.
-    `eps` is the norm epsilon that the library's model computes with.
+    Attributes:
+        name: what it is called here.
+        title: the library.
+        anchor: finds the first convolution of the stem and captures the prefix before the backbone.
+        signature: some name has to match it; among dialects with one anchor the first that does is
+            meant.
+        rules: the renamings to the official names, in order; back they are applied in reverse.
+        numbered: stages and blocks are numbered through, as the layers of one list.
+        eps: the epsilon that the library's norms compute with.
+        library: what `write_as` calls the dialect; empty for dialects that are only read.
+        prefix: what the library writes before these names.
+        wrapper: the top-level key that holds the state dict; empty if the file is the state dict.
     """
 
     name: str
@@ -40,40 +55,24 @@ class Dialect:
     anchor: str
     signature: str
     rules: tuple[Rule, ...]
+    numbered: bool = False
     eps: float = BATCH_NORM_EPS
+    library: str = ""
+    prefix: str = ""
+    wrapper: str = ""
 
 
-@dataclass(frozen=True)
-class ValueFix:
-    """`value * scale + offset`, computed in float64: all that differs between libraries."""
-
-    scale: float
-    offset: float
-    why: str
-
-    def apply(self, value: Any) -> Any:
-        """Return the fixed value of a float64 tensor or array of any shape."""
-        return value * self.scale + self.offset
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where one official backbone tensor comes from.
-
-    `name` is the official name without `backbone.`; `rules` are the names of the renaming rules.
-    """
-
-    name: str
-    checkpoint_key: str
-    rules: tuple[str, ...] = ()
-    fix: ValueFix | None = None
+def _swap(name: str, theirs: str, official: str, start: str = "", end: str = "") -> Rule:
+    """Make a rule of two words that take each other's place, if wanted at one end of the name."""
+    pattern, back_pattern = (f"{start}{re.escape(word)}{end}" for word in (theirs, official))
+    return Rule(name, pattern, official, back_pattern, theirs)
 
 
 _STEM_ANCHOR = r"^(?P<prefix>(?:.*\.)?)stem\.stem1\.conv\.weight$"
 _HUGGING_FACE_ANCHOR = r"^(?P<prefix>(?:.*\.)?)embedder\.stem1\.convolution\.weight$"
 _ULTRALYTICS_ANCHOR = r"^(?P<prefix>(?:.*\.)?)\d+\.stem1\.conv\.weight$"
 
-# A file with some stages only has no stem to hang on to; these parts have no other owner.
+# A file of some stages only has no stem to find it by; only HGNetv2 has these parts.
 PARTIAL_ANCHORS = (
     r"^(?P<prefix>(?:.*\.)?)stages[._]\d\.blocks\.\d+\.layers\.\d+\.(?:conv[12]\.)?conv\.weight$",
     r"^(?P<prefix>(?:.*\.)?)stages[._]\d\.blocks\.\d+\.aggregation[._a-z01]*\.conv\.weight$",
@@ -81,10 +80,17 @@ PARTIAL_ANCHORS = (
     r"^(?P<prefix>(?:.*\.)?)encoder\.stages\.\d\.blocks\.\d+\.layers\.\d+\..*convolution\.weight$",
 )
 
-_PADDED_STEM = Rule("padded stem", r"^(stem\.stem2[ab]\.conv)\.(weight|bias)$", r"\1.1.\2")
+# A convolution of the stem that pads stands behind its padding in the official model.
+_PADDED_STEM = Rule(
+    "padded stem",
+    r"^(stem\.stem2[ab]\.conv)\.(weight|bias)$",
+    r"\1.1.\2",
+    r"^(stem\.stem2[ab]\.conv)\.1\.",
+    r"\1.",
+)
 _AGGREGATION = (
-    Rule("squeeze", r"\.aggregation\.0\.", ".aggregation_squeeze_conv."),
-    Rule("excitation", r"\.aggregation\.1\.", ".aggregation_excitation_conv."),
+    _swap("squeeze", ".aggregation.0.", ".aggregation_squeeze_conv."),
+    _swap("excitation", ".aggregation.1.", ".aggregation_excitation_conv."),
     _PADDED_STEM,
 )
 
@@ -95,12 +101,14 @@ DIALECTS: tuple[Dialect, ...] = (
         _HUGGING_FACE_ANCHOR,
         r"(^embedder|\.convolution)\.",
         (
-            Rule("embedder", r"^embedder\.", "stem."),
-            Rule("encoder stages", r"^encoder\.stages\.", "stages."),
-            Rule("convolution", r"\.convolution\.", ".conv."),
-            Rule("normalization", r"\.normalization\.", ".bn."),
+            _swap("embedder", "embedder.", "stem.", start="^"),
+            _swap("encoder stages", "encoder.stages.", "stages.", start="^"),
+            _swap("convolution", ".convolution.", ".conv."),
+            _swap("normalization", ".normalization.", ".bn."),
             *_AGGREGATION,
         ),
+        library="huggingface",
+        prefix="model.backbone.model.",
     ),
     Dialect(
         "ultralytics",
@@ -108,12 +116,16 @@ DIALECTS: tuple[Dialect, ...] = (
         _ULTRALYTICS_ANCHOR,
         r"^\d+\.stem1\.",
         (
-            Rule("layers", r"\.m\.(\d+)\.", r".layers.\1."),
-            Rule("squeeze", r"\.sc\.", ".aggregation_squeeze_conv."),
-            Rule("excitation", r"\.ec\.", ".aggregation_excitation_conv."),
+            Rule("layers", r"\.m\.(\d+)\.", r".layers.\1.", r"\.layers\.(\d+)\.", r".m.\1."),
+            _swap("squeeze", ".sc.", ".aggregation_squeeze_conv."),
+            _swap("excitation", ".ec.", ".aggregation_excitation_conv."),
             _PADDED_STEM,
         ),
+        numbered=True,
         eps=ULTRALYTICS_EPS,
+        library="ultralytics",
+        prefix="model.",
+        wrapper="model",
     ),
     Dialect(
         "paddle",
@@ -121,17 +133,23 @@ DIALECTS: tuple[Dialect, ...] = (
         _STEM_ANCHOR,
         r"\.bn\._(mean|variance)$",
         (
-            Rule("running mean", r"\._mean$", ".running_mean"),
-            Rule("running variance", r"\._variance$", ".running_var"),
+            _swap("running mean", "._mean", ".running_mean", end="$"),
+            _swap("running variance", "._variance", ".running_var", end="$"),
             _PADDED_STEM,
         ),
+        library="paddle",
+        prefix="backbone.",
     ),
     Dialect(
         "timm_features",
         "timm, features only",
         _STEM_ANCHOR,
         r"^stages_\d\.",
-        (Rule("stage list", r"^stages_(\d)\.", r"stages.\1."), *_AGGREGATION),
+        (
+            Rule("stage list", r"^stages_(\d)\.", r"stages.\1.", r"^stages\.(\d)\.", r"stages_\1."),
+            *_AGGREGATION,
+        ),
+        library="timm",
     ),
     Dialect(
         "timm",
@@ -147,20 +165,18 @@ DIALECTS: tuple[Dialect, ...] = (
         r"\.aggregation\.[01]\.|^stem\.stem2[ab]\.conv\.weight$",
         _AGGREGATION,
     ),
-    Dialect("official", "official RT-DETRv2", _STEM_ANCHOR, r"", ()),
-)
-
-_NO_COUNTERPART = (
-    (r"(^|\.)StructuredToParameterName@@", "PaddlePaddle's table of names, not a tensor"),
-    (r"(^|[._])teacher([._]|$)", "the teacher's, not the student's"),
-    (
-        r"adapter|(^|\.)align(\.|$)|feature_projector|generation\.|conv_mask_|channel_add_conv"
-        r"|distill|(^|\.)projector(\.|$)",
-        "an adapter of the distillation: useful to the teacher's loss only",
+    Dialect(
+        "official",
+        "official RT-DETRv2",
+        _STEM_ANCHOR,
+        r"",
+        (),
+        library="mmengine",
+        prefix="backbone.",
+        wrapper="state_dict",
     ),
-    (r"(^|\.)(head|fc|last_conv)\.", "the classification head of the pretraining"),
-    (r"\.lab\.(scale|bias)$", "a learnable affine block, which this model does not have"),
 )
+"""The dialects in the order in which they are tried; any name matches the last."""
 
 
 def recognise_dialect(names: Iterable[str]) -> Dialect:
@@ -171,109 +187,3 @@ def recognise_dialect(names: Iterable[str]) -> Dialect:
         if any(signature.search(name) for name in names):
             return dialect
     raise AssertionError("the official dialect matches any name")
-
-
-def rename(
-    names: Mapping[str, str], dialect: Dialect, eps: Mapping[str, float] | None = None
-) -> list[Origin]:
-    """Return the official names of one backbone's tensors.
-
-    Args:
-        names: the name behind the prefix -> the key in the file. Names that no rule leads to the
-            backbone (heads, the rest of a detector) come back as they are: the caller compares
-            them with the model's table.
-        dialect: the spelling of `names`.
-        eps: norm epsilons read from pickled modules, by the name of the norm behind the prefix.
-    """
-    indices = _ultralytics_parts(names) if dialect.name == "ultralytics" else None
-    origins = []
-    for name, key in names.items():
-        official, rules = _apply_rules(name, dialect.rules, indices)
-        norm = name.rpartition(".")[0]
-        fix = _eps_fix(official, (eps or {}).get(norm, dialect.eps))
-        origins.append(Origin(official, key, rules, fix))
-    return _unfuse(origins)
-
-
-def no_counterpart_note(key: str) -> str:
-    """Say why a key of the file has no place in the model; empty if nothing is known about it."""
-    for pattern, note in _NO_COUNTERPART:
-        if re.search(pattern, key):
-            return note
-    return ""
-
-
-def _apply_rules(
-    name: str, rules: Sequence[Rule], indices: Mapping[int, str] | None
-) -> tuple[str, tuple[str, ...]]:
-    applied = []
-    if indices is not None:
-        index, _, rest = name.partition(".")
-        if index.isdecimal() and int(index) in indices:
-            name = f"{indices[int(index)]}.{rest}"
-            applied.append(f"index {index}")
-        else:
-            return name, ()
-    for rule in rules:
-        renamed = re.sub(rule.pattern, rule.replacement, name)
-        if renamed != name:
-            applied.append(rule.name)
-        name = renamed
-    return name, tuple(applied)
-
-
-def _eps_fix(official: str, eps: float) -> ValueFix | None:
-    """Move another library's epsilon into the variance: the official norm adds its own 1e-5."""
-    if eps == BATCH_NORM_EPS or not official.endswith(".running_var"):
-        return None
-    why = f"the norm's eps of {eps:g} moved into the variance (the model adds {BATCH_NORM_EPS:g})"
-    return ValueFix(1.0, eps - BATCH_NORM_EPS, why)
-
-
-def _unfuse(origins: list[Origin]) -> list[Origin]:
-    """Give a convolution whose norm was folded into it an identity norm that adds its bias."""
-    names = {origin.name for origin in origins}
-    result = []
-    for origin in origins:
-        unit, matched, _ = re.sub(r"\.conv\.(1\.)?bias$", "\0", origin.name).partition("\0")
-        if not matched or f"{unit}.bn.weight" in names:
-            result.append(origin)
-            continue
-        why = "the norm was folded into the convolution: an identity norm adds the bias"
-        rules = (*origin.rules, "fused bias")
-        for leaf, scale, offset in (
-            ("weight", 0.0, 1.0),
-            ("bias", 1.0, 0.0),
-            ("running_mean", 0.0, 0.0),
-            ("running_var", 0.0, 1.0 - BATCH_NORM_EPS),
-        ):
-            fix = ValueFix(scale, offset, why)
-            result.append(Origin(f"{unit}.bn.{leaf}", origin.checkpoint_key, rules, fix))
-    return result
-
-
-def _ultralytics_parts(names: Iterable[str]) -> dict[int, str]:
-    """Map Ultralytics' layer numbers to official parts by what the layers contain.
-
-    The stock table is stem, block, then per stage a downsampling and its blocks; reading the
-    structure instead of the numbers also covers models with layers inserted after the backbone.
-    """
-    children: dict[int, set[str]] = {}
-    for name in names:
-        index, _, rest = name.partition(".")
-        if index.isdecimal():
-            children.setdefault(int(index), set()).add(rest.partition(".")[0])
-    parts: dict[int, str] = {}
-    stage, block = 0, 0
-    for index in sorted(children):
-        if "stem1" in children[index]:
-            parts[index] = "stem"
-        elif "sc" in children[index] and parts:
-            parts[index] = f"stages.{stage}.blocks.{block}"
-            block += 1
-        elif children[index] <= {"conv", "bn"} and parts and stage < 3 and block > 0:
-            stage, block = stage + 1, 0
-            parts[index] = f"stages.{stage}.downsample"
-        elif parts:
-            break
-    return parts

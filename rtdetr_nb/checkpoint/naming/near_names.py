@@ -1,6 +1,6 @@
-"""Pairs that could belong together: a key that nothing used and a tensor that nothing filled.
+"""Pairs of a missing tensor and an unused key that could belong together.
 
-They are offered, never applied unasked: equal shapes and similar names are a hint, not a proof.
+Pairs are offered and never applied unasked: equal shapes and similar names are no proof.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def near_pairs(
 ) -> list[NearPair]:
     """Pair missing model keys with unused file keys of the same shape and a similar name.
 
-    The numbers in both names (stage, block, layer) have to agree from the right: a similar name of
-    another layer is exactly the mistake that an offer must not invite. The one exception is a stage
-    that is there under another number, all that is missing of it. Each key is used once.
+    The numbers in both names (stage, block, layer) have to agree from the right: an offer must not
+    mix up layers. One exception: a whole stage may be in the file under another number. Each key is
+    used once.
     """
     lacking, left_over = dict(missing), dict(unused)
     by_shape: dict[tuple[int, ...], list[tuple[str, list[str]]]] = defaultdict(list)
@@ -60,7 +60,7 @@ def near_pairs(
 
 
 def _renumbered_stages(missing: _Shapes, unused: _Shapes) -> list[NearPair]:
-    """Offer a stage of the file where so much of one is missing, if all names and shapes agree."""
+    """Offer another stage of the file for a missing stage, if all its names and shapes agree."""
     theirs = _by_stage(unused)
     offers = []
     for ours in _by_stage(missing).values():

@@ -1,4 +1,4 @@
-"""What a difference of shapes means, in words: which axis, and whose shape the file has."""
+"""Explains a difference of shapes: on which axis, and which HGNetv2 has the file's shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _AXES = {
 def explain_shapes(
     model_key: str, model_shape: tuple[int, ...], file_shape: tuple[int, ...]
 ) -> str:
-    """Say what differs between two shapes of one tensor, and which HGNetv2 has the file's.
+    """Explain how two shapes of one tensor differ, and which HGNetv2 has the file's shape.
 
     "64 output channels in the file, 48 in the model: this is the stem of an HGNetv2-X".
     """

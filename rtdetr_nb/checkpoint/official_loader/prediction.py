@@ -1,4 +1,4 @@
-"""What the official `-t` would print for a file, known before the training machine is booked."""
+"""Predicts what the official `-t` prints for a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rtdetr_nb.text.plain_text import show_as_text
 from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import Table
 
-# Everything that torch.load and the official lookups raise on files that users have.
+# All exceptions of torch.load and of the official lookups on files that users have.
 _READING_ERRORS = (
     pickle.UnpicklingError,
     OSError,
@@ -40,8 +40,8 @@ class OfficialPrediction:
     Attributes:
         exception: name of the exception that would end the training, or None.
         message: its message.
-        source: the state dict that is taken ("model" or "ema.module"), if it comes to that.
-        match: what happens to each tensor, if it comes to that.
+        source: the state dict that is taken ("model" or "ema.module"); "" after an exception.
+        match: what happens to each tensor; None after an exception.
     """
 
     exception: str | None
@@ -51,7 +51,7 @@ class OfficialPrediction:
 
     @property
     def log_line(self) -> str | None:
-        """The line that is printed on success, whatever was loaded."""
+        """The line that is printed unless there is an exception; None after one."""
         return None if self.match is None else self.match.log_line
 
     _repr_pretty_ = show_as_text
@@ -66,7 +66,7 @@ class OfficialPrediction:
 
 
 def prediction_html(prediction: OfficialPrediction) -> str:
-    """Return what the official loader does with a file: its figures, then the line it prints."""
+    """Return a prediction as HTML: its figures, then the line that the official code prints."""
     match = prediction.match
     if match is None:
         first = printable(str(prediction).splitlines()[0])
@@ -84,9 +84,11 @@ def prediction_html(prediction: OfficialPrediction) -> str:
 def predict_official(path: str | PathLike[str], config: ModelConfig) -> OfficialPrediction:
     """Predict what the official loader does with a file, its exceptions included.
 
-    The file is read by `torch.load(weights_only=True)`, which is what the official code does with
-    torch 2.6 and newer: the answer holds for the torch that is installed here. Nothing in the file
-    is executed, but the whole file is read into memory.
+    There are two predictors. This one is exact: `torch.load(weights_only=True)` reads the file, as
+    in the official code with torch 2.6 and newer, so the answer holds for the torch that is
+    installed here. Nothing in the file is executed, but all of it is read into memory. Tables and
+    commands, which must not load torch or the values, use `rules.official_state_dict` on the listed
+    file instead; a test holds the two together.
 
     Args:
         path: any file.

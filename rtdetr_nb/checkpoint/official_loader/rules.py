@@ -1,9 +1,9 @@
-"""What the official code does with a tuning file, to the letter.
+"""The rules of the official loader of tuning files.
 
 `load_tuning_state` of the official solver looks for a key `ema` and takes `['ema']['module']`,
-else `['model']`; it loads what has the same name and shape, and prints two lists: names that the
-file lacks ("missed") and names of other shapes ("unmatched"). It never says which keys of the file
-were of no use.
+else `['model']`. It loads the tensors of the same name and shape, and prints two lists: names that
+the file lacks ("missed") and names of other shapes ("unmatched"). It does not list unused keys of
+the file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, TensorInfo
 
 
 class OfficialError(Exception):
-    """An exception that the official loader would raise, by the name of its class."""
+    """An exception that the official loader would raise; `kind` is the name of its class."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -26,7 +26,7 @@ class OfficialError(Exception):
 
 @dataclass(frozen=True)
 class OfficialMatch:
-    """What the official loader does with one state dict: model names by what happens to them."""
+    """What the official loader does with one state dict: names by what happens to them."""
 
     loaded: tuple[str, ...]
     missed: tuple[str, ...]
@@ -50,7 +50,7 @@ def official_state_dict(
         modules: the pickled modules by their paths.
 
     Raises:
-        OfficialError: as the official code would fail on what is in the file.
+        OfficialError: the official code would raise the exception that this names.
     """
     classes = {key: module.class_name.rpartition(".")[2] for key, module in modules.items()}
     if "" in classes:
@@ -76,9 +76,9 @@ def count_loaded_as_it_is(
     modules: Mapping[str, ModuleInfo],
     model_shapes: Mapping[str, tuple[int, ...]],
 ) -> int:
-    """How many of the model's tensors the official loader finds in a file, by names and shapes.
+    """Return how many of the model's tensors the official loader finds in a file.
 
-    0 too where it would stop with an error on what is in the file; reads no values.
+    It is 0 if the loader would stop with an error. No values are read.
     """
     try:
         _, params = official_state_dict(tree, modules)

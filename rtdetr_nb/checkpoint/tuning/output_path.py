@@ -1,4 +1,4 @@
-"""Whether a tuning file may be written to a path: all that can be said before anything is read."""
+"""Checks the path of a tuning file before anything is read or written."""
 
 from __future__ import annotations
 

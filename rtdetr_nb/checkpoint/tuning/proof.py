@@ -1,4 +1,4 @@
-"""The tuning file itself: written whole or not at all, and read back bit for bit."""
+"""Writes the tuning file whole or not at all, and reads it back bit for bit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def bit_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the tensor as integers of the same width, as bytes where there are none."""
+    """Return the tensor as integers of the same width; as bytes if there is no such type."""
     import torch
 
     widths = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -130,7 +130,7 @@ def _prove(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> Read
 
 
 def _as_tensor(array: np.ndarray, dtype: str) -> torch.Tensor:
-    """Return an array of `iterate_numpy` as a tensor of its own type."""
+    """Return an array of `iterate_numpy` as a tensor of the type that it has in the file."""
     import torch
 
     tensor = torch.from_numpy(array)

@@ -1,4 +1,4 @@
-"""What loading and writing a tuning file say: the two reports."""
+"""The reports of loading and of writing a tuning file."""
 
 from __future__ import annotations
 

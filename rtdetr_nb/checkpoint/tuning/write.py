@@ -74,7 +74,7 @@ def write_tuning_file(
         base: a full official checkpoint whose other tensors (encoder, decoder) are kept.
         overwrite: replace an existing file; never the source or the base.
         prefix: what the backbone's names begin with in the file. The official `-t` needs
-            "backbone."; other programs may want "" or a prefix of their own.
+            "backbone."; other programs may want "" or another prefix.
         input_format: what the backbone expects, or the name of it ("imagenet"): the stem is
             rewritten for the pictures that RT-DETRv2 feeds, and the rewriting is proved.
 

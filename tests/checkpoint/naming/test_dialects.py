@@ -13,7 +13,8 @@ from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS
 from rtdetr_nb.architecture.state_dict_table import backbone_keys
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import compare
-from rtdetr_nb.checkpoint.naming.dialects import no_counterpart_note, recognise_dialect, rename
+from rtdetr_nb.checkpoint.naming.dialects import DIALECTS, recognise_dialect
+from rtdetr_nb.checkpoint.naming.renaming import no_counterpart_note, rename, rename_back
 from rtdetr_nb.checkpoint.reading.tensor_info import TensorInfo
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.hgnetv2 import HGNetv2
@@ -264,3 +265,16 @@ def test_the_variants_are_told_apart_by_shapes():
         }
         checkpoint = Checkpoint(Path("a.pth"), "torch zip", tensors, {}, {}, ())
         assert checkpoint.candidates[0].variant == variant
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("variant", ["L", "X", "H"])
+def test_every_dialect_leads_back(dialect, variant):
+    """The rules of both directions belong together, also in dialects that are only read."""
+    official = list(backbone_keys(variant, freeze_norm=True))
+    theirs = rename_back(official, dialect)
+    assert len(set(theirs.values())) == len(official)
+    names = {name.removeprefix(dialect.prefix): name for name in theirs.values()}
+    assert [origin.name for origin in rename(names, dialect)] == official
+    if dialect.name != "official":
+        assert set(names) != set(official)

@@ -8,7 +8,8 @@ import torch
 from rtdetr_nb.architecture.state_dict_table import backbone_keys
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import compare
-from rtdetr_nb.checkpoint.tuning.write_as import SPELLINGS, spell, spelling_table, write_as
+from rtdetr_nb.checkpoint.naming.renaming import rename_back
+from rtdetr_nb.checkpoint.tuning.write_as import LIBRARIES, dialect_table, write_as
 from rtdetr_nb.errors import TuningError
 from tests.checkpoint.wild import CONFIG
 from tests.paths import REFERENCE
@@ -27,16 +28,16 @@ from tests.paths import REFERENCE
 def test_the_names_are_in_the_librarys_own_table(library, table, variant, prefix):
     real = json.loads((REFERENCE / "dialects" / f"{table}.json").read_text())
     ours = backbone_keys(variant, freeze_norm=True)
-    spelled = spell(ours, SPELLINGS[library])
-    names = {prefix + name.removeprefix(SPELLINGS[library].prefix) for name in spelled.values()}
+    spelled = rename_back(ours, LIBRARIES[library])
+    names = {prefix + name.removeprefix(LIBRARIES[library].prefix) for name in spelled.values()}
     assert len(names) == len(ours)
     assert names <= set(real)
     for official, name in spelled.items():
-        key = prefix + name.removeprefix(SPELLINGS[library].prefix)
+        key = prefix + name.removeprefix(LIBRARIES[library].prefix)
         assert tuple(real[key][0]) == ours[official].shape
 
 
-@pytest.mark.parametrize("library", SPELLINGS)
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_it_comes_back_with_the_same_values(backbone_diff, tmp_path, library):
     selection = backbone_diff.select(parts=["stem", "stages.0", "stages.1"])
     path = write_as(selection, tmp_path / "a.pth", library)
@@ -60,15 +61,15 @@ def test_ultralytics_variances_are_its_own(backbone_diff, tmp_path):
 
 def test_what_cannot_be_written_is_a_sentence(backbone_diff, tmp_path):
     selection = backbone_diff.select("stem.stem1.*")
-    with pytest.raises(TuningError, match="no spelling 'tensorflow'"):
+    with pytest.raises(TuningError, match="no library 'tensorflow'"):
         write_as(selection, tmp_path / "a.pth", "tensorflow")
     with pytest.raises(TuningError, match="cannot be written"):
         write_as(selection, tmp_path / "absent" / "a.pth", "timm")
 
 
 def test_the_names_side_by_side(backbone_diff):
-    table = spelling_table(backbone_diff.select("stem.stem1.*").keys)
-    assert len(table) == 5 * len(SPELLINGS)
+    table = dialect_table(backbone_diff.select("stem.stem1.*").keys)
+    assert len(table) == 5 * len(LIBRARIES)
     first = table[table.official == "backbone.stem.stem1.conv.weight"].set_index("library")
     there = first["name there"]
     assert there["huggingface"] == "model.backbone.model.embedder.stem1.convolution.weight"
