@@ -42,7 +42,8 @@ SMALL_HEADS = [
 ]
 
 NARROW = architecture.BackboneSpec(
-    (3, 8, 8), architecture._stages((8, 8, 16, 1), (16, 8, 32, 1), (32, 8, 32, 1), (32, 8, 32, 1))
+    (3, 8, 8),
+    architecture.hgnetv2_stages((8, 8, 16, 1), (16, 8, 32, 1), (32, 8, 32, 1), (32, 8, 32, 1)),
 )
 NARROW_CONFIG = [
     "HybridEncoder.in_channels=[32,32,32]",
