@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,6 +271,12 @@ def payload_storage(source: SourceFile, start: int, span: Span, nbytes: int) -> 
         return Latin1Span(source, start, span.size, nbytes)
     check_size(span.size, nbytes)
     return FileSpan(source, start, nbytes)
+
+
+FindStorage = Callable[[str, int], Storage]
+"""Gives the storage of a key, which has to have at least so many bytes."""
+MakeStorage = Callable[[Span, int], Storage]
+"""Gives the storage of a long payload in a stream, which has to have so many bytes."""
 
 
 def latin1_bytes(text: str) -> bytes:

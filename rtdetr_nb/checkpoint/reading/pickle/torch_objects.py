@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
 from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, PersistentId
-from rtdetr_nb.checkpoint.reading.storage import Storage
+from rtdetr_nb.checkpoint.reading.storage import FindStorage
 from rtdetr_nb.checkpoint.reading.tensor_info import (
     ITEM_SIZES,
     LARGEST_SIZE,
@@ -15,9 +14,6 @@ from rtdetr_nb.checkpoint.reading.tensor_info import (
     TensorInfo,
 )
 from rtdetr_nb.errors import CheckpointError
-
-FindStorage = Callable[[str, int], Storage]
-"""Gives the storage of a key, which has to have at least so many bytes."""
 
 STORAGE_DTYPES = {
     "DoubleStorage": "float64",

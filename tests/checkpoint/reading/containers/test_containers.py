@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_distribut
 from torch.multiprocessing.spawn import spawn
 
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from rtdetr_nb.checkpoint.reading.pickle.reader import INLINE_LIMIT
+from rtdetr_nb.checkpoint.reading.pickle.machine import INLINE_LIMIT
 from rtdetr_nb.errors import CheckpointError
 from tests.checkpoint.reading._build_archives import VALUES, write_torch_zip, write_zip, zip_records
 from tests.checkpoint.reading._build_pickles import dict_of, global_of, program, tuple_of
