@@ -1,6 +1,6 @@
 """`rtdetr-nb lab`: the notebooks in JupyterLab; `rtdetr-nb class`: two of them as pages.
 
-What only these commands need is imported when they run: the other commands shall answer at once.
+What only these commands need is imported when they run, so that other commands start fast.
 """
 
 import argparse
@@ -18,16 +18,15 @@ CLASS_FOLDER = CHECKOUT / "runs" / "class"
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
 # The template that Voila is given: this folder holds `voila/templates/class`.
 _CLASS_PAGE = Path(lab.__path__[0]) / "class_page"
-_VISITOR_MODULE = "rtdetr_nb.lab.visitor_folder"
 _VOILA_OPTIONS = (
-    # Cells show as they come: the first one of notebook 00 does not wait for its training.
+    # Cells show as they finish: the first one of notebook 00 does not wait for the training.
     "--progressive_rendering=True",
-    # Asks no other machine for icons, as Voila's own pages do.
+    # Voila's own pages load icons from another machine; this template does not.
     "--template=class",
     "--classic-tree",
-    # Of Notebook 7, if that is installed: a button that a page has no place for and fails on.
+    # An extension of Notebook 7 adds a button, which fails on a page.
     "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
-    # A page that is closed ends its kernel; where the browser could not say so, this does.
+    # A closed page ends its kernel; this ends the kernels whose browser could not say so.
     "--MappingKernelManager.cull_idle_timeout=600",
     "--MappingKernelManager.cull_interval=60",
 )
@@ -48,17 +47,17 @@ def add_commands(commands: Any) -> None:
         "--output",
         type=Path,
         metavar="DIR",
-        help="each notebook writes to a folder of its own there",
+        help="each notebook writes to its own folder there",
     )
     lab.add_argument("jupyter", nargs="*", metavar="ARGUMENT", help="for jupyter, after --")
     lab.set_defaults(run=run_lab)
     room = commands.add_parser(
         "class",
         help="serve notebooks 00 and 05 as pages without code, by Voila",
-        description="Serve notebooks 00 and 05 as pages without code, by Voila. Every visitor has "
-        "a kernel and a folder of his own; with the kernel end his training and his files. The "
-        "pages ask nothing of other machines. Arguments after -- go to voila: --no-browser, "
-        "--port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
+        description="Serve notebooks 00 and 05 as pages without code, by Voila. Each visitor has "
+        "a kernel and a folder; when the kernel ends, its training stops and the folder is "
+        "deleted. The pages load nothing from other machines. Arguments after -- go to voila: "
+        "--no-browser, --port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
     )
     room.add_argument("voila", nargs="*", metavar="ARGUMENT", help="for voila, after --")
     room.set_defaults(run=run_class)
@@ -97,7 +96,8 @@ def run_class(options: argparse.Namespace) -> int:
     copy_notebooks(
         [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],
         CLASS_FOLDER,
-        {**_defaults(), "output": _FolderOfItsOwn()},
+        _defaults(),
+        code=_make_visitor_folder(),
         keep=False,
     )
     templates = str(_CLASS_PAGE)
@@ -109,21 +109,18 @@ def run_class(options: argparse.Namespace) -> int:
     )
 
 
-class _FolderOfItsOwn:
-    """Written into a notebook as the call that makes a folder for the one who looks at it.
+def _make_visitor_folder() -> str:
+    """Source that makes a folder for one visitor, so that visitors do not meet others' files."""
+    from rtdetr_nb.ui.picker import WRITE_BELOW
 
-    Every visitor has a kernel of his own and must not meet the files of another.
-    """
-
-    def __repr__(self) -> str:
-        from rtdetr_nb.ui.picker import WRITE_BELOW
-
-        module = f"__import__('importlib').import_module({_VISITOR_MODULE!r})"
-        return f"{module}.visitor_folder({WRITE_BELOW!r})"
+    return (
+        "from rtdetr_nb.lab.visitor_folder import visitor_folder\n\n"
+        f"output = visitor_folder({WRITE_BELOW!r})"
+    )
 
 
 def _defaults() -> dict[str, object]:
-    """What is shipped, by paths that hold wherever a copy of a notebook lies."""
+    """Absolute paths of the shipped data, which hold wherever a copy of a notebook lies."""
     return {
         "checkpoint": str(shipped("data/demo_backbone_mmdet.pth").resolve()),
         "data": str(shipped("data/shapes").resolve()),
@@ -131,7 +128,7 @@ def _defaults() -> dict[str, object]:
 
 
 def _given(options: argparse.Namespace) -> dict[str, object]:
-    """The parameters that were given, with paths that hold wherever the notebook runs."""
+    """The parameters that were given, with absolute paths."""
     given: dict[str, object] = {}
     for name in ("checkpoint", "data"):
         path = getattr(options, name)
@@ -146,7 +143,7 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _check_usable(options: argparse.Namespace) -> None:
-    """Refuse what no notebook could use, before a browser opens."""
+    """Refuse files that no notebook can use, before a browser opens."""
     from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
     from rtdetr_nb.config.load import load_config
     from rtdetr_nb.config.quick_run import quick_run_config

@@ -21,6 +21,7 @@ def copy_notebooks(
     folder: Path,
     parameters: Mapping[str, object],
     *,
+    code: str = "",
     output: Path | None = None,
     keep: bool = True,
 ) -> list[Path]:
@@ -31,10 +32,11 @@ def copy_notebooks(
         folder: made if needed.
         parameters: name -> value; values are written by `repr`. Each has to be one of at least one
             notebook.
-        output: below it each notebook gets a folder of its own, named after it, as its parameter
+        code: Python source that each copy runs after these values.
+        output: each notebook gets a folder below it, named after the notebook, as its parameter
             `output`: two notebooks never write the same files.
-        keep: a copy that is there already is updated in its injected cell only, so that what a
-            user wrote stays; else it is replaced.
+        keep: an existing copy is updated in its injected cell only, so that what a user wrote
+            stays; otherwise it is replaced.
 
     Returns:
         The copies, in the order of `notebooks`.
@@ -50,7 +52,7 @@ def copy_notebooks(
         copy = folder / source.name
         content = _read(copy if keep and copy.exists() else source)
         own = {} if output is None else {"output": str(output / source.stem)}
-        _inject(content, {**parameters, **own})
+        _inject(content, {**parameters, **own}, code)
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -87,17 +89,18 @@ def _read(path: Path) -> dict[str, Any]:
             return content
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise UserError(f"{path} is no notebook that can be read. Move it away and try again.")
+    raise UserError(f"{path} cannot be read as a notebook. Move it away and try again.")
 
 
-def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
+def _inject(content: dict[str, Any], parameters: Mapping[str, object], code: str) -> None:
     cells = [c for c in content["cells"] if INJECTED_TAG not in _tags(c)]
     index = next((i for i, cell in enumerate(cells) if PARAMETERS_TAG in _tags(cell)), None)
     if index is not None:
         defaults = _source(cells[index])
         lines = [f"{k} = {v!r}" for k, v in parameters.items() if _assigns(defaults, k)]
-        note = "# This is what holds in this copy, instead of the cell above."
-        cells.insert(index + 1, _code_cell("\n".join([note, *lines])))
+        note = "# These values replace those of the cell above in this copy."
+        lines = [note, *lines, *([code] if code else [])]
+        cells.insert(index + 1, _code_cell("\n".join(lines)))
     content["cells"] = cells
 
 

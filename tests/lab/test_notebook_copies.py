@@ -66,6 +66,18 @@ def test_each_notebook_writes_to_a_folder_of_its_own(tmp_path: Path) -> None:
     assert len({_run_parameters(path)["output"] for path in NOTEBOOKS}) == len(NOTEBOOKS)
 
 
+def test_code_runs_after_the_values(tmp_path: Path) -> None:
+    code = "from pathlib import Path\n\noutput = Path(data).name"
+    for copy in copy_notebooks(NOTEBOOKS, tmp_path, {"data": "/their/pictures"}, code=code):
+        nbformat.validate(nbformat.read(copy, as_version=4))
+        cells = nbformat.read(copy, as_version=4).cells
+        (injected,) = [c for c in cells if INJECTED_TAG in c.metadata.get("tags", [])]
+        if "data = " in injected.source:
+            values: dict[str, object] = {}
+            exec(injected.source, values)
+            assert values["output"] == "pictures"
+
+
 def test_a_parameter_that_only_some_notebooks_have_changes_those(tmp_path: Path) -> None:
     for copy in copy_notebooks(NOTEBOOKS, tmp_path, {"data": "/mine"}):
         assert _run_parameters(copy).get("data", "/mine") == "/mine"
@@ -80,6 +92,6 @@ def test_a_parameter_that_no_notebook_has_is_an_error(tmp_path: Path) -> None:
 def test_a_damaged_copy_is_not_replaced(tmp_path: Path) -> None:
     damaged = tmp_path / NOTEBOOKS[0].name
     damaged.write_text("{")
-    with pytest.raises(UserError, match="no notebook that can be read"):
+    with pytest.raises(UserError, match="cannot be read as a notebook"):
         copy_notebooks(NOTEBOOKS[:1], tmp_path, {})
     assert damaged.read_text() == "{"

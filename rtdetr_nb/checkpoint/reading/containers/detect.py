@@ -13,7 +13,7 @@ from rtdetr_nb.checkpoint.reading.containers.not_a_checkpoint import (
 )
 from rtdetr_nb.checkpoint.reading.containers.torch_legacy import MAGIC_NUMBER, list_legacy
 from rtdetr_nb.checkpoint.reading.containers.torch_zip import list_torch_zip
-from rtdetr_nb.checkpoint.reading.containers.zip_archive import LOCAL_SIGNATURE
+from rtdetr_nb.checkpoint.reading.containers.zip_directory import LOCAL_SIGNATURE
 from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
 from rtdetr_nb.checkpoint.reading.storage import FileRegion, SourceFile, buffered, read_exactly
 from rtdetr_nb.checkpoint.reading.tensor_info import Listing
