@@ -10,7 +10,7 @@ from pathlib import Path
 from rtdetr_nb.config.load import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.records import Record
-from rtdetr_nb.files.json_file import read_json
+from rtdetr_nb.runs.previous import read_json
 from rtdetr_nb.runs.run import Run, start_run
 from rtdetr_nb.runs.folder import REQUEST_FILE
 

@@ -16,8 +16,7 @@ from typing import Any
 from rtdetr_nb.files.atomic_file import write_atomically
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.runs.records import Record
-from rtdetr_nb.files.json_file import read_json
-from rtdetr_nb.runs.previous import PreviousRun
+from rtdetr_nb.runs.previous import PreviousRun, read_json
 from rtdetr_nb.runs.process_identity import describes_this_process, identity_of
 from rtdetr_nb.runs.lock import RunLock
 

@@ -6,12 +6,13 @@ wrong path, data that cannot be read): first the files that describe the earlier
 only once the new run is sure to train its records and checkpoints follow.
 """
 
+import json
 import shutil
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from rtdetr_nb.files.json_file import read_json
+from rtdetr_nb.runs.records import Record
 
 PREVIOUS_FOLDER = "previous"
 _PENDING = "pending"
@@ -101,3 +102,12 @@ class PreviousRun:
         started = str(started or datetime.now().isoformat())[:19].replace(":", "-").replace("/", "")
         names = (started, *(f"{started}_{number}" for number in range(2, 1000)))
         return next(path for name in names if not (path := self._pending.with_name(name)).exists())
+
+
+def read_json(path: Path) -> Record:
+    """The object in a file; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

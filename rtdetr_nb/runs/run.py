@@ -24,8 +24,7 @@ from rtdetr_nb.runs.records import (
     read_records,
     without_abandoned,
 )
-from rtdetr_nb.files.json_file import read_json
-from rtdetr_nb.runs.previous import PreviousRun
+from rtdetr_nb.runs.previous import PreviousRun, read_json
 from rtdetr_nb.runs.folder import (
     CONFIG_FILE,
     LAST_FILE,

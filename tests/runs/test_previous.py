@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.files.json_file import read_json
-from rtdetr_nb.runs.previous import PreviousRun
+from rtdetr_nb.runs.previous import PreviousRun, read_json
 from rtdetr_nb.runs.folder import RunFolder, how_to_go_on
 
 RECORDS = ("metrics.jsonl", "*.pth")
