@@ -81,7 +81,7 @@ def assign(merged: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _get(owner: dict[str, Any] | list[Any], name: str, key: str) -> Any:
-    """The element of a mapping, None if it has none, or of a list."""
+    """The element of a mapping, or None without one; or the element of a list."""
     if isinstance(owner, dict):
         return owner.get(name)
     if not name.isdecimal() or int(name) >= len(owner):

@@ -16,7 +16,7 @@ class QueryAttention(nn.MultiheadAttention):
     """Self-attention of queries, those for denoising first, which the decoder's own do not see.
 
     Its parameters are those of the parent. That own queries look at own queries only takes no mask:
-    the products with denoising queries are not made, and PyTorch may choose a kernel that has none.
+    the products with denoising queries are not made, and PyTorch may choose a kernel without masks.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, dropout: float) -> None:

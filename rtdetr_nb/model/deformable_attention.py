@@ -163,8 +163,8 @@ class DeformableAttention(nn.Module):
         return self.output_proj(attend(samples))
 
     def _is_quicker_by_rows(self, query: Tensor) -> bool:
-        """On a CPU, for what rows can compute, and where nobody records the operations: compilers
-        and exporters know those of `attend_by_maps`."""
+        """On a CPU, unless a compiler or exporter records the operations: those of
+        `attend_by_maps` are known to it."""
         recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         return query.device.type == "cpu" and self.method == "default" and not recorded
 

@@ -1,8 +1,8 @@
 """Contrastive denoising queries for training.
 
 Source: Zhang et al., "DINO: DETR with Improved DeNoising Anchor Boxes" (ICLR 2023), section 3.3:
-each ground-truth box appears in several groups, once slightly shifted (to be restored) and once
-shifted further (to be rejected).
+each ground-truth box appears in several groups, once slightly shifted (to be found again) and
+once shifted further (to be rejected).
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,8 +40,8 @@ class DenoisingQueries:
         boxes_logit: (B, D, 4) shifted boxes cxcywh as logits.
         attention_mask: (D, D + Q), True where the row may look at the column. The decoder's own
             queries look at each other only.
-        positive_index: for each image the positions, among the D, of queries to be restored: group
-            after group, ground-truth box after ground-truth box.
+        positive_index: for each image the positions, among the D, of the slightly shifted queries:
+            group after group, ground-truth box after ground-truth box.
         num_groups: how often each ground-truth box appears.
     """
 

@@ -1,8 +1,8 @@
-"""Predictions on a few validation pictures while a run goes, as records that anyone can draw.
+"""Predictions on a few validation pictures during a run, as records.
 
-A record names the pictures and holds their true boxes and the detections by class name, so whoever
-draws it needs neither the model nor the data set. Nothing here draws from a random generator: a run
-with previews trains as one without.
+A record names the pictures and holds their true boxes and the detections by class name: drawing it
+needs neither the model nor the data set. Nothing here uses a random generator, so previews do not
+change the training.
 """
 
 from collections.abc import Iterator
@@ -45,13 +45,13 @@ class Preview:
         self._postprocessor = build_postprocessor(config.override(["remap_mscoco_category=False"]))
 
     def records(self, step: int, model: nn.Module) -> Iterator[Record]:
-        """One record if predictions are due at this step, else none."""
+        """One record if predictions are due at this step, else nothing."""
         if self._every and step % self._every == 0:
             yield self.record(step, model)
 
     @torch.no_grad()
     def record(self, step: int, model: nn.Module) -> Record:
-        """What `model` detects now; it is left in the mode in which it was.
+        """What `model` detects now; its mode (training or evaluation) does not change.
 
         Returns:
             `event`, `step` and `pictures`, each with `image_id`, `file`, `size` (width, height in

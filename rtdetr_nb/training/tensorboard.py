@@ -9,7 +9,7 @@ from typing import Any
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.records import Record, is_step
 
-# Of a step's record, what is no loss and no learning rate, by its name in TensorBoard.
+# Figures of a step other than losses and learning rates, and their names in TensorBoard.
 _OTHERS = {
     "loss": "Loss/total",
     "grad_norm": "Gradient/norm",

@@ -14,6 +14,10 @@ from rtdetr_nb.model.decoder import RTDETRTransformerv2
 from rtdetr_nb.model.hgnetv2 import HGNetv2
 from rtdetr_nb.model.hybrid_encoder import HybridEncoder
 from rtdetr_nb.model.postprocess import RTDETRPostProcessor
+from rtdetr_nb.training.criterion import Criterion
+from rtdetr_nb.training.ema import ModelEMA
+from rtdetr_nb.training.matcher import HungarianMatcher
+from rtdetr_nb.training.optimizer import LinearWarmup
 
 SECTIONS = (
     schema.BackboneConfig,
@@ -22,6 +26,12 @@ SECTIONS = (
     schema.PostProcessorConfig,
 )
 SETTINGS = {field.name for section in SECTIONS for field in fields(section)}
+TRAINED_WITH = [
+    (Criterion, schema.CriterionConfig),
+    (HungarianMatcher, schema.MatcherConfig),
+    (LinearWarmup, schema.LRWarmupConfig),
+    (ModelEMA, schema.EmaConfig),
+]
 
 
 def constructors() -> Iterator[tuple[type, dict[str, inspect.Parameter]]]:
@@ -42,6 +52,13 @@ def test_no_constructor_has_a_default_that_the_schema_has():
     assert len(classes) > 15
     twice = {cls.__name__: with_default(given) & SETTINGS for cls, given in classes}
     assert {name: found for name, found in twice.items() if found} == {}
+
+
+@pytest.mark.parametrize(("part", "section"), TRAINED_WITH)
+def test_parts_of_training_have_no_default_that_their_section_has(part, section):
+    given = dict(inspect.signature(part).parameters)
+    names = {field.name for field in fields(section)}
+    assert set(given) & names and not with_default(given) & names
 
 
 def test_a_default_beside_the_schema_is_noticed():

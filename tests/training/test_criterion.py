@@ -73,11 +73,16 @@ def leaves(outputs: Mapping[str, Any]) -> list[Tensor]:
 
 def make_criterion(s: Settings) -> Criterion:
     matcher = HungarianMatcher(
-        s.cost_class, s.cost_bbox, s.cost_giou, alpha=s.matcher_alpha, gamma=s.matcher_gamma
+        s.cost_class,
+        s.cost_bbox,
+        s.cost_giou,
+        use_focal_loss=True,
+        alpha=s.matcher_alpha,
+        gamma=s.matcher_gamma,
     )
     return Criterion(
-        matcher,
-        {
+        matcher=matcher,
+        weight_dict={
             f"loss_{s.classification}": s.loss_class_weight,
             "loss_bbox": s.loss_bbox_weight,
             "loss_giou": s.loss_giou_weight,

@@ -122,7 +122,7 @@ def read_exactly(file: BinaryIO, start: int, stop: int) -> bytearray:
 
 
 class FileRegion(io.RawIOBase):
-    """A part of a file, seen as a file of its own: a record of an archive, a shard of a folder."""
+    """A part of a file, read like a whole file: a record of an archive, a shard of a folder."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file = file

@@ -28,12 +28,12 @@ def list_container(path: Path) -> Listing:
     """List the checkpoint at `path`, whatever its container is.
 
     Raises:
-        CheckpointError: It is no checkpoint, or damaged; the message says what it is and what to
+        CheckpointError: It is not a checkpoint, or damaged; the message says what it is and what to
             do, without its name.
     """
     refuse_path(path)
     if path.is_dir():
-        # Imported only here, as the few below: most files need one of them or none.
+        # Imported only here, as those below: most files need at most one of them.
         from rtdetr_nb.checkpoint.reading.containers.torch_distributed import (
             TABLE_NAME,
             list_distributed,

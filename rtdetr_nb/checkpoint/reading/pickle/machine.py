@@ -127,7 +127,7 @@ class Machine:
                 target.items = {}
             target = target.items
         if type(target) is not dict or len(items) % 2:
-            self.refuse("entries are put into something that is no dict")
+            self.refuse("entries are put into something that is not a dict")
         for index in range(0, len(items), 2):
             key = items[index]
             if type(key) is not str and not _is_plain_key(key):
@@ -142,7 +142,7 @@ class Machine:
                 target.elements = []
             target = target.elements
         if type(target) is not list:
-            self.refuse("elements are put into something that is no list")
+            self.refuse("elements are put into something that is not a list")
         target.extend(elements)
 
 

@@ -89,7 +89,7 @@ def read_scalar(name: str, arguments: tuple[object, ...]) -> object:
 
 
 def _read_dtype(value: object) -> tuple[str, bool] | None:
-    """The name of a pickled dtype and whether it is big-endian; None if it is no plain number."""
+    """The name of a pickled dtype and whether it is big-endian; None for other dtypes."""
     if type(value) is not Call or type(value.function) is not Global:
         return None
     if value.function.path != "numpy.dtype" or type(value.arguments) is not tuple:

@@ -188,7 +188,7 @@ def storage_item_size(value: object) -> tuple[str, int] | None:
 
 
 def _sizes(value: object) -> tuple[int, ...]:
-    """Sizes or strides, which may be wrapped in a `torch.Size`; (-1,) if they are none."""
+    """Sizes or strides, which may be wrapped in a `torch.Size`; (-1,) for anything else."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple) and len(value.arguments) == 1:
         value = value.arguments[0]
     if not isinstance(value, (tuple, list)) or len(value) > MAXIMUM_DIMENSIONS:
@@ -207,7 +207,7 @@ def _is_inside(shape: tuple[int, ...], stride: tuple[int, ...], offset: int, num
     last = offset
     for size, step in zip(shape, stride, strict=True):
         last += (size - 1) * step
-    # Strides of zero make more of the storage than it has; beyond all measure it is a trap.
+    # Strides of zero repeat elements. A tensor far larger than its file is a decompression bomb.
     return last < numel and prod(shape) < LARGEST_SIZE
 
 
