@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 from bench.bench_step import BATCH_SIZE, IMAGE_SIZE, step_function
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.config.quick_run import quick_run_config
 from rtdetr_nb.datasets.loader import build_dataloader
 

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from bench.memory import forget_peak, peak_memory
 from bench.straightforward import LayerByLayerCriterion, attention_by_maps, make_straightforward
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.model.deformable_attention import DeformableAttention, Sampling
 from rtdetr_nb.training.criterion import build_criterion

@@ -8,8 +8,9 @@ from .checkpoint.naming.candidates import Candidate
 from .checkpoint.official_loader.prediction import predict_official
 from .checkpoint.tuning.write import TuningReport, load_tuning_file, prove_loaded, write_tuning_file
 from .checkpoint.tuning.write_as import write_as
+from .config.config import Config
 from .config.explain import explain_config
-from .config.load import Config, load_config
+from .config.load import load_config
 from .config.quick_run import quick_run_config
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rtdetr_nb.architecture import hgnetv2_variants as architecture
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.quick_run import quick_run_config
 from rtdetr_nb.runs.records import Record, is_step, read_records
 from tests.paths import ROOT

@@ -39,7 +39,7 @@ class KeyInfo:
 
 
 class ModelConfig(Protocol):
-    """What is read of a configuration: the model sections of `rtdetr_nb.config.load.Config`."""
+    """What is read of a configuration: the model sections of `rtdetr_nb.config.config.Config`."""
 
     @property
     def backbone(self) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import DatasetError
 
 # Shares of a run: long enough to settle, short enough to leave the run itself.

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.loader import DetectionLoader, build_dataloader
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR

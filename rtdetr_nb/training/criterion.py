@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
 from rtdetr_nb.boxes import cxcywh_to_xyxy, iou_and_giou
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Predictions, Targets
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from rtdetr_nb.checkpoint.tuning.write import TuningReport, load_tuning_file
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
 from rtdetr_nb.model.build import build_model, build_postprocessor

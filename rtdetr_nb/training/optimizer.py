@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import MultiStepLR
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.coco import CocoDetection
 from rtdetr_nb.model.build import build_postprocessor
 from rtdetr_nb.runs.records import Record

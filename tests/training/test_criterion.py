@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.config.schema import DecoderConfig
 from rtdetr_nb.model.build import make_decoder
 from rtdetr_nb.model.decoder import RTDETRTransformerv2

@@ -13,7 +13,7 @@ from faster_coco_eval import COCO
 from torch import nn
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.loader import build_dataloader
 from rtdetr_nb.model.build import build_postprocessor
 from rtdetr_nb.runs.records import STATISTICS

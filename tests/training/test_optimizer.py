@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.training.optimizer import (
     LinearWarmup,

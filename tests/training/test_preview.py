@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.loader import build_dataset
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.runs.records import events, is_step

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
