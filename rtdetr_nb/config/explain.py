@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.architecture.state_dict_table import KeyInfo, model_keys
+from rtdetr_nb.architecture.key_info import KeyInfo
+from rtdetr_nb.architecture.state_dict_table import model_keys
 from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:

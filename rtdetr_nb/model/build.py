@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from rtdetr_nb.architecture.head_keys import points_per_level
 from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS
-from rtdetr_nb.architecture.state_dict_table import points_per_level
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.schema import (
     BackboneConfig,
