@@ -154,14 +154,11 @@ def _binpersid(machine: Machine) -> None:
     machine.push_reference(machine.stack.pop())
 
 
-OBJECT_OPCODES: dict[str, Handler] = {
-    "EMPTY_LIST": _empty_list, "LIST": _list, "APPEND": _append, "APPENDS": _appends,
-    "EMPTY_TUPLE": _empty_tuple, "TUPLE": _tuple, "TUPLE1": _tuple1, "TUPLE2": _tuple2,
-    "TUPLE3": _tuple3, "EMPTY_DICT": _empty_dict, "DICT": _dict, "SETITEM": _setitem,
-    "SETITEMS": _setitems, "EMPTY_SET": _empty_set, "ADDITEMS": _additems,
-    "FROZENSET": _frozenset, "GLOBAL": _global, "STACK_GLOBAL": _stack_global, "EXT1": _ext1,
-    "EXT2": _ext2, "EXT4": _ext4, "REDUCE": _reduce, "INST": _inst, "OBJ": _obj,
-    "NEWOBJ": _reduce, "NEWOBJ_EX": _newobj_ex, "BUILD": _build, "PERSID": _persid,
-    "BINPERSID": _binpersid,
+OBJECT_OPCODES: dict[bytes, Handler] = {
+    b"]": _empty_list, b"l": _list, b"a": _append, b"e": _appends, b")": _empty_tuple,
+    b"t": _tuple, b"\x85": _tuple1, b"\x86": _tuple2, b"\x87": _tuple3, b"}": _empty_dict,
+    b"d": _dict, b"s": _setitem, b"u": _setitems, b"\x8f": _empty_set, b"\x90": _additems,
+    b"\x91": _frozenset, b"c": _global, b"\x93": _stack_global, b"\x82": _ext1, b"\x83": _ext2,
+    b"\x84": _ext4, b"R": _reduce, b"i": _inst, b"o": _obj, b"\x81": _reduce,
+    b"\x92": _newobj_ex, b"b": _build, b"P": _persid, b"Q": _binpersid,
 }  # fmt: skip
-"""By their names in `pickletools`."""

@@ -137,13 +137,10 @@ def _binunicode8(machine: Machine) -> None:
     machine.stack.append(machine.read_payload(_unpack_u64(machine.read(8))[0], True))
 
 
-SCALAR_OPCODES: dict[str, Handler] = {
-    "NONE": _none, "NEWTRUE": _new_true, "NEWFALSE": _new_false, "BININT1": _binint1,
-    "BININT2": _binint2, "BININT": _binint, "INT": _int, "LONG": _long, "LONG1": _long1,
-    "LONG4": _long4, "FLOAT": _float, "BINFLOAT": _binfloat, "STRING": _string,
-    "BINSTRING": _binstring, "SHORT_BINSTRING": _short_binstring, "BINBYTES": _binbytes,
-    "SHORT_BINBYTES": _short_binbytes, "BINBYTES8": _binbytes8, "BYTEARRAY8": _binbytes8,
-    "UNICODE": _unicode, "BINUNICODE": _binunicode, "SHORT_BINUNICODE": _short_binunicode,
-    "BINUNICODE8": _binunicode8,
+SCALAR_OPCODES: dict[bytes, Handler] = {
+    b"N": _none, b"\x88": _new_true, b"\x89": _new_false, b"K": _binint1, b"M": _binint2,
+    b"J": _binint, b"I": _int, b"L": _long, b"\x8a": _long1, b"\x8b": _long4, b"F": _float,
+    b"G": _binfloat, b"S": _string, b"T": _binstring, b"U": _short_binstring, b"B": _binbytes,
+    b"C": _short_binbytes, b"\x8e": _binbytes8, b"\x96": _binbytes8, b"V": _unicode,
+    b"X": _binunicode, b"\x8c": _short_binunicode, b"\x8d": _binunicode8,
 }  # fmt: skip
-"""By their names in `pickletools`."""

@@ -95,11 +95,9 @@ def _readonly_buffer(machine: Machine) -> None:
     pass
 
 
-STACK_OPCODES: dict[str, Handler] = {
-    "MARK": _mark, "STOP": _stop, "POP": _pop, "POP_MARK": _pop_mark, "DUP": _dup,
-    "PROTO": _proto, "FRAME": _frame, "NEXT_BUFFER": _next_buffer,
-    "READONLY_BUFFER": _readonly_buffer, "GET": _get, "BINGET": _binget,
-    "LONG_BINGET": _long_binget, "PUT": _put, "BINPUT": _binput, "LONG_BINPUT": _long_binput,
-    "MEMOIZE": _memoize,
+STACK_OPCODES: dict[bytes, Handler] = {
+    b"(": _mark, b".": _stop, b"0": _pop, b"1": _pop_mark, b"2": _dup, b"\x80": _proto,
+    b"\x95": _frame, b"\x97": _next_buffer, b"\x98": _readonly_buffer, b"g": _get,
+    b"h": _binget, b"j": _long_binget, b"p": _put, b"q": _binput, b"r": _long_binput,
+    b"\x94": _memoize,
 }  # fmt: skip
-"""By their names in `pickletools`."""
