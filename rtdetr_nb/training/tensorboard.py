@@ -90,6 +90,8 @@ class _Summary:
 
     def _open(self, first_step: int) -> Any:
         try:
+            # Before TensorBoard does it: with TensorFlow installed, its error is not an OSError.
+            self._folder.mkdir(parents=True, exist_ok=True)
             # A resumed run trains some steps again: what was written of them is taken back.
             purge = first_step + 1 if first_step else None
             self._writer = self._writer_class(str(self._folder), purge_step=purge)

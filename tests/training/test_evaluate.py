@@ -78,7 +78,7 @@ def detections(annotations: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def result(annotations: Path, detections: np.ndarray) -> Evaluation:
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(annotations)
+        coco = COCO(str(annotations))
     return score(coco, detections, list(range(1, 13)))
 
 
@@ -136,7 +136,7 @@ def test_the_mean_of_a_curve_is_its_ap(result: Evaluation) -> None:
 
 def test_nothing_found_is_zero_and_has_curves(annotations: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(annotations)
+        coco = COCO(str(annotations))
     nothing = score(coco, np.empty((0, 7)), list(range(1, 13)))
     assert nothing.ap == 0.0
     assert nothing.precision_recall.by_iou["0.50"].tolist() == [0.0] * 101

@@ -182,7 +182,7 @@ def test_torchscript(tmp_path: Path, traced: bool) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_distributed(tmp_path: Path) -> None:
     folder = tmp_path / "step_5"
-    save_distributed({"model": state_dict(), "epoch": 3}, checkpoint_id=folder, no_dist=True)
+    save_distributed({"model": state_dict(), "epoch": 3}, checkpoint_id=folder)
     checkpoint = open_checkpoint(folder)
     assert checkpoint.container == "distributed checkpoint"
     assert_holds(checkpoint, {f"model.{key}": value for key, value in state_dict().items()})
