@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bench.bench_step import BATCH_SIZE, IMAGE_SIZE, step_function
 from bench.straightforward_data import StraightforwardTransforms
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
 from rtdetr_nb.datasets.quick_run import quick_run_config
 

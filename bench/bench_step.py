@@ -19,9 +19,10 @@ from torch import Tensor
 
 from bench.memory import forget_peak, peak_memory
 from bench.straightforward import LayerByLayerCriterion, attention_by_maps, make_straightforward
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.model.deformable_attention import DeformableAttention
+from rtdetr_nb.model.deformable_attention import DeformableAttention, Sampling
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, cpu_has_bfloat16
@@ -138,7 +139,7 @@ def _criterion_ratio() -> float:
 def _attention_ratio() -> float:
     """Seconds of one layer's deformable attention, both ways, by rows over by maps."""
     torch.manual_seed(0)
-    module = DeformableAttention(256, 8, [4, 4, 4])
+    module = DeformableAttention(256, 8, Sampling((4, 4, 4), "default"))
     sizes = [(IMAGE_SIZE // stride, IMAGE_SIZE // stride) for stride in (8, 16, 32)]
     query, boxes = torch.randn(BATCH_SIZE, 500, 256), torch.rand(BATCH_SIZE, 500, 4)
     memory = torch.randn(BATCH_SIZE, sum(h * w for h, w in sizes), 256)

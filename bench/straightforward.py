@@ -55,7 +55,7 @@ class SelectionFromAll(RTDETRTransformerv2):
         memory = self.enc_output(valid.to(memory.dtype) * memory)
         logits = self.enc_score_head(memory)
         boxes_logit = self.enc_bbox_head(memory) + anchors
-        index = self._best_positions(logits)[..., None]
+        index = self.selection.best_positions(logits)[..., None]
         logits, boxes_logit, content = (
             values.gather(1, index.expand(-1, -1, values.shape[-1]))
             for values in (logits, boxes_logit, memory)

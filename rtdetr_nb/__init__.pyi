@@ -12,8 +12,9 @@ from .checkpoint.tuning.load import load_tuning_file, prove_loaded
 from .checkpoint.tuning.report import TuningReport
 from .checkpoint.tuning.write import write_tuning_file
 from .checkpoint.tuning.write_as import write_as
+from .config.config import Config
 from .config.explain import explain_config
-from .config.load import Config, load_config
+from .config.load import load_config
 from .datasets.open_data import open_data
 from .datasets.quick_run import quick_run_config
 from .datasets.source import DataSource

@@ -5,7 +5,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.model.rtdetr import RTDETR
 from tests.golden import draw_weights

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rtdetr_nb.architecture import hgnetv2_variants as architecture
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.runs.record_file import read_records
 from rtdetr_nb.runs.records import StepRecord, is_step
@@ -43,7 +43,8 @@ SMALL_HEADS = [
 ]
 
 NARROW = architecture.BackboneSpec(
-    (3, 8, 8), architecture._stages((8, 8, 16, 1), (16, 8, 32, 1), (32, 8, 32, 1), (32, 8, 32, 1))
+    (3, 8, 8),
+    architecture.hgnetv2_stages((8, 8, 16, 1), (16, 8, 32, 1), (32, 8, 32, 1), (32, 8, 32, 1)),
 )
 NARROW_CONFIG = [
     "HybridEncoder.in_channels=[32,32,32]",

@@ -35,7 +35,7 @@ class BackboneSpec:
     stages: tuple[StageSpec, ...]
 
 
-def _stages(*widths: tuple[int, int, int, int]) -> tuple[StageSpec, ...]:
+def hgnetv2_stages(*widths: tuple[int, int, int, int]) -> tuple[StageSpec, ...]:
     """Build the stages from (in, mid, out channels, blocks): all else is common to L, X and H."""
     return tuple(
         StageSpec(
@@ -55,14 +55,20 @@ def _stages(*widths: tuple[int, int, int, int]) -> tuple[StageSpec, ...]:
 HGNETV2_VARIANTS: dict[str, BackboneSpec] = {
     "L": BackboneSpec(
         (3, 32, 48),
-        _stages((48, 48, 128, 1), (128, 96, 512, 1), (512, 192, 1024, 3), (1024, 384, 2048, 1)),
+        hgnetv2_stages(
+            (48, 48, 128, 1), (128, 96, 512, 1), (512, 192, 1024, 3), (1024, 384, 2048, 1)
+        ),
     ),
     "X": BackboneSpec(
         (3, 32, 64),
-        _stages((64, 64, 128, 1), (128, 128, 512, 2), (512, 256, 1024, 5), (1024, 512, 2048, 2)),
+        hgnetv2_stages(
+            (64, 64, 128, 1), (128, 128, 512, 2), (512, 256, 1024, 5), (1024, 512, 2048, 2)
+        ),
     ),
     "H": BackboneSpec(
         (3, 48, 96),
-        _stages((96, 96, 192, 2), (192, 192, 512, 3), (512, 384, 1024, 6), (1024, 768, 2048, 3)),
+        hgnetv2_stages(
+            (96, 96, 192, 2), (192, 192, 512, 3), (512, 384, 1024, 6), (1024, 768, 2048, 3)
+        ),
     ),
 }

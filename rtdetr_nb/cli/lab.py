@@ -19,16 +19,15 @@ from rtdetr_nb.files.pasted_path import pasted_path
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
 # The template that Voila is given: this folder holds `voila/templates/class`.
 _CLASS_PAGE = Path(lab.__path__[0]) / "class_page"
-_VISITOR_MODULE = "rtdetr_nb.lab.visitor_folder"
 _VOILA_OPTIONS = (
-    # Cells show as they come: the first one of notebook 00 does not wait for its training.
+    # Cells show as they finish: the first one of notebook 00 does not wait for the training.
     "--progressive_rendering=True",
-    # Asks no other machine for icons, as Voila's own pages do.
+    # Voila's own pages load icons from another machine; this template does not.
     "--template=class",
     "--classic-tree",
-    # Of Notebook 7, if that is installed: a button that a page has no place for and fails on.
+    # An extension of Notebook 7 adds a button, which fails on a page.
     "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
-    # A page that is closed ends its kernel; where the browser could not say so, this does.
+    # A closed page ends its kernel; this ends the kernels whose browser could not say so.
     "--MappingKernelManager.cull_idle_timeout=600",
     "--MappingKernelManager.cull_interval=60",
 )
@@ -117,7 +116,8 @@ def run_class(options: argparse.Namespace) -> int:
     copy_notebooks(
         [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],
         folder,
-        {**_defaults(), "output": _FolderOfItsOwn()},
+        _defaults(),
+        code=_make_visitor_folder(),
         keep=False,
         leave_out=NOTEBOOK_ONLY,
     )
@@ -130,21 +130,18 @@ def run_class(options: argparse.Namespace) -> int:
     )
 
 
-class _FolderOfItsOwn:
-    """Written into a notebook as the call that makes a folder for its visitor.
+def _make_visitor_folder() -> str:
+    """Source that makes a folder for one visitor, so that visitors do not meet others' files."""
+    from rtdetr_nb.ui.picker import WRITE_BELOW
 
-    Each visitor has a kernel, and must not meet the files of another visitor.
-    """
-
-    def __repr__(self) -> str:
-        from rtdetr_nb.ui.picker import WRITE_BELOW
-
-        module = f"__import__('importlib').import_module({_VISITOR_MODULE!r})"
-        return f"{module}.visitor_folder({WRITE_BELOW!r})"
+    return (
+        "from rtdetr_nb.lab.visitor_folder import visitor_folder\n\n"
+        f"output = visitor_folder({WRITE_BELOW!r})"
+    )
 
 
 def _defaults() -> dict[str, object]:
-    """What is shipped, by paths that hold wherever a copy of a notebook lies."""
+    """Absolute paths of the shipped data, which hold wherever a copy of a notebook lies."""
     return {
         "checkpoint": str(shipped("data/demo_backbone_mmdet.pth").resolve()),
         "data": str(shipped("data/shapes").resolve()),
@@ -152,7 +149,7 @@ def _defaults() -> dict[str, object]:
 
 
 def _given(options: argparse.Namespace) -> dict[str, object]:
-    """The parameters that were given, with paths that hold wherever the notebook runs."""
+    """The parameters that were given, with absolute paths."""
     given: dict[str, object] = {}
     for name in ("checkpoint", "data"):
         path = getattr(options, name)
@@ -167,7 +164,7 @@ def _given(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _check_usable(options: argparse.Namespace) -> None:
-    """Refuse what no notebook could use, before a browser opens."""
+    """Refuse files that no notebook can use, before a browser opens."""
     from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
     from rtdetr_nb.config.load import load_config
     from rtdetr_nb.datasets.quick_run import quick_run_config

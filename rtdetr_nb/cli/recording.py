@@ -7,7 +7,7 @@ from rtdetr_nb.cli.progress import Progress
 from rtdetr_nb.errors import UserError
 
 if TYPE_CHECKING:
-    from rtdetr_nb.config.load import Config
+    from rtdetr_nb.config.config import Config
     from rtdetr_nb.runs.folder import RunFolder
     from rtdetr_nb.runs.records import StartRecord
     from rtdetr_nb.training.assembly import TrainingOptions

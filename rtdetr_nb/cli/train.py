@@ -22,7 +22,7 @@ from rtdetr_nb.runs.file_names import (
 )
 
 if TYPE_CHECKING:
-    from rtdetr_nb.config.load import Config
+    from rtdetr_nb.config.config import Config
     from rtdetr_nb.runs.folder import RunFolder
     from rtdetr_nb.training.assembly import TrainingOptions
     from rtdetr_nb.training.distributed import Processes

@@ -1,58 +1,62 @@
 """What this package does not build, or could not run, is refused before anything is built."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+from rtdetr_nb.config.config_file import ConfigFile
+from rtdetr_nb.config.picture_sizes import picture_sizes
 from rtdetr_nb.errors import ConfigError
-
-if TYPE_CHECKING:
-    from rtdetr_nb.config.load import Config
 
 _COSTS = {"cost_class", "cost_bbox", "cost_giou"}
 _NUM_STAGES = 4
 
 
-def check(config: Config) -> None:
+class Rule(NamedTuple):
+    """A value of the configuration and what is expected of it."""
+
+    key: str
+    value: Any
+    fits: bool
+    expected: str
+
+
+def check(config: ConfigFile, source: str) -> None:
     """Refuse the first value that cannot be used.
+
+    Args:
+        config: the values.
+        source: what the message calls the file.
 
     Raises:
         ConfigError: says its key, what was found and what was expected.
     """
-    for key, found, fits, expected in _rules(config):
-        if not fits:
-            raise ConfigError(f"{config.source}: {key} is {found!r}; expected {expected}.")
+    for rule in _rules(config):
+        if not rule.fits:
+            raise ConfigError(f"{source}: {rule.key} is {rule.value!r}; expected {rule.expected}.")
 
 
-def _rules(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
-    """Key, value, whether it can be used, and what can be."""
-    for key, found, known in _choices(config):
-        yield key, found, found in known, ", ".join(sorted(map(str, known)))
-    for key, found, least in _least_values(config):
-        yield key, found, found is None or found >= least, f"{least} or more"
-    for key, found in _rates(config):
-        fits = found is None or (math.isfinite(found) and found >= 0)
-        yield key, found, fits, "a number, 0 or more"
+def _rules(config: ConfigFile) -> Iterator[Rule]:
+    for key, value, known in _choices(config):
+        yield Rule(key, value, value in known, ", ".join(sorted(map(str, known))))
+    for key, count, least in _least_values(config):
+        yield Rule(key, count, count is None or count >= least, f"{least} or more")
+    for key, rate in _rates(config):
+        fits = rate is None or (math.isfinite(rate) and rate >= 0)
+        yield Rule(key, rate, fits, "a number, 0 or more")
     betas = config.optimizer.betas
-    yield "optimizer.betas", betas, all(0 <= beta < 1 for beta in betas), "two numbers, 0 to 1"
+    in_range = all(0 <= beta < 1 for beta in betas)
+    yield Rule("optimizer.betas", betas, in_range, "two numbers, 0 to 1")
     stages = config.backbone.return_idx
-    yield (
-        *("HGNetv2.return_idx", stages, all(0 <= stage < _NUM_STAGES for stage in stages)),
-        f"numbers of stages, 0 to {_NUM_STAGES - 1}",
-    )
+    known = bool(stages) and all(0 <= stage < _NUM_STAGES for stage in stages)
+    expected = f"numbers of stages, 0 to {_NUM_STAGES - 1}"
+    yield Rule("HGNetv2.return_idx", stages, known, expected)
     yield from _loss_rules(config)
-    points, num_levels = config.decoder.num_points, config.decoder.num_levels
-    each = [points] * num_levels if isinstance(points, int) else points
-    yield (
-        *("RTDETRTransformerv2.num_points", points),
-        isinstance(each, list) and [type(count) for count in each] == [int] * num_levels,
-        f"one number, or a list of {num_levels}, one for each of the num_levels",
-    )
+    yield _points_rule(config)
+    yield from _size_rules(config)
 
 
-def _choices(config: Config) -> Iterator[tuple[str, Any, set[Any]]]:
+def _choices(config: ConfigFile) -> Iterator[tuple[str, Any, set[Any]]]:
     """Keys whose values are names, and the names that are known."""
     parts, decoder = config.parts, config.decoder
     yield "model", config.model, {"RTDETR"}
@@ -74,8 +78,8 @@ def _choices(config: Config) -> Iterator[tuple[str, Any, set[Any]]]:
     yield "lr_scheduler.type", config.lr_scheduler.type, {"MultiStepLR"}
 
 
-def _least_values(config: Config) -> Iterator[tuple[str, int | None, int]]:
-    """Counts, and the least that makes sense of each; None is none given."""
+def _least_values(config: ConfigFile) -> Iterator[tuple[str, int | None, int]]:
+    """Counts, None where the file gives no number, and the smallest that makes sense."""
     for key in ("num_classes", "epoches", "print_freq", "checkpoint_freq", "eval_freq"):
         yield key, getattr(config, key), 1
     for key in ("preview_freq", "seed"):
@@ -91,8 +95,8 @@ def _least_values(config: Config) -> Iterator[tuple[str, int | None, int]]:
         yield f"{name}.total_batch_size", loader.total_batch_size, 1
 
 
-def _rates(config: Config) -> Iterator[tuple[str, float | None]]:
-    """Learning rates and what is like them; None is that of the optimizer."""
+def _rates(config: ConfigFile) -> Iterator[tuple[str, float | None]]:
+    """Learning rates and other factors; None in a group stands for the optimizer's value."""
     yield "clip_max_norm", config.clip_max_norm
     yield "optimizer.lr", config.optimizer.lr
     yield "optimizer.weight_decay", config.optimizer.weight_decay
@@ -101,12 +105,35 @@ def _rates(config: Config) -> Iterator[tuple[str, float | None]]:
         yield f"optimizer.params.{index}.weight_decay", group.weight_decay
 
 
-def _loss_rules(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
+def _loss_rules(config: ConfigFile) -> Iterator[Rule]:
     prefix, loss = "RTDETRCriterionv2", config.loss
     weights, needed = set(loss.weight_dict), {"loss_bbox", "loss_giou"}
-    yield f"{prefix}.weight_dict", sorted(weights), needed <= weights, f"at least {sorted(needed)}"
+    expected = f"at least {sorted(needed)}"
+    yield Rule(f"{prefix}.weight_dict", sorted(weights), needed <= weights, expected)
     costs = set(loss.matcher.weight_dict)
     key = f"{prefix}.matcher.weight_dict"
-    yield key, sorted(costs), costs == _COSTS, f"{sorted(_COSTS)}"
+    yield Rule(key, sorted(costs), costs == _COSTS, f"{sorted(_COSTS)}")
     known = set(loss.losses) <= {"vfl", "focal", "boxes"}
-    yield f"{prefix}.losses", list(loss.losses), known, "vfl or focal, and boxes"
+    yield Rule(f"{prefix}.losses", list(loss.losses), known, "vfl or focal, and boxes")
+
+
+def _points_rule(config: ConfigFile) -> Rule:
+    points, num_levels = config.decoder.num_points, config.decoder.num_levels
+    each = [points] * num_levels if isinstance(points, int) else points
+    fits = isinstance(each, list) and [type(count) for count in each] == [int] * num_levels
+    expected = f"one number, or a list of {num_levels}, one for each of the num_levels"
+    return Rule("RTDETRTransformerv2.num_points", points, fits, expected)
+
+
+def _size_rules(config: ConfigFile) -> Iterator[Rule]:
+    """Sides of pictures: the encoder joins maps, so each has to halve without a remainder."""
+    stride = 4 * 2 ** max(config.backbone.return_idx)
+    for key, sizes in picture_sizes(config):
+        fits = all(size > 0 and size % stride == 0 for size in _listed(sizes))
+        near = [max(1, round(size / stride)) * stride for size in _listed(sizes)]
+        nearest = near[0] if isinstance(sizes, int) else near
+        yield Rule(key, sizes, fits, f"multiples of {stride}; the nearest is {nearest}")
+
+
+def _listed(sizes: int | Sequence[int]) -> Sequence[int]:
+    return [sizes] if isinstance(sizes, int) else sizes

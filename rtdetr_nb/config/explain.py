@@ -1,4 +1,4 @@
-"""Which optimizer settings each parameter gets, and which get none because they are frozen.
+"""Which optimizer settings each parameter gets, and which parameters are frozen.
 
 The official code sorts parameters into groups by regular expressions on their names, which is
 easily misread; the table says what really happens, without building the model.
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rtdetr_nb.architecture.state_dict_table import KeyInfo, model_keys
+from rtdetr_nb.architecture.key_info import KeyInfo
+from rtdetr_nb.architecture.state_dict_table import model_keys
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import show_as_text
 
@@ -25,7 +26,7 @@ REST = "(all others)"
 class ParameterRow:
     """One parameter, or one norm tensor that freezing turned into a buffer.
 
-    `pattern` caught it (`REST` where none did); it and the settings are empty where `frozen`.
+    `pattern` matches its name (`REST` if no pattern does). Frozen rows have no pattern or settings.
     """
 
     name: str
@@ -86,8 +87,8 @@ class ParameterTable:
 def explain_config(config: Any) -> ParameterTable:
     """Return the parameter groups that the configuration's optimizer makes.
 
-    Patterns are tried in their order as the official code does (`re.findall` on the name); what
-    none catches goes into the last group with the optimizer's own settings.
+    Patterns are tried in order as in the official code (`re.findall` on the name); parameters that
+    match no pattern are in the last group, with the optimizer's own settings.
     """
     optimizer = config.optimizer
     rows, overlapping = [], []

@@ -2,7 +2,7 @@
 
 Field names are the official ones, `epoches` included, since they are a file format. Sections that
 the official code looks up by class name (`HGNetv2`, `HybridEncoder`, ...) stand here under what
-they are: `backbone`, `encoder`, ...; `SECTIONS` pairs the two.
+they are: `backbone`, `encoder`, ...; `config_file.SECTIONS` pairs the two.
 """
 
 from dataclasses import dataclass, field
@@ -279,28 +279,3 @@ class Settings:
     seed: int | None = None
     compile: bool = False
     channels_last: bool = True
-
-
-# Name in the YAML file -> (name in `Config`, class).
-SECTIONS: dict[str, tuple[str, type]] = {
-    "RTDETR": ("parts", PartsConfig),
-    "HGNetv2": ("backbone", BackboneConfig),
-    "HybridEncoder": ("encoder", EncoderConfig),
-    "RTDETRTransformerv2": ("decoder", DecoderConfig),
-    "RTDETRPostProcessor": ("postprocess", PostProcessorConfig),
-    "RTDETRCriterionv2": ("loss", CriterionConfig),
-    "optimizer": ("optimizer", OptimizerConfig),
-    "lr_scheduler": ("lr_scheduler", LRSchedulerConfig),
-    "lr_warmup_scheduler": ("lr_warmup_scheduler", LRWarmupConfig),
-    "ema": ("ema", EmaConfig),
-    "scaler": ("scaler", ScalerConfig),
-    "train_dataloader": ("train_dataloader", DataLoaderConfig),
-    "val_dataloader": ("val_dataloader", DataLoaderConfig),
-    "evaluator": ("evaluator", EvaluatorConfig),
-}
-
-# Sections of official files that configure classes which an HGNetv2 model does not use.
-FOREIGN_SECTIONS = frozenset({"PResNet"})
-
-# Values that the official code hands down from the top level to every section that knows them.
-SHARED_VALUES = ("num_classes", "use_focal_loss", "eval_spatial_size", "remap_mscoco_category")

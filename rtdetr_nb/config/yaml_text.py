@@ -82,7 +82,7 @@ def read_yaml(text: str) -> Any:
     """The value of a YAML text.
 
     Raises:
-        yaml.YAMLError: it is no YAML, a mapping has a key twice, or a value does not fit its tag.
+        yaml.YAMLError: it is not YAML, a mapping has a key twice, or a value does not fit its tag.
     """
     try:
         return yaml.load(text, Loader=_Loader)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.annotations.annotation_cache import read_once
 from rtdetr_nb.datasets.annotations.labels import LabelRule, joined_categories
 from rtdetr_nb.datasets.open_data import open_data

@@ -21,7 +21,7 @@ from torchvision.ops import roi_align
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.configured import check_same_categories, configured_split
 from rtdetr_nb.datasets.open_data import open_data

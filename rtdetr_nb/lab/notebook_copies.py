@@ -22,6 +22,7 @@ def copy_notebooks(
     folder: Path,
     parameters: Mapping[str, object],
     *,
+    code: str = "",
     output: Path | None = None,
     keep: bool = True,
     leave_out: str | None = None,
@@ -33,6 +34,7 @@ def copy_notebooks(
         folder: made if needed.
         parameters: name -> value; values are written by `repr`. Each has to be one of at least one
             notebook.
+        code: Python source that each copy runs after these values.
         output: each notebook gets a folder below it, named after the notebook, as its parameter
             `output`: two notebooks never write the same files.
         keep: a copy that a user has changed is updated in its injected cell only, and so is one
@@ -57,7 +59,7 @@ def copy_notebooks(
             if is_changed(earlier) or is_of(earlier, _read(source)):
                 content = earlier
         own = {} if output is None else {"output": str(output / source.stem)}
-        _inject(content, {**parameters, **own})
+        _inject(content, {**parameters, **own}, code)
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -115,14 +117,15 @@ def _read(path: Path) -> dict[str, Any]:
     raise UserError(f"{path} is not a notebook, or is damaged. Move it away and try again.")
 
 
-def _inject(content: dict[str, Any], parameters: Mapping[str, object]) -> None:
+def _inject(content: dict[str, Any], parameters: Mapping[str, object], code: str) -> None:
     cells = [c for c in content["cells"] if INJECTED_TAG not in _tags(c)]
     index = next((i for i, cell in enumerate(cells) if PARAMETERS_TAG in _tags(cell)), None)
     if index is not None:
         defaults = _source(cells[index])
         lines = [f"{k} = {v!r}" for k, v in parameters.items() if _assigns(defaults, k)]
         note = "# The values of this copy; they replace those above."
-        cells.insert(index + 1, _code_cell("\n".join([note, *lines])))
+        lines = [note, *lines, *([code] if code else [])]
+        cells.insert(index + 1, _code_cell("\n".join(lines)))
     content["cells"] = cells
 
 

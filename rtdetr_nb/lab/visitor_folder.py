@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 _SECONDS_TO_DIE = 10.0
-# Their pipes stay open for as long as this process lives.
+# Kept, so that their pipes stay open for as long as this process lives.
 _keepers: list["subprocess.Popen[bytes]"] = []
 
 
@@ -42,25 +42,25 @@ def visitor_folder(variable: str) -> str:
 
 
 def clear_folder(folder: Path) -> None:
-    """End the runs in a folder, and in those directly below it, and remove it.
+    """End the runs in a folder, and in those directly below it, and delete it.
 
-    The runs are not asked to save: what they would write goes too.
+    The runs are killed without saving, since what they would save is deleted too.
     """
     from rtdetr_nb.errors import RunError
     from rtdetr_nb.runs.find_or_start import find_runs
 
     alive = []
-    with contextlib.suppress(RunError):  # there are none
+    with contextlib.suppress(RunError):  # the folder has no runs
         alive = [run for run in find_runs(folder) if not run.is_over]
     for run in alive:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(int(run.description["pid"]), signal.SIGKILL)
     for run in alive:
-        with contextlib.suppress(RunError):  # it does not die
+        with contextlib.suppress(RunError):  # it is still alive
             run.wait(_SECONDS_TO_DIE)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    sys.stdin.buffer.read()  # until the other end is closed
+    sys.stdin.buffer.read()  # returns when the other end is closed
     clear_folder(Path(sys.argv[1]))

@@ -12,27 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from rtdetr_nb.model.attention_samples import AttentionSamples
 
-def attend_by_rows(
-    value: Tensor,
-    locations: Tensor,
-    weights: Tensor,
-    map_sizes_hw: Sequence[tuple[int, int]],
-    num_points: Sequence[int],
-) -> Tensor:
-    """Sample the maps bilinearly, zeros around them, and sum the samples with their weights.
 
-    Args:
-        value: (B, N, heads, C), all maps flattened row by row and joined.
-        locations: (B, Q, heads, points, 2), x and y in 0..1 of their map; points of the first map
-            first.
-        weights: (B, Q, heads, points).
-        map_sizes_hw: height and width of each map; the areas sum to N.
-        num_points: points on each map; they sum to `points`.
-
-    Returns:
-        (B, Q, heads * C).
-    """
+def attend_by_rows(samples: AttentionSamples) -> Tensor:
+    """Sample the maps bilinearly, zeros around them; sum with the weights: (B, Q, heads * C)."""
+    value, locations, weights, map_sizes_hw, num_points = samples
     B, N, heads, C = value.shape
     Q = weights.shape[1]
     pixel, share = _corners(locations, map_sizes_hw, num_points)

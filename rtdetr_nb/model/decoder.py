@@ -14,10 +14,15 @@ from torch import Tensor, nn
 
 from rtdetr_nb.boxes import inverse_sigmoid
 from rtdetr_nb.errors import ConfigError
-from rtdetr_nb.model.anchors import generate_anchors, map_sizes
-from rtdetr_nb.model.decoder_layer import DecoderLayer, DecoderStack
-from rtdetr_nb.model.denoising import DenoisingQueries, make_denoising_queries
+from rtdetr_nb.model.anchors import generate_anchors
+from rtdetr_nb.model.decoder_layer import DecoderLayer, DecoderStack, LayerSettings
+from rtdetr_nb.model.denoising import (
+    DenoisingQueries,
+    DenoisingSettings,
+    make_denoising_queries,
+)
 from rtdetr_nb.model.layers import MLP, projection
+from rtdetr_nb.model.query_selection import QuerySelection
 from rtdetr_nb.model.without_gradient import without_gradient
 
 # A class is rare among 300 queries, so heads start low (Lin et al., "Focal Loss", ICCV 2017).
@@ -25,112 +30,66 @@ _PRIOR_PROBABILITY = 0.01
 
 
 class RTDETRTransformerv2(nn.Module):
-    """Chooses `num_queries` positions of the maps as queries and refines them layer by layer.
+    """Chooses positions of the maps as queries and refines them layer by layer.
 
     Args:
         num_classes: size of the class heads.
-        hidden_dim: channels of queries; divisible by `nhead`.
-        feat_channels: channels of the incoming maps, finest first.
-        feat_strides: strides of the incoming maps; further levels halve the resolution.
-        num_levels: maps that attention looks at; at least as many as come in.
-        num_points: sampling points of a head on each level, one number or one for each level.
-        num_denoising: see `denoising`; 0 switches denoising off.
-        learn_query_content: learn the content of queries instead of taking it from the maps.
-        eval_spatial_size: (height, width) for which `state_dict` holds anchors, or None for none.
+        feat_channels: channels of the incoming maps, finest first. Attention looks at as many maps
+            as `layer.sampling` has numbers of points; further maps halve the resolution.
+        num_layers: layers, each with heads for classes and boxes.
+        layer: what the layers have in common.
+        selection: of the positions that become queries.
+        denoising: of the additional queries in training.
         eval_idx: the layer whose output counts in evaluation; negative counts from the end.
-        eps: positions nearer than this to the border start no query.
         aux_loss: return the outputs of all layers in training.
-        cross_attn_method: "default" or "discrete", see `deformable_attention`.
-        query_select_method: "default" ranks positions by their best class; "one2many" ranks pairs
-            of position and class, so that a position may be chosen several times; "agnostic" ranks
-            by one score that knows no class.
+        anchor_maps_hw: sizes of the maps for which `state_dict` holds anchors; empty for no
+            anchors.
     """
 
     def __init__(
         self,
-        num_classes: int = 80,
-        hidden_dim: int = 256,
-        num_queries: int = 300,
-        feat_channels: Sequence[int] = (256, 256, 256),
-        feat_strides: Sequence[int] = (8, 16, 32),
-        num_levels: int = 3,
-        num_points: int | Sequence[int] = 4,
-        nhead: int = 8,
-        num_layers: int = 6,
-        dim_feedforward: int = 1024,
-        dropout: float = 0.0,
-        activation: str = "relu",
-        num_denoising: int = 100,
-        label_noise_ratio: float = 0.5,
-        box_noise_scale: float = 1.0,
-        learn_query_content: bool = False,
-        eval_spatial_size: Sequence[int] | None = None,
-        eval_idx: int = -1,
-        eps: float = 1e-2,
-        aux_loss: bool = True,
-        cross_attn_method: str = "default",
-        query_select_method: str = "default",
+        *,
+        num_classes: int,
+        feat_channels: Sequence[int],
+        num_layers: int,
+        layer: LayerSettings,
+        selection: QuerySelection,
+        denoising: DenoisingSettings,
+        eval_idx: int,
+        aux_loss: bool,
+        anchor_maps_hw: Sequence[tuple[int, int]],
     ) -> None:
         super().__init__()
-        if isinstance(num_points, int):
-            num_points = [num_points] * num_levels
-        self.num_classes = num_classes
-        self.num_queries = num_queries
-        self.num_denoising = num_denoising
-        self.label_noise_ratio = label_noise_ratio
-        self.box_noise_scale = box_noise_scale
-        self.learn_query_content = learn_query_content
+        hidden_dim, num_queries = layer.hidden_dim, selection.num_queries
+        self.selection = selection
+        self.denoising = denoising
         self.eval_layer = eval_idx % num_layers
-        self.eps = eps
         self.aux_loss = aux_loss
-        self.query_select_method = query_select_method
         self._anchors: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
 
-        self.input_proj = nn.ModuleList(
-            projection(channels, hidden_dim, kernel_size=1, stride=1) for channels in feat_channels
-        )
-        coarsest = feat_channels[-1]
-        for _ in range(num_levels - len(feat_channels)):
-            self.input_proj.append(projection(coarsest, hidden_dim, kernel_size=3, stride=2))
-            coarsest = hidden_dim
-        self.decoder = DecoderStack(
-            [
-                DecoderLayer(
-                    hidden_dim,
-                    nhead,
-                    dim_feedforward,
-                    dropout,
-                    activation,
-                    num_points,
-                    cross_attn_method,
-                )
-                for _ in range(num_layers)
-            ]
-        )
-        if num_denoising > 0:
+        num_levels = len(layer.sampling.num_points)
+        self.input_proj = _input_projections(feat_channels, hidden_dim, num_levels)
+        self.decoder = DecoderStack([DecoderLayer(layer) for _ in range(num_layers)])
+        if denoising.num_denoising > 0:
             self.denoising_class_embed = nn.Embedding(
                 num_classes + 1, hidden_dim, padding_idx=num_classes
             )
-        if learn_query_content:
+        if selection.learn_content:
             self.tgt_embed = nn.Embedding(num_queries, hidden_dim)
         self.query_pos_head = MLP(4, 2 * hidden_dim, hidden_dim, 2)
         self.enc_output = nn.Sequential(
             OrderedDict(proj=nn.Linear(hidden_dim, hidden_dim), norm=nn.LayerNorm(hidden_dim))
         )
-        num_scores = 1 if query_select_method == "agnostic" else num_classes
+        num_scores = 1 if selection.is_class_agnostic else num_classes
         self.enc_score_head = nn.Linear(hidden_dim, num_scores)
         self.enc_bbox_head = MLP(hidden_dim, hidden_dim, 4, 3)
-        self.dec_score_head = nn.ModuleList(
-            nn.Linear(hidden_dim, num_classes) for _ in range(num_layers)
-        )
-        self.dec_bbox_head = nn.ModuleList(
-            MLP(hidden_dim, hidden_dim, 4, 3) for _ in range(num_layers)
-        )
-        if eval_spatial_size:
+        layers = range(num_layers)
+        self.dec_score_head = nn.ModuleList(nn.Linear(hidden_dim, num_classes) for _ in layers)
+        self.dec_bbox_head = nn.ModuleList(MLP(hidden_dim, hidden_dim, 4, 3) for _ in layers)
+        if anchor_maps_hw:
             # Parity: official checkpoints hold the anchors of the evaluation size. They are kept
             # in the file format; the forward pass makes those of the maps that really come in.
-            sizes_hw = map_sizes(eval_spatial_size, feat_strides, num_levels)
-            anchors, valid_mask = generate_anchors(sizes_hw, eps)
+            anchors, valid_mask = generate_anchors(anchor_maps_hw, selection.margin)
             self.register_buffer("anchors", anchors)
             self.register_buffer("valid_mask", valid_mask)
         self._init_parameters()
@@ -145,7 +104,7 @@ class RTDETRTransformerv2(nn.Module):
             nn.init.zeros_(last_weight)
             nn.init.zeros_(last_bias)
         spread = [self.enc_output, self.query_pos_head, self.input_proj]
-        if self.learn_query_content:
+        if self.selection.learn_content:
             spread.append(self.tgt_embed)
         for module in spread:
             for parameter in module.parameters():
@@ -160,7 +119,7 @@ class RTDETRTransformerv2(nn.Module):
         Args:
             maps: (B, feat_channels[i], H_i, W_i), finest first.
             targets: for each image `labels` (n,) and `boxes` (n, 4) cxcywh in 0..1; needed in
-                training when `num_denoising` > 0.
+                training with denoising queries.
 
         Returns:
             `pred_logits` (B, Q, num_classes) and `pred_boxes` (B, Q, 4) cxcywh in 0..1. In training
@@ -170,16 +129,11 @@ class RTDETRTransformerv2(nn.Module):
         """
         memory, map_sizes_hw = self._flatten(maps)
         denoising = None
-        if self.training and self.num_denoising > 0:
+        if self.training and self.denoising.num_denoising > 0:
             if targets is None:
                 raise ValueError("training with denoising queries needs targets")
             denoising = make_denoising_queries(
-                targets,
-                self.denoising_class_embed,
-                self.num_queries,
-                self.num_denoising,
-                self.label_noise_ratio,
-                self.box_noise_scale,
+                targets, self.denoising_class_embed, self.selection.num_queries, self.denoising
             )
         content, boxes_logit, selection = self._select_queries(memory, map_sizes_hw)
         mask = None
@@ -209,7 +163,7 @@ class RTDETRTransformerv2(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         key = (*map_sizes_hw, device)
         if key not in self._anchors:
-            anchors, valid = generate_anchors(map_sizes_hw, self.eps)
+            anchors, valid = generate_anchors(map_sizes_hw, self.selection.margin)
             self._anchors[key] = anchors.to(device), valid.to(device)
         return self._anchors[key]
 
@@ -218,34 +172,28 @@ class RTDETRTransformerv2(nn.Module):
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Content (B, Q, C) and box logits (B, Q, 4) of the chosen positions, both cut off from the
         gradient, and their scores and boxes, not cut off, for the encoder loss."""
-        num_positions = memory.shape[1]
-        if num_positions < self.num_queries:
+        num_positions, num_queries = memory.shape[1], self.selection.num_queries
+        if num_positions < num_queries:
             raise ConfigError(
                 f"The pictures give {num_positions} positions on maps of {list(map_sizes_hw)}, but "
-                f"num_queries is {self.num_queries}. Use larger pictures or set "
+                f"num_queries is {num_queries}. Use larger pictures or set "
                 f"RTDETRTransformerv2.num_queries to at most {num_positions}."
             )
         anchors, valid = self._anchors_for(map_sizes_hw, memory.device)
         with without_gradient(memory.device.type):
             scores = self.enc_score_head(self.enc_output(valid.to(memory.dtype) * memory))
-            index = self._best_positions(scores)  # (B, Q)
+            index = self.selection.best_positions(scores)  # (B, Q)
         # What needs a gradient is computed anew, for these few of all positions.
         chosen = memory.gather(1, index[..., None].expand(-1, -1, memory.shape[-1]))
         chosen = self.enc_output(valid[0, index].to(memory.dtype) * chosen)
         logits = self.enc_score_head(chosen)
         boxes_logit = self.enc_bbox_head(chosen) + anchors[0, index]
-        if self.learn_query_content:
+        if self.selection.learn_content:
             content = self.tgt_embed.weight.expand(memory.shape[0], -1, -1)
         else:
             content = chosen.detach()
         selection = {"pred_logits": logits, "pred_boxes": boxes_logit.sigmoid()}
         return content, boxes_logit.detach(), selection
-
-    def _best_positions(self, logits: Tensor) -> Tensor:
-        """Positions (B, Q) by the configured ranking of logits (B, N, num_scores)."""
-        if self.query_select_method == "one2many":
-            return logits.flatten(1).topk(self.num_queries, dim=1).indices // self.num_classes
-        return logits.amax(dim=-1).topk(self.num_queries, dim=1).indices
 
     def decode(
         self,
@@ -295,7 +243,7 @@ class RTDETRTransformerv2(nn.Module):
     ) -> dict[str, Any]:
         own, noisy = layers, []
         if denoising is not None:
-            split = [denoising.num_queries, self.num_queries]
+            split = [denoising.num_queries, self.selection.num_queries]
             parts = [{k: v.split(split, dim=1) for k, v in layer.items()} for layer in layers]
             noisy = [{k: v[0] for k, v in part.items()} for part in parts]
             own = [{k: v[1] for k, v in part.items()} for part in parts]
@@ -304,12 +252,27 @@ class RTDETRTransformerv2(nn.Module):
             return outputs
         outputs["aux_outputs"] = own[:-1]
         outputs["enc_aux_outputs"] = [selection]
-        outputs["enc_meta"] = {"class_agnostic": self.query_select_method == "agnostic"}
+        outputs["enc_meta"] = {"class_agnostic": self.selection.is_class_agnostic}
         if denoising is not None:
             outputs["dn_aux_outputs"] = noisy
             outputs["dn_meta"] = {
                 "dn_positive_idx": denoising.positive_index,
                 "dn_num_group": denoising.num_groups,
-                "dn_num_split": [denoising.num_queries, self.num_queries],
+                # Parity: the official outputs have it; nothing here reads it.
+                "dn_num_split": [denoising.num_queries, self.selection.num_queries],
             }
         return outputs
+
+
+def _input_projections(
+    feat_channels: Sequence[int], hidden_dim: int, num_levels: int
+) -> nn.ModuleList:
+    """One for each incoming map, then one for each further level, which halves the resolution."""
+    projections = nn.ModuleList(
+        projection(channels, hidden_dim, kernel_size=1, stride=1) for channels in feat_channels
+    )
+    coarsest = feat_channels[-1]
+    for _ in range(num_levels - len(feat_channels)):
+        projections.append(projection(coarsest, hidden_dim, kernel_size=3, stride=2))
+        coarsest = hidden_dim
+    return projections

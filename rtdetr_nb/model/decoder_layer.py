@@ -1,13 +1,14 @@
 """One layer of the decoder, and their stack."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtdetr_nb.model.deformable_attention import DeformableAttention
+from rtdetr_nb.model.deformable_attention import DeformableAttention, Sampling
 from rtdetr_nb.model.layers import build_activation
 
 
@@ -15,20 +16,20 @@ class QueryAttention(nn.MultiheadAttention):
     """Self-attention of queries, those for denoising first, which the decoder's own do not see.
 
     Its parameters are those of the parent. That own queries look at own queries only takes no mask:
-    the products with denoising queries are not made, and PyTorch may choose a kernel that has none.
+    the products with denoising queries are not made, and PyTorch may choose a kernel without masks.
     """
 
-    def __init__(self, embed_dim: int, num_heads: int, dropout: float = 0.0) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float) -> None:
         super().__init__(embed_dim, num_heads, dropout, batch_first=True)
 
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, query: Tensor, value: Tensor, denoising_mask: Tensor | None
     ) -> Tensor:
-        """Attend from the queries (B, D + Q, C) to the values (B, D + Q, C) at their places.
+        """Attend from each query to all.
 
         Args:
-            query: also what they are known by to each other.
-            value: of each query.
+            query: (B, D + Q, C), queries and keys.
+            value: (B, D + Q, C).
             denoising_mask: (D, D + Q), True where the row may look at the column; None if D is 0.
 
         Returns:
@@ -51,30 +52,43 @@ class QueryAttention(nn.MultiheadAttention):
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
+@dataclass(frozen=True)
+class LayerSettings:
+    """What all layers of the decoder have in common.
+
+    Attributes:
+        hidden_dim: channels of queries; divisible by `nhead`.
+        nhead: heads of both attentions.
+        dim_feedforward: width of the feed-forward part.
+        dropout: probability, 0..1.
+        activation: of the feed-forward part, by name.
+        sampling: of the deformable attention.
+    """
+
+    hidden_dim: int
+    nhead: int
+    dim_feedforward: int
+    dropout: float
+    activation: str
+    sampling: Sampling
+
+
 class DecoderLayer(nn.Module):
     """Self-attention among queries, deformable attention to the maps, feed-forward."""
 
-    def __init__(
-        self,
-        hidden_dim: int,
-        nhead: int,
-        dim_feedforward: int,
-        dropout: float,
-        act: str,
-        num_points: Sequence[int],
-        cross_attn_method: str,
-    ) -> None:
+    def __init__(self, settings: LayerSettings) -> None:
         super().__init__()
-        self.self_attn = QueryAttention(hidden_dim, nhead, dropout)
+        hidden_dim, dropout = settings.hidden_dim, settings.dropout
+        self.self_attn = QueryAttention(hidden_dim, settings.nhead, dropout)
         self.dropout1 = nn.Dropout(dropout)
         self.norm1 = nn.LayerNorm(hidden_dim)
-        self.cross_attn = DeformableAttention(hidden_dim, nhead, num_points, cross_attn_method)
+        self.cross_attn = DeformableAttention(hidden_dim, settings.nhead, settings.sampling)
         self.dropout2 = nn.Dropout(dropout)
         self.norm2 = nn.LayerNorm(hidden_dim)
-        self.linear1 = nn.Linear(hidden_dim, dim_feedforward)
-        self.activation = build_activation(act)
+        self.linear1 = nn.Linear(hidden_dim, settings.dim_feedforward)
+        self.activation = build_activation(settings.activation)
         self.dropout3 = nn.Dropout(dropout)
-        self.linear2 = nn.Linear(dim_feedforward, hidden_dim)
+        self.linear2 = nn.Linear(settings.dim_feedforward, hidden_dim)
         self.dropout4 = nn.Dropout(dropout)
         self.norm3 = nn.LayerNorm(hidden_dim)
         nn.init.xavier_uniform_(self.linear1.weight)

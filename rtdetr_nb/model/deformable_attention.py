@@ -1,11 +1,12 @@
 """Multi-scale deformable attention.
 
 Source: Zhu et al., "Deformable DETR" (ICLR 2021), section 4.1, with the variants of RT-DETRv2 (Lv
-et al., 2024): a number of sampling points of its own for each level, and discrete sampling.
+et al., 2024): each level may have another number of sampling points, and discrete sampling.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtdetr_nb.model.attention_by_rows import attend_by_rows
+from rtdetr_nb.model.attention_samples import AttentionSamples
 
 # Sampling offsets are counted in halves of the reference box.
 _OFFSET_SCALE = 0.5
@@ -39,18 +41,15 @@ def sample_discrete(value: Tensor, locations: Tensor) -> Tensor:
 
 
 def attend_by_maps(
-    sampler: Callable[[Tensor, Tensor], Tensor],
-    value: Tensor,
-    locations: Tensor,
-    weights: Tensor,
-    map_sizes_hw: Sequence[tuple[int, int]],
-    num_points: Sequence[int],
+    sampler: Callable[[Tensor, Tensor], Tensor], samples: AttentionSamples
 ) -> Tensor:
-    """Sample every map at its points, then sum with the weights.
+    """Sample every map at its points, then sum with the weights: (B, Q, heads * C).
 
     Args:
-        sampler: as `sample_bilinear`; the rest and the result as in `attend_by_rows`.
+        sampler: as `sample_bilinear`.
+        samples: as for `attend_by_rows`.
     """
+    value, locations, weights, map_sizes_hw, num_points = samples
     B, Q, heads, points = weights.shape
     # heads join the batch: (B, N, heads, C) -> (B*heads, C, N)
     value = value.permute(0, 2, 3, 1).flatten(0, 1)
@@ -79,23 +78,34 @@ _BY_MAPS = {
 }
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Where and how a head looks at the maps.
+
+    Attributes:
+        num_points: points on each map, finest first.
+        method: "default" samples bilinearly; "discrete" takes the nearest pixel and so keeps its
+            offsets as they are initialised.
+    """
+
+    num_points: tuple[int, ...]
+    method: str
+
+
 class DeformableAttention(nn.Module):
     """Each query looks at a few points of each map, around its reference box.
 
     Args:
         embed_dim: channels of queries and values; divisible by `num_heads`.
-        num_points: sampling points of a head on each level.
-        method: "default" samples bilinearly; "discrete" takes the nearest pixel and so keeps its
-            offsets as they are initialised.
+        num_heads: heads, each with points and weights for itself.
+        sampling: see there.
     """
 
-    def __init__(
-        self, embed_dim: int, num_heads: int, num_points: Sequence[int], method: str = "default"
-    ) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, sampling: Sampling) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.num_points = tuple(num_points)
-        self.method = method
+        self.num_points = sampling.num_points
+        self.method = sampling.method
         total_points = num_heads * sum(self.num_points)
         scale = [1 / count for count in self.num_points for _ in range(count)]
         self.num_points_scale: Tensor
@@ -105,7 +115,7 @@ class DeformableAttention(nn.Module):
         self.value_proj = nn.Linear(embed_dim, embed_dim)
         self.output_proj = nn.Linear(embed_dim, embed_dim)
         self._init_parameters()
-        if method == "discrete":
+        if self.method == "discrete":
             self.sampling_offsets.requires_grad_(False)
 
     def _init_parameters(self) -> None:
@@ -149,11 +159,12 @@ class DeformableAttention(nn.Module):
         weights = self.attention_weights(query).reshape(B, Q, heads, points).softmax(dim=-1)
         locations = self._locations(reference_boxes_cxcywh, offsets)
         attend = attend_by_rows if self._is_quicker_by_rows(query) else _BY_MAPS[self.method]
-        return self.output_proj(attend(value, locations, weights, map_sizes_hw, self.num_points))
+        samples = AttentionSamples(value, locations, weights, map_sizes_hw, self.num_points)
+        return self.output_proj(attend(samples))
 
     def _is_quicker_by_rows(self, query: Tensor) -> bool:
-        """On a CPU, for what rows can compute, and where nobody records the operations: compilers
-        and exporters know those of `attend_by_maps`."""
+        """On a CPU, unless a compiler or exporter records the operations: those of
+        `attend_by_maps` are known to it."""
         recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         return query.device.type == "cpu" and self.method == "default" and not recorded
 

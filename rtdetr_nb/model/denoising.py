@@ -1,8 +1,8 @@
 """Contrastive denoising queries for training.
 
 Source: Zhang et al., "DINO: DETR with Improved DeNoising Anchor Boxes" (ICLR 2023), section 3.3:
-each ground-truth box appears in several groups, once slightly shifted (to be restored) and once
-shifted further (to be rejected).
+each ground-truth box appears in several groups, once slightly shifted (to be found again) and
+once shifted further (to be rejected).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,23 @@ from rtdetr_nb.boxes import cxcywh_to_xyxy, inverse_sigmoid, xyxy_to_cxcywh
 
 
 @dataclass(frozen=True)
+class DenoisingSettings:
+    """How many denoising queries there are, and how far they are from the truth.
+
+    Attributes:
+        num_denoising: pairs of queries to aim at for the image with the most boxes; 0 switches
+            denoising off.
+        label_noise_ratio: twice the share of labels that are drawn anew.
+        box_noise_scale: 1.0 shifts each corner by up to half a box side (positives), or from
+            half a side to a whole one (negatives).
+    """
+
+    num_denoising: int
+    label_noise_ratio: float
+    box_noise_scale: float
+
+
+@dataclass(frozen=True)
 class DenoisingQueries:
     """What the decoder needs to run denoising queries before its own.
 
@@ -23,8 +40,8 @@ class DenoisingQueries:
         boxes_logit: (B, D, 4) shifted boxes cxcywh as logits.
         attention_mask: (D, D + Q), True where the row may look at the column. The decoder's own
             queries look at each other only.
-        positive_index: for each image the positions, among the D, of queries to be restored: group
-            after group, ground-truth box after ground-truth box.
+        positive_index: for each image the positions, among the D, of the slightly shifted queries:
+            group after group, ground-truth box after ground-truth box.
         num_groups: how often each ground-truth box appears.
     """
 
@@ -44,9 +61,7 @@ def make_denoising_queries(
     targets: Sequence[Mapping[str, Tensor]],
     class_embed: nn.Embedding,
     num_queries: int,
-    num_denoising: int,
-    label_noise_ratio: float,
-    box_noise_scale: float,
+    settings: DenoisingSettings,
 ) -> DenoisingQueries:
     """Draw the denoising queries of a batch (from torch's global random generator).
 
@@ -54,16 +69,13 @@ def make_denoising_queries(
         targets: for each image `labels` (n,) int64 and `boxes` (n, 4) cxcywh in 0..1.
         class_embed: embedding of num_classes + 1 labels, the last of them for padding.
         num_queries: the decoder's own queries, Q.
-        num_denoising: pairs of queries to aim at for the image with the most boxes.
-        label_noise_ratio: twice the share of labels that are drawn anew.
-        box_noise_scale: 1.0 shifts each corner by up to half a box side (positives), or from
-            half a side to a whole one (negatives).
+        settings: how many, and how far from the truth.
     """
     counts = [len(target["labels"]) for target in targets]
     # A batch without any box still gets one slot of padding, which the losses take for background:
     # under distributed training every rank must run the same parameters.
     num_slots = max(max(counts), 1)
-    num_groups = max(num_denoising // num_slots, 1) if any(counts) else 1
+    num_groups = max(settings.num_denoising // num_slots, 1) if any(counts) else 1
     labels, boxes, is_real = _pad(targets, num_slots, padding_label=class_embed.num_embeddings - 1)
     # Queries are laid out group by group, each with its positives and then its negatives.
     repeats = 2 * num_groups
@@ -72,8 +84,9 @@ def make_denoising_queries(
     slot = torch.arange(num_slots * repeats, device=boxes.device) // num_slots
     is_negative = slot % 2 == 1
 
-    labels = _noisy_labels(labels, is_real, class_embed.num_embeddings - 1, label_noise_ratio)
-    noisy_boxes = _noisy_boxes(boxes, is_negative, box_noise_scale)
+    num_classes = class_embed.num_embeddings - 1
+    labels = _noisy_labels(labels, is_real, num_classes, settings.label_noise_ratio)
+    noisy_boxes = _noisy_boxes(boxes, is_negative, settings.box_noise_scale)
     return DenoisingQueries(
         content=class_embed(labels),
         boxes_logit=inverse_sigmoid(noisy_boxes),

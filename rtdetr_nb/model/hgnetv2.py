@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS, StageSpec
+from rtdetr_nb.architecture.hgnetv2_variants import BackboneSpec, StageSpec
 
 
 class FrozenBatchNorm(nn.Module):
@@ -69,7 +69,7 @@ class LearnableAffine(nn.Module):
 
 
 class ConvNormAct(nn.Module):
-    """Convolution without bias, batch norm and, unless `act` is False, ReLU (then LAB, if used)."""
+    """Convolution without bias, batch norm and, if `activated`, ReLU (then LAB, if used)."""
 
     def __init__(
         self,
@@ -78,8 +78,9 @@ class ConvNormAct(nn.Module):
         kernel_size: int,
         stride: int = 1,
         groups: int = 1,
-        act: bool = True,
-        use_lab: bool = False,
+        *,
+        use_lab: bool,
+        activated: bool = True,
         pad_end: bool = False,
     ) -> None:
         super().__init__()
@@ -90,8 +91,8 @@ class ConvNormAct(nn.Module):
         )
         self.conv = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), conv) if pad_end else conv
         self.bn = nn.BatchNorm2d(out_channels)
-        self.act = nn.ReLU(inplace=True) if act else nn.Identity()
-        self.lab = LearnableAffine() if act and use_lab else nn.Identity()
+        self.act = nn.ReLU(inplace=True) if activated else nn.Identity()
+        self.lab = LearnableAffine() if activated and use_lab else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
@@ -105,7 +106,7 @@ class LightConv(nn.Module):
         self, in_channels: int, out_channels: int, kernel_size: int, use_lab: bool
     ) -> None:
         super().__init__()
-        self.conv1 = ConvNormAct(in_channels, out_channels, 1, act=False)
+        self.conv1 = ConvNormAct(in_channels, out_channels, 1, use_lab=use_lab, activated=False)
         self.conv2 = ConvNormAct(
             out_channels, out_channels, kernel_size, groups=out_channels, use_lab=use_lab
         )
@@ -167,10 +168,9 @@ class HGStage(nn.Module):
 
     def __init__(self, spec: StageSpec, use_lab: bool) -> None:
         super().__init__()
+        channels = spec.in_channels
         self.downsample = (
-            ConvNormAct(
-                spec.in_channels, spec.in_channels, 3, stride=2, groups=spec.in_channels, act=False
-            )
+            ConvNormAct(channels, channels, 3, 2, groups=channels, use_lab=use_lab, activated=False)
             if spec.downsample
             else nn.Identity()
         )
@@ -195,7 +195,7 @@ class HGNetv2(nn.Module):
     """The backbone; `state_dict` keys are those of the official model without `backbone.`.
 
     Args:
-        variant: "L", "X" or "H".
+        spec: its channels and blocks, such as `HGNETV2_VARIANTS["L"]`.
         use_lab: add a learnable affine layer behind every activation.
         return_idx: the stages (0..3, at strides 4, 8, 16, 32) whose maps are returned.
         freeze_at: -1 trains everything; n >= 0 freezes the parameters of the stem and of the first
@@ -206,14 +206,14 @@ class HGNetv2(nn.Module):
 
     def __init__(
         self,
-        variant: str = "L",
-        use_lab: bool = False,
-        return_idx: Sequence[int] = (1, 2, 3),
-        freeze_at: int = -1,
-        freeze_norm: bool = False,
+        spec: BackboneSpec,
+        *,
+        use_lab: bool,
+        return_idx: Sequence[int],
+        freeze_at: int,
+        freeze_norm: bool,
     ) -> None:
         super().__init__()
-        spec = HGNETV2_VARIANTS[variant]
         self.return_idx = tuple(return_idx)
         self.out_channels = tuple(spec.stages[i].out_channels for i in self.return_idx)
         self.stem = Stem(*spec.stem_channels, use_lab=use_lab)

@@ -5,6 +5,7 @@ Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (CVPR 2024
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +14,51 @@ from torch import Tensor, nn
 from rtdetr_nb.model.layers import ConvNorm, build_activation, projection
 
 
+@dataclass(frozen=True)
+class IntraScaleAttention:
+    """Attention within single maps (AIFI).
+
+    Attributes:
+        maps: the maps on which attention runs, by their place among those that come in.
+        num_layers: layers for each of them; 0 switches attention off.
+        nhead: heads of a layer.
+        dim_feedforward: width of the feed-forward part.
+        dropout: probability, 0..1.
+        activation: of the feed-forward part, by name.
+        temperature: of the position embedding.
+    """
+
+    maps: tuple[int, ...]
+    num_layers: int
+    nhead: int
+    dim_feedforward: int
+    dropout: float
+    activation: str
+    temperature: float
+
+
+@dataclass(frozen=True)
+class CrossScaleFusion:
+    """Convolutions that join maps of two scales (CCFF).
+
+    Attributes:
+        num_blocks: RepVGG blocks of a fusion layer.
+        expansion: width inside a fusion layer relative to the channels of the maps.
+        activation: by name; None is the identity.
+    """
+
+    num_blocks: int
+    expansion: float
+    activation: str | None
+
+
 class RepVggBlock(nn.Module):
     """A 3x3 and a 1x1 convolution side by side, summed and activated."""
 
     def __init__(self, channels: int, act: str | None) -> None:
         super().__init__()
-        self.conv1 = ConvNorm(channels, channels, 3)
-        self.conv2 = ConvNorm(channels, channels, 1)
+        self.conv1 = ConvNorm(channels, channels, 3, act=None)
+        self.conv2 = ConvNorm(channels, channels, 1, act=None)
         self.act = build_activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -30,19 +69,13 @@ class RepVggBlock(nn.Module):
 class CSPRepLayer(nn.Module):
     """Two 1x1 branches, one of them through a chain of RepVGG blocks, summed."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        num_blocks: int,
-        expansion: float,
-        act: str | None,
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, fusion: CrossScaleFusion) -> None:
         super().__init__()
-        hidden = int(out_channels * expansion)
+        hidden, act = int(out_channels * fusion.expansion), fusion.activation
         self.conv1 = ConvNorm(in_channels, hidden, 1, act=act)
         self.conv2 = ConvNorm(in_channels, hidden, 1, act=act)
-        self.bottlenecks = nn.Sequential(*(RepVggBlock(hidden, act) for _ in range(num_blocks)))
+        blocks = (RepVggBlock(hidden, act) for _ in range(fusion.num_blocks))
+        self.bottlenecks = nn.Sequential(*blocks)
         self.conv3 = (
             nn.Identity() if hidden == out_channels else ConvNorm(hidden, out_channels, 1, act=act)
         )
@@ -55,19 +88,20 @@ class CSPRepLayer(nn.Module):
 class TransformerEncoderLayer(nn.Module):
     """Self-attention and feed-forward, each with a residual and a norm behind it."""
 
-    def __init__(
-        self, hidden_dim: int, nhead: int, dim_feedforward: int, dropout: float, act: str
-    ) -> None:
+    def __init__(self, hidden_dim: int, settings: IntraScaleAttention) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(hidden_dim, nhead, dropout, batch_first=True)
-        self.linear1 = nn.Linear(hidden_dim, dim_feedforward)
+        width, dropout = settings.dim_feedforward, settings.dropout
+        self.self_attn = nn.MultiheadAttention(
+            hidden_dim, settings.nhead, dropout, batch_first=True
+        )
+        self.linear1 = nn.Linear(hidden_dim, width)
         self.dropout = nn.Dropout(dropout)
-        self.linear2 = nn.Linear(dim_feedforward, hidden_dim)
+        self.linear2 = nn.Linear(width, hidden_dim)
         self.norm1 = nn.LayerNorm(hidden_dim)
         self.norm2 = nn.LayerNorm(hidden_dim)
         self.dropout1 = nn.Dropout(dropout)
         self.dropout2 = nn.Dropout(dropout)
-        self.activation = build_activation(act)
+        self.activation = build_activation(settings.activation)
 
     def forward(self, tokens: Tensor, position_embedding: Tensor) -> Tensor:
         """Map tokens (B, N, C) to the same; queries and keys have embeddings (1, N, C) added."""
@@ -81,9 +115,10 @@ class TransformerEncoderLayer(nn.Module):
 class TransformerEncoder(nn.Module):
     """A stack of layers that all add the same position embedding."""
 
-    def __init__(self, layers: Sequence[TransformerEncoderLayer]) -> None:
+    def __init__(self, hidden_dim: int, settings: IntraScaleAttention) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        layers = range(settings.num_layers)
+        self.layers = nn.ModuleList(TransformerEncoderLayer(hidden_dim, settings) for _ in layers)
 
     def forward(self, tokens: Tensor, position_embedding: Tensor) -> Tensor:
         """Map tokens (B, N, C) to (B, N, C)."""
@@ -115,65 +150,47 @@ class HybridEncoder(nn.Module):
 
     Args:
         in_channels: channels of the backbone maps, finest first.
-        hidden_dim: channels of all output maps; divisible by 4 and by `nhead`.
-        use_encoder_idx: the maps on which attention runs.
-        num_encoder_layers: attention layers for each of them; 0 switches attention off.
-        depth_mult: 3 times this, rounded, is the number of RepVGG blocks in a fusion layer.
-        expansion: width of the fusion layers relative to `hidden_dim`.
+        hidden_dim: channels of all output maps; divisible by 4 and by the heads of attention.
+        attention: within maps.
+        fusion: across maps.
     """
 
     def __init__(
         self,
-        in_channels: Sequence[int] = (512, 1024, 2048),
-        hidden_dim: int = 256,
-        nhead: int = 8,
-        dim_feedforward: int = 1024,
-        dropout: float = 0.0,
-        enc_act: str = "gelu",
-        use_encoder_idx: Sequence[int] = (2,),
-        num_encoder_layers: int = 1,
-        pe_temperature: float = 10000.0,
-        expansion: float = 1.0,
-        depth_mult: float = 1.0,
-        act: str | None = "silu",
+        *,
+        in_channels: Sequence[int],
+        hidden_dim: int,
+        attention: IntraScaleAttention,
+        fusion: CrossScaleFusion,
     ) -> None:
         super().__init__()
         self.hidden_dim = hidden_dim
-        self.use_encoder_idx = tuple(use_encoder_idx)
-        self.num_encoder_layers = num_encoder_layers
-        self.pe_temperature = pe_temperature
+        self.attention = attention
         self._position_embeddings: dict[tuple[int, int, torch.device], Tensor] = {}
 
         self.input_proj = nn.ModuleList(
             projection(channels, hidden_dim, kernel_size=1, stride=1) for channels in in_channels
         )
         self.encoder = nn.ModuleList(
-            TransformerEncoder(
-                [
-                    TransformerEncoderLayer(hidden_dim, nhead, dim_feedforward, dropout, enc_act)
-                    for _ in range(num_encoder_layers)
-                ]
-            )
-            for _ in self.use_encoder_idx
+            TransformerEncoder(hidden_dim, attention) for _ in attention.maps
         )
-        num_blocks = round(3 * depth_mult)
         steps = range(len(in_channels) - 1)
         self.lateral_convs = nn.ModuleList(
-            ConvNorm(hidden_dim, hidden_dim, 1, act=act) for _ in steps
+            ConvNorm(hidden_dim, hidden_dim, 1, act=fusion.activation) for _ in steps
         )
         self.fpn_blocks = nn.ModuleList(
-            CSPRepLayer(2 * hidden_dim, hidden_dim, num_blocks, expansion, act) for _ in steps
+            CSPRepLayer(2 * hidden_dim, hidden_dim, fusion) for _ in steps
         )
         self.downsample_convs = nn.ModuleList(
-            ConvNorm(hidden_dim, hidden_dim, 3, stride=2, act=act) for _ in steps
+            ConvNorm(hidden_dim, hidden_dim, 3, stride=2, act=fusion.activation) for _ in steps
         )
         self.pan_blocks = nn.ModuleList(
-            CSPRepLayer(2 * hidden_dim, hidden_dim, num_blocks, expansion, act) for _ in steps
+            CSPRepLayer(2 * hidden_dim, hidden_dim, fusion) for _ in steps
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Map (B, in_channels[i], H_i, W_i), finest first, to as many (B, hidden_dim, H_i, W_i)."""
-        attended = self.use_encoder_idx if self.num_encoder_layers > 0 else ()
+        attended = self.attention.maps if self.attention.num_layers > 0 else ()
         return self.fuse(maps, [self._position_embedding(maps[index]) for index in attended])
 
     def fuse(self, maps: Sequence[Tensor], position_embeddings: Sequence[Tensor]) -> list[Tensor]:
@@ -184,7 +201,7 @@ class HybridEncoder(nn.Module):
             position_embeddings: (1, H_i * W_i, hidden_dim) for each map that attention runs on.
         """
         maps = [proj(x) for proj, x in zip(self.input_proj, maps, strict=True)]
-        attention = zip(self.use_encoder_idx, self.encoder, position_embeddings, strict=False)
+        attention = zip(self.attention.maps, self.encoder, position_embeddings, strict=False)
         for index, encoder, embedding in attention:
             tokens = maps[index].flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H*W, C)
             tokens = encoder(tokens, embedding).transpose(1, 2)
@@ -196,7 +213,8 @@ class HybridEncoder(nn.Module):
         height, width = x.shape[-2:]
         key = (height, width, x.device)
         if key not in self._position_embeddings:
-            embedding = position_embedding_2d(height, width, self.hidden_dim, self.pe_temperature)
+            temperature = self.attention.temperature
+            embedding = position_embedding_2d(height, width, self.hidden_dim, temperature)
             self._position_embeddings[key] = embedding.to(x.device)
         return self._position_embeddings[key]
 

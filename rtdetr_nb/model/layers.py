@@ -39,7 +39,8 @@ class ConvNorm(nn.Module):
         out_channels: int,
         kernel_size: int,
         stride: int = 1,
-        act: str | None = None,
+        *,
+        act: str | None,
     ) -> None:
         super().__init__()
         padding = (kernel_size - 1) // 2

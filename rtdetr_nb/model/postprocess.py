@@ -22,10 +22,11 @@ class RTDETRPostProcessor(nn.Module):
 
     def __init__(
         self,
-        num_classes: int = 80,
-        num_top_queries: int = 300,
-        use_focal_loss: bool = True,
-        remap_mscoco_category: bool = False,
+        *,
+        num_classes: int,
+        num_top_queries: int,
+        use_focal_loss: bool,
+        remap_mscoco_category: bool,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError, RunError
 from rtdetr_nb.official.command import (
     OfficialCheckout,

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.files.json_file import read_json
 from rtdetr_nb.runs.file_names import REQUEST_FILE

@@ -12,7 +12,7 @@ from torch import nn
 
 from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
 from rtdetr_nb.checkpoint.tuning.report import TuningReport
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.annotations.notes import NOTE
 from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
 from rtdetr_nb.datasets.configured import check_same_categories
@@ -40,9 +40,9 @@ class TrainingOptions:
         resume: checkpoint to go on from; not together with `tuning`.
         max_steps: stop after so many optimizer updates, counted over the whole run; changes no
             schedule.
-        stop_requested: asked after each step, and after each batch of an evaluation; True in any
+        stop_requested: called after each step, and after each batch of an evaluation; True in any
             process ends the run with a checkpoint.
-        processes: that train together.
+        processes: those that train together.
     """
 
     output_dir: Path
@@ -101,7 +101,7 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         _place(model, config, device, processes)
         state = _make_state(model, config, precision, seed)
         if options.resume:
-            state.restore(saved, options.resume, steps_per_epoch=len(train_loader))
+            state.resume(saved, options.resume, steps_per_epoch=len(train_loader))
             logger.info("Resume checkpoint from %s", options.resume)
     # Without auxiliary losses nothing reaches the heads of the query selection.
     find_unused = config.find_unused_parameters or not config.decoder.aux_loss
@@ -122,7 +122,10 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
 
 
 def without_download(config: Config, weights: Path | None) -> Config:
-    """Official files ask for a download of backbone weights; other weights make that needless."""
+    """Switch off the download of backbone weights if other weights are given.
+
+    Official files ask for that download.
+    """
     if config.backbone.pretrained is True and weights is not None:
         logger.info("HGNetv2.pretrained is not used: the weights come from %s", weights)
         return config.override(["HGNetv2.pretrained=False"])
@@ -149,7 +152,7 @@ def _place(model: RTDETR, config: Config, device: torch.device, processes: Proce
 
 
 def _make_state(model: nn.Module, config: Config, precision: Precision, seed: int) -> TrainingState:
-    """What changes while training, at its beginning."""
+    """The parts of a run that change while training, before its first step."""
     # The average copies the model, so it comes after the tuned weights.
     ema = ModelEMA(model, config.ema.decay, config.ema.warmups) if config.use_ema else None
     optimizer = build_optimizer(config, model)
@@ -171,15 +174,15 @@ def _make_state(model: nn.Module, config: Config, precision: Precision, seed: in
 def compile_parts(model: RTDETR, backend: str | Callable[..., Any] = "inductor") -> None:
     """Compile backbone, encoder and decoder layers in place; the state dict stays as it is.
 
-    Each is compiled for the first size of picture that it meets, once more for any size, and (the
-    decoder) for another number of denoising queries. The rest of the model is not compiled: its
-    caches by size, and denoising queries made from the targets, would have it compiled anew for
-    nearly every batch, until the compiler gives up and runs it as it was, only later.
+    Each part is compiled for the first picture size, once more for any size, and (the decoder) for
+    another number of denoising queries. The rest of the model is not compiled: it has caches by
+    size and makes denoising queries from the targets, so the compiler would compile it again for
+    nearly every batch.
 
-    Synchronised norms wait for other processes in the middle of the encoder, where the compiler
-    would give up at each: an encoder that has them stays as it is.
+    An encoder with synchronised norms is not compiled either: they wait for other processes, and
+    each would break the graph.
 
-    A copy of the model that is made afterwards computes with the weights of its original.
+    A copy of the model made afterwards computes with the weights of its original.
 
     Args:
         model: to compile; nothing happens before its first batch.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
 from rtdetr_nb.boxes import cxcywh_to_xyxy, iou_and_giou
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Predictions, Targets
 
 
@@ -37,13 +37,14 @@ class Criterion(nn.Module):
 
     def __init__(
         self,
+        *,
         matcher: HungarianMatcher,
         weight_dict: Mapping[str, float],
-        losses: Sequence[str] = ("vfl", "boxes"),
-        alpha: float = 0.2,
-        gamma: float = 2.0,
-        boxes_weight_format: str | None = None,
-        share_matched_indices: bool = False,
+        losses: Sequence[str],
+        alpha: float,
+        gamma: float,
+        boxes_weight_format: str | None,
+        share_matched_indices: bool,
     ) -> None:
         super().__init__()
         self.matcher = matcher
@@ -71,7 +72,7 @@ class Criterion(nn.Module):
         decoder = Predictions(*_stack([last, *aux]), targets)
         selection = outputs.get("enc_aux_outputs", [])
         encoder = self._encoder_predictions(outputs, targets) if selection else None
-        # One matching for all: it makes the host wait for the device.
+        # One matching for all layers, because each makes the host wait for the device.
         matched = self.matcher.match_all([self._to_match(decoder), *([encoder] if encoder else [])])
         pairs = matched[0]
         if self.share_matched_indices:
@@ -216,7 +217,7 @@ def _sum_by_layer(values: Tensor, layer: Tensor, num_layers: int) -> Tensor:
 def _mean_num_boxes(targets: Targets, device: torch.device) -> float | Tensor:
     """Ground-truth boxes of a batch, averaged over the processes; at least 1.
 
-    Of several processes it stays on the device: asking for it would make the host wait.
+    With several processes it stays on the device, so that the host need not wait for it.
     """
     num_boxes = float(sum(len(target["labels"]) for target in targets))
     if torch.distributed.is_available() and torch.distributed.is_initialized():

@@ -1,8 +1,8 @@
 """Several processes that train together, as torchrun starts them.
 
 Each process has the whole model and a share of every batch; `DistributedDataParallel` averages the
-gradients, so all of them take the same step. What has to be agreed besides (errors, the wish to
-stop, figures) goes through `Processes`.
+gradients, so all of them take the same step. They agree on errors, on stopping and on figures
+through `Processes`.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Processes:
-    """The processes of a run, seen from one of them. A process alone is one too.
+    """The processes of a run, seen from one of them; a single process is a special case.
 
-    All methods but the properties are collective: every process has to call them, in one order.
+    All methods but the properties are collective: every process calls them in the same order.
 
     Args:
         rank: of this process, 0 .. size - 1.
         size: number of processes.
         local_rank: of this process among those of its machine.
-        joined: whether they are connected; a process alone need not be.
+        joined: whether they are connected; a single process may be or not.
 
     Attributes:
-        agreed_error: the error that was last raised in all processes at once, so that one of them
-            is enough to tell it.
-        failed: whether this process ends with an error, whatever the others do.
+        agreed_error: the error that was last raised in all processes at once, so that only the
+            first process reports it.
+        failed: whether this process ends with an error.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Processes:
         """Whether the flag is set in any process."""
         if self.size == 1:
             return flag
-        # On the CPU whatever the device: it costs no synchronisation with the device.
+        # On the CPU even when training on a GPU: that needs no synchronisation with the GPU.
         flags = torch.tensor([int(flag)])
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return bool(flags.item())
@@ -81,7 +81,7 @@ class Processes:
         return values  # type: ignore[return-value]
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What `make` returns in the first process, where alone it is called."""
+        """What `make` returns in the first process; the others do not call it."""
         if self.size == 1:
             return make()
         made = [make() if self.is_first else None]
@@ -90,9 +90,9 @@ class Processes:
 
     @contextlib.contextmanager
     def failing_together(self) -> Iterator[None]:
-        """Raise in all processes what the user caused in any: nobody waits for one that is gone.
+        """Raise a user's error of one process in all of them, so that none waits for another.
 
-        What is done inside must not be collective.
+        The block must not call collective methods.
         """
         own: UserError | None = None
         try:
@@ -131,7 +131,7 @@ class Processes:
             return model
         devices = [device] if device.type == "cuda" else None
         network = DistributedDataParallel(model, devices, find_unused_parameters=find_unused)
-        # They are alike now. From here on `copy_buffers` is enough: not 454 of them at each step.
+        # All buffers are equal now. `copy_buffers` is enough later, instead of 454 at each step.
         network.broadcast_buffers = False
         return network
 
@@ -140,7 +140,7 @@ ALONE = Processes()
 
 
 def is_launched() -> bool:
-    """Whether torchrun, or what sets the same environment, has started this process."""
+    """Whether torchrun, or a program that sets the same variables, has started this process."""
     return all(name in os.environ for name in _ENVIRONMENT)
 
 
@@ -148,8 +148,8 @@ def is_launched() -> bool:
 def join_processes(device: str | None) -> Iterator[Processes]:
     """Connect with the other processes of the run, if torchrun has started this one.
 
-    Whoever fails leaves at once, so that torchrun ends the others: to take leave of them, on GPUs,
-    is to wait for work that they will not finish.
+    A failing process exits without destroying the process group, which on GPUs would wait for the
+    others; torchrun then ends them.
 
     Args:
         device: as configured; None is a GPU if there is one.
@@ -162,7 +162,7 @@ def join_processes(device: str | None) -> Iterator[Processes]:
         return
     on_gpu = device != "cpu" and torch.cuda.is_available()
     try:
-        # Both, so that what is agreed about on the CPU needs no GPU.
+        # Both, so that agreeing on the CPU needs no GPU.
         dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     except (RuntimeError, ValueError) as error:
         raise RunError(
@@ -177,7 +177,7 @@ def join_processes(device: str | None) -> Iterator[Processes]:
 
 
 def process_device(name: str | None, processes: Processes) -> torch.device:
-    """The device of this process: of several on a machine each has a GPU of its own.
+    """The device of this process; several processes on a machine get a GPU each.
 
     Raises:
         RunError: there is no such device, or there are fewer GPUs than processes.
@@ -197,7 +197,7 @@ def process_device(name: str | None, processes: Processes) -> torch.device:
         )
     device = choose_device(name)
     if device.type == "cuda" and device.index is not None:
-        # What names no GPU means the current one, which is the first until this is said.
+        # "cuda" without a number means the current GPU, which is the first by default.
         torch.cuda.set_device(device)
     return device
 

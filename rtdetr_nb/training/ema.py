@@ -21,7 +21,7 @@ class ModelEMA:
         warmups: updates until the decay has reached 63 % of its value.
     """
 
-    def __init__(self, model: nn.Module, decay: float = 0.9999, warmups: int = 2000) -> None:
+    def __init__(self, model: nn.Module, decay: float, warmups: int) -> None:
         self.module = deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self.warmups = warmups
@@ -39,8 +39,8 @@ class ModelEMA:
             if average.is_floating_point()
         ]
         averages, values = [list(tensors) for tensors in zip(*pairs, strict=True)]
-        # Two calls for all tensors instead of two for each. No interpolation: that takes a
-        # difference, which is not a number for the anchors that are infinite.
+        # Two calls for all tensors instead of two for each. Interpolation would take a difference,
+        # which is NaN for the infinite anchors.
         torch._foreach_mul_(averages, decay)  # pyright: ignore[reportPrivateImportUsage]
         torch._foreach_add_(averages, values, alpha=1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 

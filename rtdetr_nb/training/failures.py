@@ -1,4 +1,4 @@
-"""Failures that PyTorch reports as a bare `RuntimeError`, told by name."""
+"""Failures that PyTorch reports as a bare `RuntimeError`, in sentences."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from rtdetr_nb.runs.folder import how_to_go_on
 
 @contextlib.contextmanager
 def named_failures(folder: Path) -> Iterator[None]:
-    """Turn the failures that a long run meets into `TrainingError`s; let others pass.
+    """Turn the usual failures of a long run into `TrainingError`s; let others pass.
 
     Args:
         folder: of the run, whose last checkpoint the sentence names.
@@ -28,7 +28,7 @@ def named_failures(folder: Path) -> Iterator[None]:
 
 
 def _reason(error: RuntimeError) -> str | None:
-    """What has happened, in sentences; None for an error that is none of these."""
+    """What has happened, in sentences; None for any other error."""
     text = str(error)
     first = text.splitlines()[0] if text else type(error).__name__
     if isinstance(error, torch.OutOfMemoryError):
@@ -38,7 +38,7 @@ def _reason(error: RuntimeError) -> str | None:
         )
     if isinstance(error, dist.DistError) or "gloo" in text.lower():
         return (
-            "Another process of this run has ended, so this one cannot go on; the reason stands "
-            f"in that one's own last lines. ({first[:200]})"
+            "Another process of this run has ended, so this one cannot go on; the last lines that "
+            f"the other wrote say why. ({first[:200]})"
         )
     return None

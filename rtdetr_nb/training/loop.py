@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
 from rtdetr_nb.checkpoint.tuning.report import TuningReport
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.datasets.evaluation import Evaluation
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
@@ -36,12 +36,12 @@ from rtdetr_nb.training.step import Batch, StepResult, train_step
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_TELLING = 5.0  # how far an evaluation is
-# Of a picture's target. The rest tells who it is, and is asked for on the host alone.
+# Parts of a picture's target. The others identify the picture and stay on the host.
 _ON_DEVICE = ("labels", "boxes")
 
 
 def train(config: Config, options: TrainingOptions) -> Iterator[Record]:
-    """Train as configured, yielding a record for whatever happens, the same in all processes.
+    """Train as configured; yields a record for each event, the same in all processes.
 
     Checkpoints are written to the output folder as it goes: `last.pth` at the end of each epoch and
     at the end of the run, `best.pth` at each best evaluation.
@@ -76,7 +76,7 @@ class _Training:
         if report is not None:
             yield as_record({"event": "tuning", "step": state.step, **_tuning_facts(report)})
         yield from self._preview()
-        self._heed_stop()
+        self._check_stop()
         try:
             yield from self._epochs()
         except (NonFiniteLossError, DatasetError, DataWorkerError):
@@ -92,15 +92,15 @@ class _Training:
         state, config = self.state, self.config
         while True:
             due = state.batch == 0 < state.epoch and state.epoch % config.eval_freq == 0
-            # A run that was killed within an evaluation makes up for it here.
+            # A run that was killed during an evaluation evaluates here.
             if due and state.evaluated_step != state.step and not self._stopping:
                 yield from self._evaluate()
-                self._heed_stop()
+                self._check_stop()
             if state.epoch >= config.epoches or self._is_over():
                 return
             yield from self._train_epoch()
             if state.batch < len(self.parts.train_loader):
-                return  # it is over within the epoch
+                return  # the run ends before the epoch does
             yield from self._end_epoch()
 
     def _start_record(self) -> StartRecord:
@@ -129,8 +129,8 @@ class _Training:
         steps = self.config.epoches * len(self.parts.train_loader)
         return min(steps, self.options.max_steps) if self.options.max_steps else steps
 
-    def _heed_stop(self) -> None:
-        """Ask whether to stop, in all processes, so that they stop behind the same step."""
+    def _check_stop(self) -> None:
+        """Look in all processes whether to stop, so that they stop after the same step."""
         self._stopping = self._stopping or self.processes.any(self.options.stop_requested())
 
     def _is_over(self) -> bool:
@@ -138,7 +138,7 @@ class _Training:
         return self._stopping or (limit is not None and self.state.step >= limit)
 
     def _train_epoch(self) -> Iterator[Record]:
-        """Train to the end of the epoch, from wherever in it the state stands."""
+        """Train from the state's position in the epoch to its end."""
         state, loader = self.state, self.parts.train_loader
         state.model.train()
         loader.set_position(state.epoch, state.batch)
@@ -161,7 +161,7 @@ class _Training:
                 }
             )
             yield from self._preview()
-            self._heed_stop()
+            self._check_stop()
             if self._is_over():
                 return
             began = time.perf_counter()
@@ -180,7 +180,7 @@ class _Training:
         )
 
     def _to_device(self, images: torch.Tensor, targets: Any) -> Batch:
-        """What a step computes with where the model is; pictures in the memory format it has."""
+        """Pictures and targets on the model's device, pictures in its memory format."""
         device = self.parts.device
         images = images.to(device, non_blocking=True)
         if self.config.channels_last:
@@ -213,7 +213,7 @@ class _Training:
         try:
             result = yield from self._evaluation_steps()
         except EvaluationStopped:
-            self._stopping = True  # the step stays without an evaluation, for who resumes
+            self._stopping = True  # a resumed run evaluates this step
             return
         where = {"event": "evaluation", "step": state.step, "epoch": state.epoch}
         yield as_record({**where, **result.figures})
@@ -247,7 +247,7 @@ class _Training:
                 yield {"event": "evaluating", "step": step, "done": done, "of": pictures}
 
     def _save(self, name: str) -> Record:
-        """Let the first process write a checkpoint; if it cannot, that ends all of them."""
+        """Let the first process write a checkpoint; if it cannot, all processes end."""
         with self.processes.failing_together():
             if self.processes.is_first:
                 self._write(name)

@@ -72,9 +72,9 @@ class HungarianMatcher:
     cost_class: float
     cost_bbox: float
     cost_giou: float
-    use_focal_loss: bool = True
-    alpha: float = 0.25
-    gamma: float = 2.0
+    use_focal_loss: bool
+    alpha: float
+    gamma: float
 
     def __call__(self, logits: Tensor, boxes_cxcywh: Tensor, targets: Targets) -> Matches:
         """Match all layers of a batch; see `Predictions` for the arguments.

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import MultiStepLR
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def group_names(config: Config, names: Iterable[str]) -> list[list[str]]:
         One list for each pattern, in order, and one for the rest if there is any.
 
     Raises:
-        ConfigError: two patterns catch one parameter, or a pattern is no regular expression.
+        ConfigError: two patterns match one parameter, or a pattern is not a regular expression.
     """
     names = list(names)
     groups: list[list[str]] = []
@@ -34,7 +34,7 @@ def group_names(config: Config, names: Iterable[str]) -> list[list[str]]:
             caught = [name for name in names if re.search(entry.params, name)]
         except re.error as error:
             raise ConfigError(
-                f"The pattern {entry.params!r} of optimizer.params is no regular expression: "
+                f"The pattern {entry.params!r} of optimizer.params is not a regular expression: "
                 f"{error}."
             ) from error
         for name in caught:
@@ -50,11 +50,11 @@ def group_names(config: Config, names: Iterable[str]) -> list[list[str]]:
 
 
 class PortableAdamW(AdamW):
-    """AdamW whose state any program can go on with, and which goes on from that of any program.
+    """AdamW whose saved state fits any program, and which loads the state of any program.
 
-    What is fused, and the memory format of the moments, are matters of the program that runs: the
-    official one keeps what a file says, and fused updates want moments that are laid out as their
-    parameters are.
+    Whether updates are fused, and the memory format of the moments, depend on the program.
+    The official one keeps what a file says, and fused updates need moments in the memory format of
+    their parameters.
     """
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,10 +71,10 @@ class PortableAdamW(AdamW):
         return {**saved, "state": moments, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As torch's, but fused as this one was built, whatever the state says.
+        """As torch's, but updates stay fused as in this optimizer, whatever the state says.
 
         Raises:
-            ValueError: a moment has another shape than its parameter, which torch does not look at.
+            ValueError: a moment has another shape than its parameter, which torch does not check.
         """
         kernels = {name: self.defaults[name] for name in ("fused", "foreach")}
         groups = [{**group, **kernels} for group in state_dict["param_groups"]]

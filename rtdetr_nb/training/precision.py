@@ -36,7 +36,7 @@ class Precision:
         device_type: "cpu" or "cuda".
         dtype: float16 on a GPU, with gradient scaling; bfloat16 on a CPU, without; None computes
             in float32.
-        note: one sentence where this is not what was asked for, else empty.
+        note: one sentence if this is not what was asked for, else empty.
     """
 
     device_type: str
@@ -56,10 +56,10 @@ class Precision:
 
 
 def choose_precision(device: torch.device, use_amp: bool) -> Precision:
-    """Mixed precision as asked for, where the hardware has it.
+    """Mixed precision if it is asked for and the hardware has it.
 
-    A CPU without bfloat16 instructions emulates them, up to a hundred times slower than float32, so
-    there float32 stays and the note says so.
+    A CPU without bfloat16 instructions emulates them up to a hundred times slower than float32. It
+    computes in float32, and the note says so.
     """
     if not use_amp:
         return Precision(device.type, None)
@@ -72,5 +72,5 @@ def choose_precision(device: torch.device, use_amp: bool) -> Precision:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether oneDNN computes bfloat16 on this CPU with instructions of its own."""
+    """Whether this CPU has instructions for bfloat16 that oneDNN uses."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,8 +1,8 @@
-"""Predictions on a few validation pictures while a run goes, as records that anyone can draw.
+"""Predictions on a few validation pictures during a run, as records.
 
-A record names the pictures and holds their true boxes and the detections by class name, so drawing
-it needs neither the model nor the data set. Nothing here draws from a random generator: a run
-with previews trains as one without.
+A record names the pictures and holds their true boxes and the detections by class name: drawing it
+needs neither the model nor the data set. Nothing here uses a random generator, so previews do not
+change the training.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.batches.coco import DetectionDataset
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.model.build import build_postprocessor

@@ -20,9 +20,9 @@ from rtdetr_nb.training.optimizer import LinearWarmup
 
 logger = logging.getLogger(__name__)
 
-# Our own part of a checkpoint; the official loader does not look at it.
+# The part of a checkpoint that only this package writes; the official loader ignores it.
 _OWN_KEY = "rtdetr_nb"
-# What a file that is none of ours, or a damaged one, makes PyTorch raise.
+# What PyTorch raises for a damaged checkpoint, or one of another program.
 _WRONG_CONTENT = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
@@ -34,13 +34,13 @@ class TrainingState:
         model: not wrapped.
         step: optimizer updates so far.
         epoch: the current epoch, from 0.
-        batch: batches of the current epoch so far, of `total_batch_size` pictures.
+        batch: batches of the current epoch so far, of `total_batch_size` pictures each.
         seed: all randomness is keyed by the seed, the epoch and the sample, or the seed and the
             step, so no generator state has to be saved.
         best_ap: the best AP so far, or None before the first evaluation.
         evaluated_step: the step of the last evaluation; None before the first. A run that ends
-            between an epoch and its evaluation makes up for it when it is resumed.
-        total_batch_size: pictures of a step, over all processes; None where that is not known.
+            between an epoch and its evaluation evaluates when it is resumed.
+        total_batch_size: pictures of a step, over all processes; None if it is not known.
         skipped_updates: how many of the last steps in a row the scaler has skipped.
     """
 
@@ -65,7 +65,7 @@ class TrainingState:
         return self.ema.module if self.ema else self.model
 
     def state_dict(self) -> dict[str, Any]:
-        """The official layout: `model`, `ema`, `optimizer`, ..., and a part of our own."""
+        """The official layout (`model`, `ema`, `optimizer`, ...) and one part that is only ours."""
         state: dict[str, Any] = {
             "date": datetime.now().isoformat(),
             # Official: the last epoch that is complete.
@@ -96,16 +96,17 @@ class TrainingState:
         state = self.state_dict()
         write_atomically(path, lambda temporary: torch.save(state, temporary))
 
-    def load(self, path: Path, steps_per_epoch: int) -> None:
+    def resume(self, state: dict[str, Any], path: Path, steps_per_epoch: int) -> None:
         """Go on from a checkpoint written here or by the official code.
 
-        Raises:
-            RunError: the file is no such checkpoint, or is one of another model.
-        """
-        self.restore(read_resume_file(path), path, steps_per_epoch)
+        Args:
+            state: its content, as `read_resume_file` gives it.
+            path: of the checkpoint, for messages.
+            steps_per_epoch: of this run; official checkpoints count epochs only.
 
-    def restore(self, state: dict[str, Any], path: Path, steps_per_epoch: int) -> None:
-        """Go on from the content of the checkpoint at `path`; see `load`."""
+        Raises:
+            RunError: a part of it is damaged, or is of another model or optimizer.
+        """
         for name, part, is_needed in (
             ("model", self.model, True),
             ("optimizer", self.optimizer, True),
@@ -132,8 +133,9 @@ class TrainingState:
         self.total_batch_size = own.get("total_batch_size")
 
     def use_batch_size(self, total: int) -> None:
-        """Say how many pictures a step has; with another number than before the place in the epoch
-        becomes the whole batches of the new size among the pictures that were seen.
+        """Set the batch size; if it changed, convert the position in the epoch.
+
+        The run goes on at the last whole batch of the new size, so that no picture is missed.
 
         Args:
             total: pictures of a step, over all processes.
@@ -151,7 +153,7 @@ class TrainingState:
 
 
 def seed_of(state: dict[str, Any]) -> int | None:
-    """The seed that a checkpoint's run has; None in one of the official code."""
+    """The seed of the run that wrote a checkpoint; None if the official code wrote it."""
     own = state.get(_OWN_KEY)
     return None if own is None else own["seed"]
 
@@ -160,7 +162,7 @@ def read_resume_file(path: Path) -> dict[str, Any]:
     """The content of a checkpoint to resume from; nothing in it is executed.
 
     Raises:
-        RunError: there is no such file, or it is none to resume from.
+        RunError: there is no such file, or a run cannot be resumed from it.
     """
     if not path.is_file():
         raise RunError(f"There is no file {path} to resume from (-r); give a run's last.pth.")
@@ -173,8 +175,8 @@ def read_resume_file(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict):
         raise RunError(
-            f"{path} is no checkpoint to resume from: what it holds is of type "
-            f"{type(state).__name__}, not dict. Give a run's last.pth."
+            f"{path} is not a checkpoint to resume from: it holds a {type(state).__name__}, not a "
+            "dict. Give a run's last.pth."
         )
     missing = [key for key in ("model", "optimizer", "last_epoch") if key not in state]
     if missing:
@@ -187,7 +189,7 @@ def read_resume_file(path: Path) -> dict[str, Any]:
 
 
 def _check_own_part(own: object, path: Path) -> None:
-    """Whether it has all that a run needs to go on; None is that of the official code."""
+    """Refuse a part that lacks what a run needs to go on; official files have None."""
     if own is None:
         return
     facts = own if isinstance(own, dict) else {}
@@ -207,7 +209,7 @@ def load_evaluated_weights(model: nn.Module, path: Path) -> None:
     """Load the averaged weights of a run's checkpoint, or its raw ones if none were averaged.
 
     Raises:
-        RunError: the file is no such checkpoint, or is one of another model.
+        RunError: the file is not a run's checkpoint, or is one of another model.
     """
     state = read_resume_file(path)
     name = "ema" if state.get("ema") else "model"
@@ -217,7 +219,7 @@ def load_evaluated_weights(model: nn.Module, path: Path) -> None:
 
 @contextlib.contextmanager
 def _explained(path: Path, part: str) -> Iterator[None]:
-    """Tell what is wrong with a part of the checkpoint at `path` in a sentence."""
+    """Turn an error in a part of the checkpoint at `path` into a sentence."""
     try:
         yield
     except _WRONG_CONTENT as error:

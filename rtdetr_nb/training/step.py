@@ -16,8 +16,8 @@ from rtdetr_nb.training.state import TrainingState
 
 Batch = tuple[Tensor, Sequence[Mapping[str, Tensor]]]
 
-# The scaler halves its scale for each: from 65536 to below a hundredth. Where that does not help it
-# goes on to 0, and what 0 makes of the gradient is taken for a good one.
+# The scaler halves its scale after each skipped update: after 24 of them it is below 0.01. If that
+# does not help, the scale would reach 0, and the gradient times 0 would look finite.
 _MOST_SKIPPED = 24
 
 
@@ -48,19 +48,19 @@ def train_step(
         batch: pictures (B, 3, H, W) in 0..1 and their targets, on the device.
         precision: of the forward pass; losses are always computed in float32.
         clip_max_norm: the gradient is scaled down to this norm; 0 leaves it alone.
-        processes: that take this step together, each with a batch of its own.
+        processes: those that take this step together, each with its share of the batch.
 
     Returns:
         Losses averaged over the processes.
 
     Raises:
-        NonFiniteLossError: the loss or its gradient is not finite in any process. The state is that
-            before the step, norm statistics included.
+        NonFiniteLossError: the loss or its gradient is not finite in at least one process. The
+            state is as before the step, norm statistics included.
     """
     images, targets = batch
     statistics = _NormStatistics(state.model)
-    # Denoising noise and dropout are keyed by the step: resuming needs no generator state. And by
-    # the process, or the shares of a batch would all have the same noise.
+    # The step keys denoising noise and dropout, so that resuming needs no generator state. The rank
+    # does too, or all shares of a batch would have the same noise.
     torch.manual_seed(hash((state.seed, state.step, processes.rank)) & 0x7FFF_FFFF_FFFF_FFFF)
     with precision.autocast():
         outputs = network(images, targets)
@@ -73,7 +73,7 @@ def train_step(
     result = StepResult(values[-2], dict(zip(losses, values[:-2], strict=True)), values[-1])
     state.skipped_updates = 0 if math.isfinite(result.grad_norm) else state.skipped_updates + 1
     if _is_bad(result, state):
-        statistics.restore()
+        statistics.put_back()
         own = dict(zip(losses, figures.tolist(), strict=False))
         raise _non_finite(result, state.step, own, targets, processes)
     _update(state)
@@ -81,7 +81,7 @@ def train_step(
 
 
 def _backward(state: TrainingState, total: Tensor, clip_max_norm: float) -> Tensor:
-    """Leave the clipped gradient in the parameters; returns its norm before that."""
+    """Leave the clipped gradient in the parameters; returns its norm before clipping."""
     scaler = state.scaler
     state.optimizer.zero_grad(set_to_none=True)
     (scaler.scale(total) if scaler else total).backward()
@@ -92,7 +92,7 @@ def _backward(state: TrainingState, total: Tensor, clip_max_norm: float) -> Tens
 
 
 def _update(state: TrainingState) -> None:
-    """Take the step that the gradient asks for, and all that follows it."""
+    """Update the weights, their average and the warm-up, and count the step."""
     if state.scaler:
         state.scaler.step(state.optimizer)
         state.scaler.update()
@@ -107,7 +107,7 @@ def _update(state: TrainingState) -> None:
 
 
 class _NormStatistics:
-    """The running statistics of live norms, which a forward pass changes, to be put back."""
+    """A copy of the running statistics, which a forward pass changes."""
 
     def __init__(self, model: nn.Module) -> None:
         self._live = [
@@ -118,7 +118,7 @@ class _NormStatistics:
         ]
         self._saved = [buffer.clone() for buffer in self._live]
 
-    def restore(self) -> None:
+    def put_back(self) -> None:
         for buffer, saved in zip(self._live, self._saved, strict=True):
             buffer.copy_(saved)
 
@@ -136,17 +136,17 @@ def _non_finite(
     targets: Sequence[Mapping[str, Tensor]],
     processes: Processes,
 ) -> NonFiniteLossError:
-    """The error, which names the pictures of the processes whose own losses are not finite."""
+    """The error; it names the pictures of those processes whose losses are not finite."""
     bad = {name: value for name, value in result.losses.items() if not math.isfinite(value)}
     own_is_bad = not all(map(math.isfinite, own_losses.values()))
     image_ids = [int(target["image_id"]) for target in targets if "image_id" in target]
     shares = processes.gather((own_is_bad, image_ids))
-    # A gradient alone, which all share, accuses nobody.
-    accused = [ids for is_bad, ids in shares if is_bad] or [ids for _, ids in shares]
+    # If only the gradient is not finite, it may come from any process.
+    suspects = [ids for is_bad, ids in shares if is_bad] or [ids for _, ids in shares]
     what = f"the loss is {result.loss}" if bad else f"the gradient norm is {result.grad_norm}"
     parts = ", ".join(f"{name} {value}" for name, value in bad.items()) or "all losses are finite"
     return NonFiniteLossError(
-        f"At step {step} {what} ({parts}); images of the batch: {sum(accused, [])}. The state "
+        f"At step {step} {what} ({parts}); images of the batch: {sum(suspects, [])}. The state "
         "before this step is kept. Look at these pictures and their boxes, lower the learning "
         "rate, or train without --use-amp."
     )

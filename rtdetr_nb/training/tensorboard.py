@@ -11,7 +11,7 @@ from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.history import AbandonedSteps
 from rtdetr_nb.runs.records import Record, StepRecord, is_step
 
-# TensorBoard's names of what a step's record has beside parts of the loss and learning rates.
+# Figures of a step other than losses and learning rates, and their names in TensorBoard.
 _OTHERS = {
     "loss": "Loss/total",
     "grad_norm": "Gradient/norm",
@@ -88,6 +88,8 @@ class _Summary:
         reached = math.inf if first_step else 0
         purge = AbandonedSteps(reached).first_abandoned_by(first)
         try:
+            # Before TensorBoard does it: with TensorFlow installed, its error is not an OSError.
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._writer = self._writer_class(str(self._folder), purge_step=purge)
         except OSError as error:
             raise RunError(

@@ -22,7 +22,7 @@ from itables.javascript import (
 )
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from rtdetr_nb.architecture.state_dict_table import KeyInfo
+from rtdetr_nb.architecture.key_info import KeyInfo
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint
 from rtdetr_nb.checkpoint.checkpoint_tables import checkpoint_html, checkpoint_text
 from rtdetr_nb.checkpoint.comparison.diff import Diff

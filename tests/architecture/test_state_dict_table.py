@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from rtdetr_nb.architecture.head_keys import points_per_level
 from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS
-from rtdetr_nb.architecture.state_dict_table import backbone_keys, model_keys, points_per_level
+from rtdetr_nb.architecture.state_dict_table import backbone_keys, model_keys
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
 from tests.paths import REFERENCE

@@ -15,7 +15,8 @@ import torch
 
 from rtdetr_nb.cli.main import main
 from rtdetr_nb.cli.train import _flags, _write_evaluation, add_command
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.record_file import read_records
 from rtdetr_nb.runs.records import events, is_step

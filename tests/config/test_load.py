@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtdetr_nb.config.load import Config, load_config, shipped_configs
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config, shipped_configs
 from rtdetr_nb.errors import ConfigError
 from tests.golden import load_reference
 
@@ -392,8 +393,8 @@ def test_yaml_goes_round(write):
         ("RTDETRCriterionv2.weight_dict={3: 4}", r"key 'weight_dict' is {.*expected `str`"),
         ("optimizer.lr=!!int x", r"'optimizer\.lr=!!int x' cannot be applied"),
         ("optimizer.params=&a [*a]", r"cannot be applied: maximum recursion depth"),
-        ("no assignment", r"'no assignment' is no assignment; expected section\.key=value"),
-        ("=3", r"'=3' is no assignment"),
+        ("no assignment", r"'no assignment' is not an assignment; expected section\.key=value"),
+        ("=3", r"'=3' is not an assignment"),
         ("optimizer.params.7.lr=3", r"'optimizer\.params\.7\.lr=3' cannot be applied"),
         ("optimizer.lr=[1", r"'optimizer\.lr=\[1' cannot be applied"),
     ],
@@ -425,7 +426,7 @@ def test_unknown_names():
 
 
 def test_files_that_are_no_configuration(write, tmp_path):
-    assert "no YAML file" in refusal(write("weights.pth", "PK"))
+    assert "not a YAML file" in refusal(write("weights.pth", "PK"))
     assert "cannot be read as YAML" in refusal(write("broken.yml", "a: [1\nb: 2\n"))
     assert "cannot be read as YAML" in refusal(write("binary.yml", "a: \x00\x01\n"))
     assert "holds a list; expected a mapping" in refusal(write("list.yml", "[1, 2]\n"))
@@ -450,7 +451,7 @@ def test_missing_include(write):
     [("3", "expected a list of YAML files"), ("[3]", "expected a list"), ("[~]", "expected a list"),
      ("['~nobody_of_that_name/a.yml']", "There is no file"), ('["a\\0.yml"]', "cannot be read")],
 )  # fmt: skip
-def test_includes_that_are_none(write, include, message):
+def test_includes_that_cannot_be_read(write, include, message):
     assert message in refusal(write("top.yml", f"__include__: {include}\n{WEIGHTS}"))
     assert "There is no file" in refusal("~nobody_of_that_name/a.yml")
 

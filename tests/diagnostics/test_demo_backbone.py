@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from rtdetr_nb.config.load import load_config
+from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.diagnostics.probe import probe_backbone
-from rtdetr_nb.model.hgnetv2 import HGNetv2
+from rtdetr_nb.model.build import make_backbone
 from tests.paths import DATA
 
 FILE = DATA / "demo_backbone_mmdet.pth"
@@ -22,7 +23,7 @@ def content() -> dict[str, Any]:
 def test_it_is_a_whole_hgnetv2_l_in_half_precision(content: dict[str, Any]) -> None:
     assert FILE.stat().st_size < 30_000_000
     state = content["state_dict"]
-    HGNetv2("L").load_state_dict(state)
+    make_backbone(BackboneConfig()).load_state_dict(state)
     for key, value in state.items():
         if value.is_floating_point():
             assert value.dtype == torch.float16, key

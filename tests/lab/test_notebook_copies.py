@@ -69,6 +69,18 @@ def test_each_notebook_writes_to_a_folder_of_its_own(tmp_path: Path) -> None:
     assert len({_run_parameters(path)["output"] for path in NOTEBOOKS}) == len(NOTEBOOKS)
 
 
+def test_code_runs_after_the_values(tmp_path: Path) -> None:
+    code = "from pathlib import Path\n\noutput = Path(data).name"
+    for copy in copy_notebooks(NOTEBOOKS, tmp_path, {"data": "/their/pictures"}, code=code):
+        nbformat.validate(nbformat.read(copy, as_version=4))
+        cells = nbformat.read(copy, as_version=4).cells
+        (injected,) = [c for c in cells if INJECTED_TAG in c.metadata.get("tags", [])]
+        if "data = " in injected.source:
+            values: dict[str, object] = {}
+            exec(injected.source, values)
+            assert values["output"] == "pictures"
+
+
 def test_a_parameter_that_only_some_notebooks_have_changes_those(tmp_path: Path) -> None:
     for copy in copy_notebooks(NOTEBOOKS, tmp_path, {"data": "/mine"}):
         assert _run_parameters(copy).get("data", "/mine") == "/mine"

@@ -1,4 +1,4 @@
-"""A visitor's folder ends with his kernel, however that ends, and his runs with it."""
+"""A visitor's folder and its runs end with the kernel, however that ends."""
 
 import json
 import os

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from rtdetr_nb.model import attention_by_rows
 from rtdetr_nb.model.attention_by_rows import WeightedRowSum, attend_by_rows
+from rtdetr_nb.model.attention_samples import AttentionSamples
 from rtdetr_nb.model.deformable_attention import (
     DeformableAttention,
+    Sampling,
     attend_by_maps,
     sample_bilinear,
 )
@@ -35,7 +37,8 @@ def inputs(
 
 def outcome(attend, tensors, sizes_hw, num_points) -> list[Tensor]:
     """What attention gives, and the gradients of all that goes in."""
-    found = attend(*tensors, sizes_hw, num_points)
+    value, locations, weights = tensors
+    found = attend(AttentionSamples(value, locations, weights, sizes_hw, num_points))
     direction = torch.linspace(-1, 1, found.numel(), dtype=found.dtype).view_as(found)
     return [found, *torch.autograd.grad(found, tensors, direction)]
 
@@ -105,7 +108,7 @@ def test_a_location_that_is_not_a_number_is_told_by_the_result():
     value, locations, weights = inputs(SIZES_HW, NUM_POINTS)
     with torch.no_grad():
         locations[1, 2, 0, 3] = torch.nan
-    found = attend_by_rows(value, locations, weights, SIZES_HW, NUM_POINTS)
+    found = attend_by_rows(AttentionSamples(value, locations, weights, SIZES_HW, NUM_POINTS))
     assert found.isnan().sum() == 4  # the channels of one head of one query
 
 
@@ -117,7 +120,7 @@ def test_two_gradients_of_one_batch_are_the_same_to_the_last_digit():
 
 def test_attention_in_mixed_precision_stays_near_single():
     torch.manual_seed(0)
-    module = DeformableAttention(16, 4, [2, 2])
+    module = DeformableAttention(16, 4, Sampling((2, 2), "default"))
     torch.nn.init.normal_(module.sampling_offsets.weight)
     query, boxes, memory = torch.randn(2, 5, 16), torch.rand(2, 5, 4), torch.randn(2, 24 + 6, 16)
     single = module(query, boxes, memory, [(4, 6), (2, 3)])

@@ -135,7 +135,7 @@ def test_pretrained_file_is_loaded(tmp_path):
 
 def test_pretrained_that_does_not_fit_is_an_error(tmp_path):
     config = load_config("rtdetrv2_hgnetv2_l")
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="no such file"):
         build_model(config.override([f"HGNetv2.pretrained={tmp_path}/missing.pth"]))
     for name, content in (
         ("x.pth", build_backbone(load_config("rtdetrv2_hgnetv2_x")).state_dict()),

@@ -1,7 +1,7 @@
 """The decoder: anchors, query selection, options, and where gradients do not go."""
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from rtdetr_nb.boxes import inverse_sigmoid
+from rtdetr_nb.config.schema import DecoderConfig
 from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.model.anchors import generate_anchors
+from rtdetr_nb.model.build import make_decoder
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
+from rtdetr_nb.model.query_selection import QuerySelection
 
 CHANNELS = (12, 10, 8)
 NUM_CLASSES = 5
@@ -21,15 +24,17 @@ SIZES_HW = [(8, 12), (4, 6), (2, 3)]
 def small_decoder(**options: Any) -> RTDETRTransformerv2:
     """A decoder of three layers with every weight drawn, in training mode but for its norms."""
     torch.manual_seed(0)
-    defaults: dict[str, Any] = {"num_queries": 10, "num_layers": 3, "num_denoising": 0}
-    decoder = RTDETRTransformerv2(
-        NUM_CLASSES,
+    small = DecoderConfig(
+        num_classes=NUM_CLASSES,
         hidden_dim=16,
         nhead=4,
         dim_feedforward=24,
         feat_channels=CHANNELS,
-        **{**defaults, **options},
+        num_queries=10,
+        num_layers=3,
+        num_denoising=0,
     )
+    decoder = make_decoder(replace(small, **options))
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -57,29 +62,6 @@ def small_targets() -> list[dict[str, Tensor]]:
 
 
 # --- anchors --------------------------------------------------------------------------------------
-
-
-def test_anchors_by_hand():
-    anchors, valid = generate_anchors([(2, 3), (1, 2)], margin=0.2)
-    expected = []
-    for level, (height, width) in enumerate([(2, 3), (1, 2)]):
-        for row in range(height):
-            for column in range(width):
-                side = 0.05 * 2**level
-                box = [(column + 0.5) / width, (row + 0.5) / height, side, side]
-                inside = all(0.2 < value < 0.8 for value in box)
-                expected.append([math.log(v / (1 - v)) if inside else math.inf for v in box])
-    assert anchors.shape == (1, 8, 4) and valid.shape == (1, 8, 1)
-    assert torch.allclose(anchors[0], torch.tensor(expected), atol=1e-6)
-    assert not valid.any()  # the sides themselves are below such a margin
-
-
-def test_border_positions_start_no_query():
-    _, valid = generate_anchors([(80, 80), (40, 40), (20, 20)], margin=1e-2)
-    finest, middle, coarsest = valid[0, :, 0].split([6400, 1600, 400])
-    assert finest.reshape(80, 80)[1:-1, 1:-1].all()
-    assert finest.sum() == 78 * 78  # half a cell of 1/80 is nearer to the border than 1e-2
-    assert middle.all() and coarsest.all()
 
 
 def test_anchors_of_the_evaluation_size_are_in_the_state_dict():
@@ -116,7 +98,7 @@ def scores_and_boxes(decoder: RTDETRTransformerv2, maps: list[Tensor]) -> tuple[
     """Scores (B, N, C) and boxes (B, N, 4) of all positions."""
     projected = [proj(x) for proj, x in zip(decoder.input_proj, maps, strict=True)]
     memory = torch.cat([x.flatten(2).transpose(1, 2) for x in projected], dim=1)
-    anchors, valid = generate_anchors(SIZES_HW, decoder.eps)
+    anchors, valid = generate_anchors(SIZES_HW, decoder.selection.margin)
     memory = decoder.enc_output(memory * valid)
     return decoder.enc_score_head(memory), (decoder.enc_bbox_head(memory) + anchors).sigmoid()
 
@@ -149,7 +131,7 @@ def test_one2many_may_choose_a_position_twice():
         decoder.enc_score_head.bias.copy_(torch.tensor([100.0, 100.0, 0.0, 0.0, 0.0]))
     twice = decoder(small_maps())
     assert distinct_boxes(twice["enc_aux_outputs"][0]) == [5, 5]
-    decoder.query_select_method = "default"
+    decoder.selection = replace(decoder.selection, method="default")
     assert distinct_boxes(decoder(small_maps())["enc_aux_outputs"][0]) == [10, 10]
 
 
@@ -234,8 +216,9 @@ def test_denoising_in_training_needs_targets():
 
 def test_own_queries_do_not_see_denoising_queries(monkeypatch):
     decoder = small_decoder(num_denoising=8)
+    denoising = decoder.denoising
     found = decoder(small_maps(), small_targets())["pred_boxes"]
-    decoder.num_denoising = 0
+    decoder.denoising = replace(denoising, num_denoising=0)
     expected = decoder(small_maps())["pred_boxes"]
     assert torch.allclose(found, expected, rtol=1e-9, atol=1e-12)
 
@@ -245,7 +228,7 @@ def test_own_queries_do_not_see_denoising_queries(monkeypatch):
         return right(self, content, boxes_logit, memory, sizes_hw, None)
 
     monkeypatch.setattr(RTDETRTransformerv2, "decode", without_mask)
-    decoder.num_denoising = 8
+    decoder.denoising = denoising
     leaked = decoder(small_maps(), small_targets())["pred_boxes"]
     assert (leaked - expected).abs().max() > 1e-3
 
@@ -297,13 +280,13 @@ def test_the_ranking_in_half_precision_takes_no_gradient_away(monkeypatch):
     decoder = small_decoder().float()
     maps = [x.float() for x in small_maps()]
     keeps_casts = []
-    best_positions = decoder._best_positions
+    best_positions = QuerySelection.best_positions
 
-    def watched(logits: Tensor) -> Tensor:
+    def watched(self: QuerySelection, scores: Tensor) -> Tensor:
         keeps_casts.append(torch.is_autocast_cache_enabled())
-        return best_positions(logits)
+        return best_positions(self, scores)
 
-    monkeypatch.setattr(decoder, "_best_positions", watched)
+    monkeypatch.setattr(QuerySelection, "best_positions", watched)
     with torch.autocast("cpu", torch.bfloat16):
         selection = decoder(maps)["enc_aux_outputs"][0]
     assert keeps_casts == [False] and torch.is_autocast_cache_enabled()
@@ -317,8 +300,14 @@ def test_the_ranking_in_half_precision_takes_no_gradient_away(monkeypatch):
 
 def test_a_fresh_decoder_leaves_boxes_where_queries_start():
     torch.manual_seed(0)
-    decoder = RTDETRTransformerv2(
-        NUM_CLASSES, hidden_dim=16, nhead=4, num_queries=10, feat_channels=CHANNELS
+    decoder = make_decoder(
+        DecoderConfig(
+            num_classes=NUM_CLASSES,
+            hidden_dim=16,
+            nhead=4,
+            num_queries=10,
+            feat_channels=CHANNELS,
+        )
     ).eval()
     maps = [x.float() for x in small_maps()]
     seen: list[Tensor] = []

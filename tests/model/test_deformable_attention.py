@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from rtdetr_nb.model import deformable_attention
+from rtdetr_nb.model.attention_samples import AttentionSamples
 from rtdetr_nb.model.deformable_attention import (
     DeformableAttention,
+    Sampling,
     attend_by_maps,
     sample_bilinear,
     sample_discrete,
@@ -53,7 +55,7 @@ SAMPLERS = {"default": sample_bilinear, "discrete": sample_discrete}
 def attention(num_points: list[int], method: str) -> DeformableAttention:
     """Two heads of three channels, with weights drawn so that offsets reach over the maps."""
     torch.manual_seed(0)
-    module = DeformableAttention(6, 2, num_points, method).double()
+    module = DeformableAttention(6, 2, Sampling(tuple(num_points), method)).double()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=0.7)
@@ -122,7 +124,7 @@ def test_bugs_in_attention_are_noticed(bug, monkeypatch):
             monkeypatch.setattr(
                 deformable_attention,
                 "attend_by_rows",
-                lambda value, xy, *rest: right(value, xy.flip(-1), *rest),
+                lambda samples: right(samples._replace(locations=samples.locations.flip(-1))),
             )
         else:
             module.value_proj.weight.copy_(module.value_proj.weight.roll(3, dims=0))
@@ -156,7 +158,7 @@ def test_discrete_sampling_clamps_x_by_the_width():
 
 
 def test_discrete_attention_keeps_its_offsets():
-    module = DeformableAttention(8, 4, [2, 2], "discrete")
+    module = DeformableAttention(8, 4, Sampling((2, 2), "discrete"))
     assert not any(p.requires_grad for p in module.sampling_offsets.parameters())
     query, boxes = torch.randn(1, 3, 8), torch.rand(1, 3, 4)
     memory = torch.randn(1, 6 * 4 + 3 * 2, 8, requires_grad=True)
@@ -166,7 +168,7 @@ def test_discrete_attention_keeps_its_offsets():
 
 
 def test_heads_start_in_directions_around_the_circle():
-    module = DeformableAttention(8, 4, [2, 1])
+    module = DeformableAttention(8, 4, Sampling((2, 1), "default"))
     offsets = module.sampling_offsets.bias.detach().reshape(4, 3, 2)
     right, down, left, up = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]
     first = torch.tensor([right, down, left, up])
@@ -185,8 +187,9 @@ def test_values_in_half_precision_leave_locations_as_they_are(method, dtype):
     torch.manual_seed(0)
     value = torch.randn(1, 80 * 80, 2, 4).to(dtype)
     locations, weights = torch.rand(1, 30, 2, 3, 2), torch.rand(1, 30, 2, 3)
+    samples = AttentionSamples(value, locations, weights, [(80, 80)], [3])
     found, expected = (
-        attend_by_maps(SAMPLERS[method], values, locations, weights, [(80, 80)], [3])
+        attend_by_maps(SAMPLERS[method], samples._replace(value=values))
         for values in (value, value.float())
     )
     assert torch.equal(found, expected)

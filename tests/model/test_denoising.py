@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from bench.straightforward import hidden_from_all
 from rtdetr_nb.boxes import cxcywh_to_xyxy
 from rtdetr_nb.model import denoising
-from rtdetr_nb.model.denoising import DenoisingQueries, make_denoising_queries
+from rtdetr_nb.model.denoising import (
+    DenoisingQueries,
+    DenoisingSettings,
+    make_denoising_queries,
+)
 from tests.golden import load_reference
 
 CASES = load_reference("numerics/denoising.json")
@@ -35,7 +39,8 @@ def make(
     torch.manual_seed(1)
     # Each label is embedded as itself, so that content can be read as labels.
     embed = nn.Embedding.from_pretrained(torch.arange(NUM_CLASSES + 1.0)[:, None])
-    return make_denoising_queries(targets, embed, 300, 100, label_noise, box_noise)
+    settings = DenoisingSettings(100, label_noise, box_noise)
+    return make_denoising_queries(targets, embed, 300, settings)
 
 
 def differs(queries: DenoisingQueries, case: dict) -> set[str]:
@@ -169,7 +174,8 @@ def test_half_of_the_ratio_of_labels_is_drawn_anew_and_padding_never():
 
 def test_a_batch_without_boxes_still_uses_the_embedding():
     embed = nn.Embedding(NUM_CLASSES + 1, 4)
-    queries = make_denoising_queries(targets_with([0, 0]), embed, 300, 100, 0.5, 1.0)
+    settings = DenoisingSettings(100, 0.5, 1.0)
+    queries = make_denoising_queries(targets_with([0, 0]), embed, 300, settings)
     assert queries.content.shape == (2, 2, 4) and queries.content.requires_grad
     assert torch.isfinite(queries.boxes_logit).all()
     assert [len(index) for index in queries.positive_index] == [0, 0]
@@ -181,9 +187,7 @@ def test_a_batch_without_boxes_denoises_a_small_box_in_the_middle() -> None:
         [empty, empty],
         torch.nn.Embedding(5, 8, padding_idx=4),
         num_queries=3,
-        num_denoising=10,
-        label_noise_ratio=0.5,
-        box_noise_scale=0.0,
+        settings=DenoisingSettings(10, label_noise_ratio=0.5, box_noise_scale=0.0),
     )
     expected = torch.tensor([0.5, 0.5, 0.1, 0.1]).expand(2, 2, 4)
     torch.testing.assert_close(queries.boxes_logit.sigmoid(), expected)

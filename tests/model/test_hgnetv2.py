@@ -1,11 +1,20 @@
 """The backbone: what is frozen, and that freezing norms changes no output."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
+from rtdetr_nb.config.schema import BackboneConfig
+from rtdetr_nb.model.build import make_backbone
 from rtdetr_nb.model.hgnetv2 import FrozenBatchNorm, HGNetv2, LearnableAffine, freeze_norms
+
+
+def hgnetv2(**options: Any) -> HGNetv2:
+    """A backbone with random weights."""
+    return make_backbone(BackboneConfig(**options))
 
 
 def randomise_norms(module: nn.Module) -> None:
@@ -57,7 +66,7 @@ def test_a_forgotten_part_of_the_norm_is_noticed(block, forgotten):
 
 
 def test_a_frozen_backbone_has_no_trainable_norm():
-    frozen = HGNetv2(freeze_norm=True)
+    frozen = hgnetv2(freeze_norm=True)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in frozen.modules())
     assert not any(".bn." in name for name, _ in frozen.named_parameters())
     assert not any("num_batches_tracked" in key for key in frozen.state_dict())
@@ -65,7 +74,7 @@ def test_a_frozen_backbone_has_no_trainable_norm():
 
 @pytest.mark.parametrize("freeze_at", [-1, 0, 1, 2, 3, 4])
 def test_freeze_at(freeze_at):
-    backbone = HGNetv2(freeze_at=freeze_at)
+    backbone = hgnetv2(freeze_at=freeze_at)
     parts = [backbone.stem, *backbone.stages]
     for number, part in enumerate(parts):
         wanted = number > freeze_at  # part 0 is the stem, part n the n-th stage
@@ -73,7 +82,7 @@ def test_freeze_at(freeze_at):
 
 
 def test_freeze_at_reaches_norms_but_not_their_statistics():
-    backbone = HGNetv2(freeze_at=0).train()
+    backbone = hgnetv2(freeze_at=0).train()
     before = backbone.stem.stem1.bn.get_buffer("running_mean").clone()
     backbone(torch.rand(2, 3, 64, 64))
     assert not backbone.stem.stem1.bn.weight.requires_grad
@@ -89,7 +98,7 @@ def test_freeze_at_reaches_norms_but_not_their_statistics():
     ],
 )
 def test_maps_of_all_stages(variant, channels):
-    backbone = HGNetv2(variant, return_idx=(0, 1, 2, 3)).eval()
+    backbone = hgnetv2(name=variant, return_idx=(0, 1, 2, 3)).eval()
     with torch.no_grad():
         maps = backbone(torch.rand(1, 3, 64, 96))
     sizes = [(16, 24), (8, 12), (4, 6), (2, 3)]
@@ -100,7 +109,7 @@ def test_maps_of_all_stages(variant, channels):
 
 def test_return_idx_chooses_maps():
     torch.manual_seed(0)
-    backbone = HGNetv2(return_idx=(0, 1, 2, 3)).eval()
+    backbone = hgnetv2(return_idx=(0, 1, 2, 3)).eval()
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         all_maps = backbone(images)
@@ -111,8 +120,8 @@ def test_return_idx_chooses_maps():
 
 def test_learnable_affine_blocks_start_as_identity_and_are_used():
     torch.manual_seed(0)
-    plain = HGNetv2().eval()
-    with_lab = HGNetv2(use_lab=True).eval()
+    plain = hgnetv2().eval()
+    with_lab = hgnetv2(use_lab=True).eval()
     missing = with_lab.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert all(".lab." in key for key in missing) and len(missing) == 106
     images = torch.rand(1, 3, 64, 64)

@@ -1,12 +1,16 @@
 """The hybrid encoder: position embedding, fusion and its options."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from rtdetr_nb.config.schema import EncoderConfig
+from rtdetr_nb.model.build import make_encoder
 from rtdetr_nb.model.hybrid_encoder import (
+    CrossScaleFusion,
     CSPRepLayer,
     HybridEncoder,
     RepVggBlock,
@@ -27,7 +31,8 @@ def maps_of(height: int, width: int, batch: int = 2) -> list[Tensor]:
 
 def small_encoder(**options) -> HybridEncoder:
     torch.manual_seed(0)
-    return HybridEncoder(CHANNELS, hidden_dim=16, nhead=4, dim_feedforward=24, **options).eval()
+    small = EncoderConfig(in_channels=CHANNELS, hidden_dim=16, nhead=4, dim_feedforward=24)
+    return make_encoder(replace(small, **options)).eval()
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 3), (3, 2), (4, 4)])
@@ -98,7 +103,9 @@ def test_images_of_a_batch_do_not_see_each_other():
 
 def test_fusion_layer_by_hand():
     torch.manual_seed(0)
-    layer = CSPRepLayer(6, 8, num_blocks=2, expansion=0.5, act="silu").eval()
+    layer = CSPRepLayer(
+        6, 8, CrossScaleFusion(num_blocks=2, expansion=0.5, activation="silu")
+    ).eval()
     x = torch.randn(1, 6, 3, 3)
     y = layer.conv1(x)
     for block in layer.bottlenecks:

@@ -14,7 +14,8 @@ from rtdetr_nb.architecture.state_dict_table import model_keys
 from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING
 from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from rtdetr_nb.coco_categories import STATISTICS
-from rtdetr_nb.config.load import Config, load_config, shipped_configs
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config, shipped_configs
 from rtdetr_nb.errors import ConfigError, RunError
 from rtdetr_nb.official.command import OfficialCheckout, OfficialOptions, official_override
 from rtdetr_nb.official.load_check import check_load

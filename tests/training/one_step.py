@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.ema import ModelEMA

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
+from rtdetr_nb.config.schema import DecoderConfig
+from rtdetr_nb.model.build import make_decoder
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
 from rtdetr_nb.training import criterion as criterion_module
 from rtdetr_nb.training import matcher as matcher_module
@@ -71,11 +74,16 @@ def leaves(outputs: Mapping[str, Any]) -> list[Tensor]:
 
 def make_criterion(s: Settings) -> Criterion:
     matcher = HungarianMatcher(
-        s.cost_class, s.cost_bbox, s.cost_giou, alpha=s.matcher_alpha, gamma=s.matcher_gamma
+        s.cost_class,
+        s.cost_bbox,
+        s.cost_giou,
+        use_focal_loss=True,
+        alpha=s.matcher_alpha,
+        gamma=s.matcher_gamma,
     )
     return Criterion(
-        matcher,
-        {
+        matcher=matcher,
+        weight_dict={
             f"loss_{s.classification}": s.loss_class_weight,
             "loss_bbox": s.loss_bbox_weight,
             "loss_giou": s.loss_giou_weight,
@@ -318,8 +326,8 @@ def test_built_as_configured():
 
 def small_decoder(query_select_method: str) -> RTDETRTransformerv2:
     torch.manual_seed(0)
-    return RTDETRTransformerv2(
-        NUM_CLASSES,
+    section = DecoderConfig(
+        num_classes=NUM_CLASSES,
         hidden_dim=16,
         nhead=4,
         dim_feedforward=24,
@@ -328,7 +336,8 @@ def small_decoder(query_select_method: str) -> RTDETRTransformerv2:
         num_layers=2,
         num_denoising=6,
         query_select_method=query_select_method,
-    ).train()
+    )
+    return make_decoder(section).train()
 
 
 def small_maps() -> list[Tensor]:

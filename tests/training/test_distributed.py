@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model, build_postprocessor

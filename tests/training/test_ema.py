@@ -103,7 +103,7 @@ def test_first_update_is_nearly_a_copy():
 
 def test_the_average_is_a_copy_for_evaluation():
     model = make_model().train()
-    ema = ModelEMA(model)
+    ema = ModelEMA(model, decay=0.9999, warmups=2000)
     assert not ema.module.training and model.training
     assert not any(parameter.requires_grad for parameter in ema.module.parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())

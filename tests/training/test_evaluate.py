@@ -14,7 +14,7 @@ from torch import nn
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
 from rtdetr_nb.coco_categories import STATISTICS
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.datasets.evaluation import Evaluation, score
 from rtdetr_nb.model.build import build_postprocessor
@@ -79,7 +79,7 @@ def detections(annotations: Path) -> np.ndarray:
 @pytest.fixture(scope="module")
 def result(annotations: Path, detections: np.ndarray) -> Evaluation:
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(annotations)
+        coco = COCO(str(annotations))
     return score(coco, detections, list(range(1, 13)))
 
 
@@ -137,7 +137,7 @@ def test_the_mean_of_a_curve_is_its_ap(result: Evaluation) -> None:
 
 def test_nothing_found_is_zero_and_has_curves(annotations: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(annotations)
+        coco = COCO(str(annotations))
     nothing = score(coco, np.empty((0, 7)), list(range(1, 13)))
     assert nothing.ap == 0.0
     assert nothing.precision_recall.by_iou["0.50"].tolist() == [0.0] * 101

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.explain import explain_config
-from rtdetr_nb.config.load import Config
 from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.step import train_step
 from tests.small_runs import narrow_backbone, narrow_config

@@ -1,5 +1,6 @@
 """The matcher: the cheapest assignment, found otherwise by trying all of them."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -12,7 +13,9 @@ from torchvision.ops import box_convert, generalized_box_iou
 
 from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Predictions
 
-MATCHER = HungarianMatcher(cost_class=2.0, cost_bbox=5.0, cost_giou=2.0)
+MATCHER = HungarianMatcher(
+    cost_class=2.0, cost_bbox=5.0, cost_giou=2.0, use_focal_loss=True, alpha=0.25, gamma=2.0
+)
 
 
 def draw(seed: int, layers: int, queries: int, counts: list[int], classes: int = 4):
@@ -75,7 +78,7 @@ def pairs_of(matches: Matches, layer: int, image: int, first_target: int) -> lis
     focal=st.booleans(),
 )
 def test_no_assignment_is_cheaper(seed, queries, counts, layers, focal):
-    matcher = HungarianMatcher(2.0, 5.0, 2.0, use_focal_loss=focal)
+    matcher = replace(MATCHER, use_focal_loss=focal)
     logits, boxes, targets = draw(seed, layers, queries, counts)
     matches = matcher(logits, boxes, targets)
     starts = np.cumsum([0, *counts]).tolist()
@@ -94,12 +97,12 @@ def test_no_assignment_is_cheaper(seed, queries, counts, layers, focal):
 @pytest.mark.parametrize(
     "wrong",
     [
-        HungarianMatcher(0.0, 5.0, 2.0),
-        HungarianMatcher(2.0, 0.0, 2.0),
-        HungarianMatcher(2.0, 5.0, -2.0),
-        HungarianMatcher(2.0, 5.0, 2.0, alpha=0.95),
-        HungarianMatcher(2.0, 5.0, 2.0, gamma=0.0),
-        HungarianMatcher(2.0, 5.0, 2.0, use_focal_loss=False),
+        replace(MATCHER, cost_class=0.0),
+        replace(MATCHER, cost_bbox=0.0),
+        replace(MATCHER, cost_giou=-2.0),
+        replace(MATCHER, alpha=0.95),
+        replace(MATCHER, gamma=0.0),
+        replace(MATCHER, use_focal_loss=False),
     ],
     ids=str,
 )

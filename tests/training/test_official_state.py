@@ -8,7 +8,7 @@ import torch
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import MultiStepLR
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.optimizer import group_names
 from tests.small_runs import TrainServer, losses, narrow_backbone, narrow_config

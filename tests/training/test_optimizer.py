@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.training.optimizer import (
     LinearWarmup,
@@ -116,9 +117,9 @@ def test_two_patterns_for_one_parameter_are_an_error():
         group_names(config, ["decoder.weight", "encoder.norm.bias"])
 
 
-def test_a_pattern_that_is_no_regular_expression_is_an_error():
+def test_a_pattern_that_is_not_a_regular_expression_is_an_error():
     config = config_with("optimizer.params=[{params: '(unclosed', lr: 0.1}]")
-    with pytest.raises(ConfigError, match=r"'\(unclosed' .* no regular expression"):
+    with pytest.raises(ConfigError, match=r"'\(unclosed' .* is not a regular expression"):
         group_names(config, ["a"])
 
 

@@ -14,7 +14,9 @@ from rtdetr_nb.training.loop import train
 # HGNetv2 with an eighth of the channels of L: its blocks, and every gradient through them.
 THIN = architecture.BackboneSpec(
     (3, 16, 24),
-    architecture._stages((24, 16, 32, 1), (32, 24, 64, 1), (64, 32, 128, 1), (128, 48, 256, 1)),
+    architecture.hgnetv2_stages(
+        (24, 16, 32, 1), (32, 24, 64, 1), (64, 32, 128, 1), (128, 48, 256, 1)
+    ),
 )
 STEPS = 200
 SETTINGS = [

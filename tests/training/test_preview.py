@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.batches.loader import build_dataset
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.runs.records import events, is_step

@@ -6,11 +6,16 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
-from rtdetr_nb.training.state import TrainingState, load_evaluated_weights
+from rtdetr_nb.training.state import (
+    TrainingState,
+    load_evaluated_weights,
+    read_resume_file,
+    seed_of,
+)
 from tests.small_runs import narrow_backbone, narrow_config
 from tests.training.one_step import do_step, make_state
 
@@ -23,13 +28,20 @@ def tiny_config(shapes_folder: Path) -> Iterator[Config]:
 
 
 @pytest.mark.slow
+def resume(state: TrainingState, path: Path, steps_per_epoch: int) -> None:
+    """As a run does it: the file is read and its seed taken before there is a state."""
+    saved = read_resume_file(path)
+    seed_of(saved)
+    state.resume(saved, path, steps_per_epoch)
+
+
 def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_path: Path) -> None:
     state = make_state(small_config)
     do_step(state, small_config)
     state.save(tmp_path / "last.pth")
     expected = [do_step(state, small_config) for _ in range(2)]
     fresh = make_state(small_config, seed=11)
-    fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
+    resume(fresh, tmp_path / "last.pth", 4)
     assert (fresh.step, fresh.epoch, fresh.batch, fresh.seed) == (1, 0, 1, 3)
     assert [do_step(fresh, small_config) for _ in range(2)] == expected
     assert fresh.ema is not None and state.ema is not None
@@ -61,7 +73,7 @@ def test_moments_in_another_memory_format_mean_the_same(tiny_config, tmp_path, s
     found = []
     for memory_format in (torch.contiguous_format, torch.channels_last):
         fresh = state_in(tiny_config, memory_format)
-        fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
+        resume(fresh, tmp_path / "last.pth", 4)
         update(fresh.model, fresh.optimizer)
         found.append(fresh.model.state_dict())
     update(state.model, state.optimizer)
@@ -91,7 +103,7 @@ def test_updates_are_fused_again_behind_a_file_that_knows_nothing_of_it(tiny_con
     state = state_in(tiny_config, torch.channels_last)
     update(state.model, state.optimizer)
     state.save(tmp_path / "last.pth")
-    state.load(tmp_path / "last.pth", steps_per_epoch=4)
+    resume(state, tmp_path / "last.pth", 4)
     assert all(group["fused"] for group in state.optimizer.param_groups)
 
 
@@ -102,7 +114,7 @@ def test_moments_of_another_shape_are_refused(tiny_config, tmp_path):
     content["optimizer"]["state"][0]["exp_avg"] = torch.zeros(1)
     torch.save(content, tmp_path / "last.pth")
     with pytest.raises(RunError, match="exp_avg of a parameter of shape"):
-        state.load(tmp_path / "last.pth", steps_per_epoch=4)
+        resume(state, tmp_path / "last.pth", 4)
 
 
 def test_an_official_checkpoint_resumes_after_its_last_epoch(
@@ -114,7 +126,7 @@ def test_an_official_checkpoint_resumes_after_its_last_epoch(
     del content["rtdetr_nb"]  # what only this package writes
     torch.save(content, tmp_path / "official.pth")
     fresh = make_state(small_config)
-    fresh.load(tmp_path / "official.pth", steps_per_epoch=7)
+    resume(fresh, tmp_path / "official.pth", 7)
     assert (fresh.epoch, fresh.batch, fresh.step) == (5, 0, 35)
 
 
@@ -141,7 +153,7 @@ def test_without_a_saved_average_it_begins_with_the_weights(
     del content["ema"]
     torch.save(content, tmp_path / "last.pth")
     fresh = make_state(tiny_config, seed=11)
-    fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
+    resume(fresh, tmp_path / "last.pth", 4)
     assert fresh.ema is not None and fresh.evaluated_model is fresh.ema.module
     for name, value in state.model.state_dict().items():
         assert torch.equal(fresh.ema.module.state_dict()[name], value), name
@@ -170,7 +182,7 @@ def test_another_batch_size_goes_on_at_the_picture_where_the_run_stood(
     state.batch, state.total_batch_size = 5, saved
     state.save(tmp_path / "last.pth")
     fresh = make_state(tiny_config)
-    fresh.load(tmp_path / "last.pth", steps_per_epoch=4)
+    resume(fresh, tmp_path / "last.pth", 4)
     with caplog.at_level("INFO"):
         fresh.use_batch_size(total)
     assert (fresh.batch, fresh.total_batch_size) == (batch, total)
@@ -189,7 +201,7 @@ def test_what_cannot_be_resumed_is_explained(
     elif content is not None:
         torch.save(content, path)
     with pytest.raises(RunError, match=r"file\.pth .*(last\.pth|resume)"):
-        make_state(tiny_config).load(path, steps_per_epoch=1)
+        resume(make_state(tiny_config), path, 1)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +228,7 @@ def test_a_part_that_cannot_be_used_is_a_sentence(
     parts, contents = (part, content) if isinstance(part, tuple) else ([part], [content])
     torch.save(state.state_dict() | dict(zip(parts, contents, strict=True)), path)  # type: ignore[arg-type]
     with pytest.raises(RunError, match=rf"last\.pth .*{named}"):
-        state.load(path, steps_per_epoch=4)
+        resume(state, path, 4)
 
 
 @pytest.mark.parametrize(("part", "content"), [("model", None), ("ema", [1]), ("rtdetr_nb", 3)])
@@ -237,4 +249,4 @@ def test_a_checkpoint_of_another_model_names_the_difference(
     state.save(tmp_path / "last.pth")
     other = make_state(small_config.override(["num_classes=12"]))
     with pytest.raises(RunError, match=r"another model .*(denoising_class_embed|score_head)"):
-        other.load(tmp_path / "last.pth", steps_per_epoch=1)
+        resume(other, tmp_path / "last.pth", 1)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from bench.straightforward import attention_by_maps, make_straightforward
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import NonFiniteLossError
 from rtdetr_nb.training.criterion import build_criterion
-from rtdetr_nb.training.precision import Precision, choose_device, choose_precision
+from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import TrainingState
 from rtdetr_nb.training.step import train_step
 from tests.training.one_step import FLOAT32, do_step, make_batch, make_state
@@ -104,18 +104,6 @@ def test_bfloat16_stays_near_float32(small_config: Config) -> None:
     difference = abs(losses[torch.bfloat16] / losses[None] - 1)
     # bfloat16 keeps 8 bits: equal to the last digit would mean that it was not used.
     assert 1e-7 < difference < 0.05
-
-
-def test_precision_follows_the_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = choose_device("cpu")
-    assert choose_precision(cpu, use_amp=False) == Precision("cpu", None)
-    target = "rtdetr_nb.training.precision.cpu_has_bfloat16"
-    monkeypatch.setattr(target, lambda: True)
-    assert choose_precision(cpu, use_amp=True).dtype is torch.bfloat16
-    assert choose_precision(cpu, use_amp=True).make_scaler() is None
-    monkeypatch.setattr(target, lambda: False)
-    precision = choose_precision(cpu, use_amp=True)
-    assert precision.dtype is None and "no bfloat16 instructions" in precision.note
 
 
 def _spoil_gradients(state: TrainingState) -> Any:

@@ -13,7 +13,8 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.architecture.state_dict_table import BACKBONE, KeyInfo, ModelConfig, model_keys
+from rtdetr_nb.architecture.key_info import KeyInfo
+from rtdetr_nb.architecture.state_dict_table import BACKBONE, ModelConfig, model_keys
 from rtdetr_nb.checkpoint.checkpoint import (
     Checkpoint,
     FileCandidate,

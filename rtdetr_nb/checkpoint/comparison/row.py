@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from rtdetr_nb.architecture.state_dict_table import BACKBONE, KeyInfo
+from rtdetr_nb.architecture.key_info import KeyInfo
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.checkpoint import FileCandidate
 from rtdetr_nb.checkpoint.naming.renaming import Origin, ValueFix, no_counterpart_note
 from rtdetr_nb.checkpoint.naming.shape_notes import explain_shapes

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.architecture.state_dict_table import BACKBONE, KeyInfo
+from rtdetr_nb.architecture.key_info import KeyInfo
+from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, Row
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch, match_officially
 from rtdetr_nb.text.html_pieces import badge, shown

@@ -54,7 +54,7 @@ def check_expansion(tensors: Iterable[TensorInfo], file_size: int) -> None:
             raise CheckpointError(
                 f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} takes {nbytes:,} "
                 f"bytes, and all that were asked for at least {total:,}, but the files have "
-                f"{file_size:,}. Few numbers that are repeated or spread so widely are no weights; "
+                f"{file_size:,}. A few numbers, repeated or spread so widely, are not weights; "
                 "ask for fewer tensors, or do not trust where it comes from."
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def read_exactly(file: BinaryIO, start: int, stop: int) -> bytearray:
 
 
 class FileRegion(io.RawIOBase):
-    """A part of a file, seen as a file of its own: a record of an archive, a shard of a folder."""
+    """A part of a file, read like a whole file: a record of an archive, a shard of a folder."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file = file
@@ -270,6 +271,12 @@ def payload_storage(source: SourceFile, start: int, span: Span, nbytes: int) -> 
         return Latin1Span(source, start, span.size, nbytes)
     check_size(span.size, nbytes)
     return FileSpan(source, start, nbytes)
+
+
+FindStorage = Callable[[str, int], Storage]
+"""Gives the storage of a key, which has to have at least so many bytes."""
+MakeStorage = Callable[[Span, int], Storage]
+"""Gives the storage of a long payload in a stream, which has to have so many bytes."""
 
 
 def latin1_bytes(text: str) -> bytes:

@@ -31,7 +31,8 @@ from rtdetr_nb.checkpoint.tuning.write import (
     read_content,
     write_content,
 )
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import CheckpointError, SelectionError, TuningError
 from rtdetr_nb.text.html_pieces import shown
 from rtdetr_nb.text.plain_text import show_as_text

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.utils.data import BatchSampler, DataLoader
 
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.schema import DataLoaderConfig
 from rtdetr_nb.datasets.batches.batch_packing import (
     TENSORS_OF_A_BATCH,

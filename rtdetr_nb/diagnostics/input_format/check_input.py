@@ -14,7 +14,7 @@ from torch import Tensor
 from rtdetr_nb.checkpoint.comparison.findings import NOTE, Finding
 from rtdetr_nb.checkpoint.tuning.input_format import FORMATS, InputFormat, fold_into_stem
 from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
-from rtdetr_nb.config.load import Config
+from rtdetr_nb.config.config import Config
 from rtdetr_nb.diagnostics.input_format.first_norm import (
     FormatJudgement,
     judge_formats,

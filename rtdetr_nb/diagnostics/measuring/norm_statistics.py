@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.diagnostics.measuring.divergence import ChannelStatistics
+from rtdetr_nb.model.build import make_backbone
 from rtdetr_nb.model.hgnetv2 import HGNetv2
 
 FIRST = "stem.stem1"
@@ -35,7 +37,7 @@ class NormStatistics:
 def load_backbone(tensors: Mapping[str, Tensor], variant: str) -> HGNetv2:
     """A backbone with these tensors, by official names without `backbone.`, in evaluation mode."""
     use_lab = any(".lab." in name for name in tensors)
-    backbone = HGNetv2(variant, use_lab=use_lab)
+    backbone = make_backbone(BackboneConfig(name=variant, use_lab=use_lab))
     backbone.load_state_dict(dict(tensors), strict=False)
     return backbone.eval()
 

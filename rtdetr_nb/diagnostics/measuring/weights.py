@@ -17,7 +17,8 @@ from rtdetr_nb.checkpoint.checkpoint import (
 )
 from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
 from rtdetr_nb.checkpoint.comparison.selection import Selection
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import CheckpointError
 
 Weights = str | os.PathLike[str] | Checkpoint | FileCandidate | Diff | Selection

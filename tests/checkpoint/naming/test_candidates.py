@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.architecture.state_dict_table import KeyInfo, backbone_keys
+from rtdetr_nb.architecture.key_info import KeyInfo
+from rtdetr_nb.architecture.state_dict_table import backbone_keys
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, choose_candidate, open_checkpoint
 from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, TensorInfo
 from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError

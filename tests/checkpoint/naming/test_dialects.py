@@ -17,6 +17,8 @@ from rtdetr_nb.checkpoint.naming.dialects import DIALECTS, recognise_dialect
 from rtdetr_nb.checkpoint.naming.renaming import no_counterpart_note, rename, rename_back
 from rtdetr_nb.checkpoint.reading.tensor_info import TensorInfo
 from rtdetr_nb.config.load import load_config
+from rtdetr_nb.config.schema import BackboneConfig
+from rtdetr_nb.model.build import make_backbone
 from rtdetr_nb.model.hgnetv2 import HGNetv2
 from tests.checkpoint.wild import as_ultralytics, save
 from tests.paths import REFERENCE
@@ -107,7 +109,9 @@ def test_ultralytics_parts_are_the_documented_ones(variant):
 
 
 def test_inserted_ultralytics_layers_after_the_backbone_do_not_matter():
-    names = {key: key for key in as_ultralytics(randomised(HGNetv2("L")).state_dict())}
+    names = {
+        key: key for key in as_ultralytics(randomised(make_backbone(BackboneConfig())).state_dict())
+    }
     shifted = {f"model.{int(k.split('.')[1]) + 3}.{k.split('.', 2)[2]}": k for k in names}
     dialect = recognise_dialect(key.removeprefix("model.") for key in shifted)
     origins = rename({k.removeprefix("model."): k for k in shifted}, dialect)
@@ -152,7 +156,10 @@ def converted(state: dict[str, Tensor], folder: Path, **options) -> HGNetv2:
     )
     path = save({"state_dict": state}, folder / "other.pth")
     tensors = compare(open_checkpoint(path), config).select("backbone.*").read()
-    model = HGNetv2(variant, return_idx=(0, 1, 2, 3), freeze_norm=freeze_norm, **options)
+    section = BackboneConfig(
+        name=variant, return_idx=(0, 1, 2, 3), freeze_norm=freeze_norm, **options
+    )
+    model = make_backbone(section)
     model.load_state_dict({k.removeprefix("backbone."): v for k, v in tensors.items()}, strict=True)
     return model.eval()
 
@@ -230,7 +237,7 @@ def small_variances(model: nn.Module) -> nn.Module:
 
 
 def test_ultralytics_epsilon_moves_into_the_variance(tmp_path):
-    theirs = small_variances(randomised(HGNetv2("L", return_idx=(0, 1, 2, 3))))
+    theirs = small_variances(randomised(make_backbone(BackboneConfig(return_idx=(0, 1, 2, 3)))))
     state = as_ultralytics(theirs.state_dict())
     with_eps(theirs, 1e-3)
     ours = converted(state, tmp_path)
@@ -242,7 +249,7 @@ def test_ultralytics_epsilon_moves_into_the_variance(tmp_path):
 
 
 def test_a_fused_model_gets_identity_norms(tmp_path):
-    theirs = randomised(HGNetv2("L", return_idx=(0, 1, 2, 3)))
+    theirs = randomised(make_backbone(BackboneConfig(return_idx=(0, 1, 2, 3))))
     state = theirs.state_dict()
     fused = dict(state)
     for key in list(state):

@@ -44,7 +44,7 @@ def save_seeds(folder: Path) -> None:
     save_file({"a": weight, "b": weight.bfloat16()}, folder / "model.safetensors")
     index = {"weight_map": {"a": "model.safetensors", "b": "model.safetensors"}}
     (folder / "index.json").write_text(json.dumps(index))
-    save_distributed({"a": weight}, checkpoint_id=folder / "distributed", no_dist=True)
+    save_distributed({"a": weight}, checkpoint_id=folder / "distributed")
     shutil.copy(folder / "distributed" / ".metadata", folder / ".metadata")
 
 

@@ -23,8 +23,9 @@ from rtdetr_nb.checkpoint.tuning.load import load_tuning_file, prove_loaded
 from rtdetr_nb.checkpoint.tuning.stem_proof import prove_stem
 from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from rtdetr_nb.config.load import load_config
+from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.errors import TuningError
-from rtdetr_nb.model.build import build_model
+from rtdetr_nb.model.build import build_model, make_backbone
 from rtdetr_nb.model.hgnetv2 import HGNetv2
 from tests.checkpoint.wild import (
     CONFIG,
@@ -44,7 +45,7 @@ deviations = st.tuples(*[st.floats(0.05, 90)] * 3)
 def stem() -> HGNetv2:
     """A backbone whose parameters and statistics all differ from the initial ones."""
     torch.manual_seed(0)
-    net = HGNetv2("L", use_lab=True).eval()
+    net = make_backbone(BackboneConfig(name="L", use_lab=True)).eval()
     for name, value in net.state_dict().items():
         if name.endswith(("running_mean", "bias")):
             value.normal_()
@@ -55,7 +56,7 @@ def stem() -> HGNetv2:
 
 def outputs_of(net: HGNetv2, state: dict[str, Tensor], pictures: Tensor) -> Tensor:
     """What the first layer, its affine block included, makes of the pictures, in float64."""
-    copied = HGNetv2("L", use_lab=True).eval().double()
+    copied = make_backbone(BackboneConfig(name="L", use_lab=True)).eval().double()
     copied.load_state_dict({k: v.double() for k, v in state.items()})
     with torch.no_grad():
         return copied.stem.stem1(pictures.double())

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rtdetr_nb.config.load import Config, load_config
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.datasets.batches.loader import build_dataloader, build_dataset
 from rtdetr_nb.errors import ConfigError, DatasetError
 from tests.datasets.conftest import box

@@ -18,7 +18,8 @@ from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import compare
 from rtdetr_nb.checkpoint.tuning.input_format import FORMATS, STEM_MEAN, STEM_WEIGHT, InputFormat
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.model.hgnetv2 import HGNetv2
+from rtdetr_nb.config.schema import BackboneConfig
+from rtdetr_nb.model.build import make_backbone
 from tests.checkpoint.wild import as_dfine, as_hugging_face
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ def foreign_state(
     """Random convolutions whose norms hold the statistics of these pictures: sound in itself."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = HGNetv2(variant, use_lab=use_lab).train()
+        net = make_backbone(BackboneConfig(name=variant, use_lab=use_lab)).train()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None  # the plain mean over all batches, here of one
@@ -168,7 +169,7 @@ def _averaged(own: State, foreign: State) -> State:
 def _untrained(*_: State) -> State:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return HGNetv2("L").state_dict()
+        return make_backbone(BackboneConfig(name="L")).state_dict()
 
 
 def _noisy(share: float) -> Build:

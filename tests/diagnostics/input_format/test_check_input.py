@@ -6,10 +6,11 @@ import pytest
 import torch
 
 import rtdetr_nb as rt
+from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.diagnostics.input_format.check_input import check_input
 from rtdetr_nb.diagnostics.input_format.input_findings import NO_PICTURES, input_findings
 from rtdetr_nb.errors import CheckpointError, DatasetError
-from rtdetr_nb.model.hgnetv2 import HGNetv2
+from rtdetr_nb.model.build import make_backbone
 from tests.checkpoint.wild import as_dfine, as_ultralytics, detector, prefixed
 from tests.diagnostics.input_format.corpus import DEMO, ROOT, State, expecting, foreign_state
 from tests.diagnostics.input_format.kinds_of_pictures import shapes
@@ -157,7 +158,10 @@ def test_broken_pictures_are_named_and_left_out(tmp_path):
 
 
 def test_another_size_is_refused(tmp_path):
-    state = {k: v[..., :1, :1] if v.ndim == 4 else v for k, v in HGNetv2("L").state_dict().items()}
+    state = {
+        k: v[..., :1, :1] if v.ndim == 4 else v
+        for k, v in make_backbone(BackboneConfig(name="L")).state_dict().items()
+    }
     small = {k: v[: max(1, len(v) // 3)] if v.ndim else v for k, v in state.items()}
     with pytest.raises(CheckpointError, match="another size"):
         check(save({"model": small}, tmp_path))

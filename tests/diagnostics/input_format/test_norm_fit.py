@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.diagnostics.input_format.layer_causes import FOREIGN, INITIAL
 from rtdetr_nb.diagnostics.input_format.norm_fit import NormFit, fit_norms
 from rtdetr_nb.diagnostics.measuring.divergence import (
@@ -17,7 +18,7 @@ from rtdetr_nb.diagnostics.measuring.norm_statistics import (
     load_backbone,
     measure_norms,
 )
-from rtdetr_nb.model.hgnetv2 import HGNetv2
+from rtdetr_nb.model.build import make_backbone
 
 CHANNELS = 64
 
@@ -128,7 +129,7 @@ def test_each_layer_meets_inputs_that_it_knows():
     """A fault in one layer changes what its own norm meets, and no other norm's means."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        state = HGNetv2("L").state_dict()
+        state = make_backbone(BackboneConfig(name="L")).state_dict()
     pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     name = "stages.0.blocks.0.layers.2"
     broken = {**state, f"{name}.conv.weight": state[f"{name}.conv.weight"] * 7}
@@ -143,7 +144,7 @@ def test_each_layer_meets_inputs_that_it_knows():
 
 
 def test_the_backbone_is_as_before():
-    net = load_backbone(HGNetv2("L").state_dict(), "L")
+    net = load_backbone(make_backbone(BackboneConfig(name="L")).state_dict(), "L")
     before = {k: v.clone() for k, v in net.state_dict().items()}
     picture = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

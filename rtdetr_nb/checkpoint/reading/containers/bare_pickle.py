@@ -20,7 +20,7 @@ def list_bare_pickle(source: SourceFile, node: object) -> Listing:
         node: The pickle, as the pickle reader wrote it down.
 
     Raises:
-        CheckpointError: There is no array in it.
+        CheckpointError: It holds no array.
     """
     builder = TreeBuilder(
         None, lambda span, nbytes: payload_storage(source, span.start, span, nbytes)
@@ -32,7 +32,7 @@ def list_bare_pickle(source: SourceFile, node: object) -> Listing:
     )
     if not tensors:
         raise CheckpointError(
-            "It is a pickle without any array in it, so it is no checkpoint. Choose the file that "
+            "It is a pickle without any array, so it is not a checkpoint. Choose the file that "
             "torch.save or paddle.save wrote."
         )
     container = "pdparams" if is_paddle else "pickle"

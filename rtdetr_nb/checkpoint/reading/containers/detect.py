@@ -13,7 +13,7 @@ from rtdetr_nb.checkpoint.reading.containers.not_a_checkpoint import (
 )
 from rtdetr_nb.checkpoint.reading.containers.torch_legacy import MAGIC_NUMBER, list_legacy
 from rtdetr_nb.checkpoint.reading.containers.torch_zip import list_torch_zip
-from rtdetr_nb.checkpoint.reading.containers.zip_archive import LOCAL_SIGNATURE
+from rtdetr_nb.checkpoint.reading.containers.zip_directory import LOCAL_SIGNATURE
 from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
 from rtdetr_nb.checkpoint.reading.storage import FileRegion, SourceFile, buffered, read_exactly
 from rtdetr_nb.checkpoint.reading.tensor_info import Listing
@@ -28,12 +28,12 @@ def list_container(path: Path) -> Listing:
     """List the checkpoint at `path`, whatever its container is.
 
     Raises:
-        CheckpointError: It is no checkpoint, or damaged; the message says what it is and what to
+        CheckpointError: It is not a checkpoint, or damaged; the message says what it is and what to
             do, without its name.
     """
     refuse_path(path)
     if path.is_dir():
-        # Imported only here, as the few below: most files need one of them or none.
+        # Imported only here, as those below: most files need at most one of them.
         from rtdetr_nb.checkpoint.reading.containers.torch_distributed import (
             TABLE_NAME,
             list_distributed,

@@ -51,7 +51,7 @@ _WEIGHT_SUFFIXES = frozenset({
 
 
 def refuse_path(path: Path) -> None:
-    """Refuse what is no regular file or folder, before anything tries to read it.
+    """Refuse anything but a regular file or folder, before it is read.
 
     Raises:
         CheckpointError: There is nothing at `path`, or a device or pipe.
@@ -85,7 +85,7 @@ def _nearby(path: Path) -> str:
 
 
 def refuse_folder(path: Path) -> CheckpointError:
-    """The error for a folder that is no distributed checkpoint."""
+    """The error for a folder that is not a distributed checkpoint."""
     names = sorted(entry.name for entry in path.iterdir())
     if not names:
         return CheckpointError("It is an empty folder. Choose the checkpoint file.")
@@ -114,7 +114,7 @@ def _shortened(names: list[str], limit: int = 8) -> str:
 
 
 def refuse_contents(path: Path, head: bytes, size: int) -> CheckpointError:
-    """The error for a file that is none of the containers.
+    """The error for a file of no known container.
 
     Args:
         path: The file.
@@ -147,14 +147,14 @@ def refuse_contents(path: Path, head: bytes, size: int) -> CheckpointError:
             "from."
         )
     return _text_file(path, head) or CheckpointError(
-        f"It is no checkpoint of a known sort: it begins with the bytes {head[:8].hex(' ')}. Known "
-        "are files of torch.save, safetensors, TorchScript and Paddle, indexes of sharded "
+        f"It is not a checkpoint of a known kind: it begins with the bytes {head[:8].hex(' ')}. "
+        "Known are files of torch.save, safetensors, TorchScript and Paddle, indexes of sharded "
         "checkpoints, and folders of torch.distributed.checkpoint."
     )
 
 
 def refuse_zip(names: list[str]) -> CheckpointError:
-    """The error for a zip file that is none of torch.
+    """The error for a zip file that torch did not write.
 
     Args:
         names: The names of its records.

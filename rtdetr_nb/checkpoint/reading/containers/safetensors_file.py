@@ -78,7 +78,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _read_entry(key: str, entry: object, source: SourceFile, begin: int) -> TensorInfo:
     if type(entry) is not dict:
-        _refuse(f"the entry of {key!r} is no object")
+        _refuse(f"the entry of {key!r} is not an object")
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     dtype = _DTYPES.get(str(entry.get("dtype")))
     if dtype is None:

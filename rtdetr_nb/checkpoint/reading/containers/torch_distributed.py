@@ -162,7 +162,7 @@ def _find_file(folder: Path, name: str) -> SourceFile:
 def _read_entry(key: str, entry: object, places: dict[str, _Place]) -> object:
     """A tensor, or what stands for an object that was pickled on its own (it is not read)."""
     if not _is(entry, "TensorStorageMetadata"):
-        return Opaque("an object of its own")
+        return Opaque("an object")
     attributes = entry.attributes
     shape = _sizes(attributes.get("size"))
     dtype = _read_dtype(attributes.get("properties"))

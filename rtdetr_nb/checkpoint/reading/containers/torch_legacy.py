@@ -74,7 +74,7 @@ def _find_storages(
 ) -> dict[str, FileSpan]:
     """Find where each storage lies: its number of elements (8 bytes), then its bytes."""
     if type(keys) is not list or any(type(key) is not str for key in keys):
-        _refuse("the list of its storages is none")
+        _refuse("its list of storages is not a list of texts")
     if len(set(keys)) != len(keys):
         _refuse("a storage is listed twice")
     storages: dict[str, FileSpan] = {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from rtdetr_nb.checkpoint.reading.containers.not_a_checkpoint import refuse_zip
-from rtdetr_nb.checkpoint.reading.containers.zip_archive import STORED, ArchivedStorage, ZipArchive
+from rtdetr_nb.checkpoint.reading.containers.zip_archive import ArchivedStorage, ZipArchive
+from rtdetr_nb.checkpoint.reading.containers.zip_directory import STORED
 from rtdetr_nb.checkpoint.reading.paths import list_tensors
 from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
 from rtdetr_nb.checkpoint.reading.pickle.tree_builder import TreeBuilder

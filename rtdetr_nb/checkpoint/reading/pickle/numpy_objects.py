@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from math import prod
 
 from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global
 from rtdetr_nb.checkpoint.reading.storage import (
     InlineBytes,
     InlineText,
+    MakeStorage,
     Span,
     Storage,
     check_size,
@@ -21,9 +21,6 @@ from rtdetr_nb.checkpoint.reading.tensor_info import (
     MAXIMUM_DIMENSIONS,
     TensorInfo,
 )
-
-MakeStorage = Callable[[Span, int], Storage]
-"""Gives the storage of a long payload in the stream, from the number of bytes it has to hold."""
 
 _DTYPES = {
     "f8": "float64", "f4": "float32", "f2": "float16", "c16": "complex128", "c8": "complex64",
@@ -92,7 +89,7 @@ def read_scalar(name: str, arguments: tuple[object, ...]) -> object:
 
 
 def _read_dtype(value: object) -> tuple[str, bool] | None:
-    """The name of a pickled dtype and whether it is big-endian; None if it is no plain number."""
+    """The name of a pickled dtype and whether it is big-endian; None for other dtypes."""
     if type(value) is not Call or type(value.function) is not Global:
         return None
     if value.function.path != "numpy.dtype" or type(value.arguments) is not tuple:

@@ -5,34 +5,23 @@ only writes down what the program would do: a class or function becomes a `Globa
 call becomes a `Call` (what would be called, with what), and nothing is imported, looked up or
 called. Numbers, text, lists, dicts and tuples become themselves.
 
-Memory and time stay bounded whatever the stream says: the number of opcodes is limited, a length is
-compared with what is left of the stream before anything is reserved, and long payloads stay in the
-file (`Span`).
+Memory and time stay bounded whatever the stream says: the number of opcodes is limited, and
+`machine` limits what each of them may take.
 """
 
 from __future__ import annotations
 
 import struct
 from io import BufferedReader, BytesIO
-from typing import NoReturn
 
-from rtdetr_nb.checkpoint.reading.pickle.opcodes import HANDLERS, EndOfPickle, decode_text
-from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, IdentityKey, PersistentId
-from rtdetr_nb.checkpoint.reading.storage import Span
+from rtdetr_nb.checkpoint.reading.pickle.machine import Machine
+from rtdetr_nb.checkpoint.reading.pickle.opcodes import HANDLERS
+from rtdetr_nb.checkpoint.reading.pickle.records import PersistentId
+from rtdetr_nb.checkpoint.reading.pickle.stack_opcodes import EndOfPickle
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_OPCODES = 2_000_000
 """A checkpoint with model, EMA and AdamW state (3,600 tensors) has about 120,000."""
-MAXIMUM_LINE = 1 << 14
-"""Bytes of a line of the text opcodes of protocol 0."""
-INLINE_LIMIT = 1 << 14
-"""Bytes of the longest text or byte string that is kept; a longer one becomes a `Span`."""
-
-MAXIMUM_NAME = 1_000
-"""Characters of the name of a class or of its module."""
-
-_PLAIN_KEYS = frozenset({str, float, bool, bytes, type(None)})
-_LARGEST_KEY = 1 << 63
 
 
 class PickleReader:
@@ -44,22 +33,18 @@ class PickleReader:
     """
 
     def __init__(self, stream: BufferedReader | BytesIO, size: int) -> None:
-        self.read = stream.read
-        self.stack: list[object] = []
-        self.marks: list[list[object]] = []
-        """The stacks below the present one, which a MARK opcode puts aside."""
-        self.memo: dict[int, object] = {}
-        self.persistent_ids: list[PersistentId] = []
-        """Every reference to something outside of the stream, in the order of the stream."""
-        self._stream = stream
-        self._size = size
+        self._machine = Machine(stream, size)
         self._opcodes_left = MAXIMUM_OPCODES
-        self._globals: dict[tuple[str, str], Global] = {}
 
     @property
     def position(self) -> int:
         """Bytes of the stream that were read."""
-        return self._stream.tell()
+        return self._machine.position
+
+    @property
+    def persistent_ids(self) -> list[PersistentId]:
+        """Every reference to something outside of the stream, in the order of the stream."""
+        return self._machine.persistent_ids
 
     def load(self) -> object:
         """Read the next pickle of the stream and describe its result.
@@ -67,130 +52,33 @@ class PickleReader:
         Returns:
             None, bool, int, float, str, bytes, list, dict or tuple as they are; `Call`, `Global`,
             `PersistentId` and `Span` for the rest. The description may contain itself, and dict
-            keys that are no plain scalars are `IdentityKey`s.
+            keys that are not plain scalars are `IdentityKey`s.
 
         Raises:
-            CheckpointError: The stream is damaged, is no pickle, or is larger than any checkpoint.
+            CheckpointError: The stream is damaged, is not a pickle, or is larger than any
+                checkpoint.
         """
-        self.stack, self.marks, self.memo = [], [], {}
-        read, handlers = self.read, HANDLERS
-        limit = self._opcodes_left
+        machine, handlers = self._machine, HANDLERS
+        machine.clear()
+        read, limit = machine.read, self._opcodes_left
         try:
             for self._opcodes_left in range(limit, 0, -1):
-                handlers[read(1)](self)
+                handlers[read(1)](machine)
         except EndOfPickle:
-            if not self.stack:
-                self.refuse("it ends without a result")
-            return self.stack.pop()
+            if not machine.stack:
+                machine.refuse("it ends without a result")
+            return machine.stack.pop()
         except KeyError:
-            if self.position >= self._size:
-                self.refuse_truncated()
-            self.refuse("it uses an instruction or a reference that does not exist")
+            if machine.position >= machine.size:
+                machine.refuse_truncated()
+            machine.refuse("it uses an instruction or a reference that does not exist")
         except IndexError:
-            self.refuse("an instruction finds nothing to work on")
+            machine.refuse("an instruction finds nothing to work on")
         except struct.error:
-            self.refuse_truncated()
+            machine.refuse_truncated()
         except ValueError:
-            self.refuse("a number in it is none")
+            machine.refuse("it has text where a number should be")
         raise CheckpointError(
             f"Its description has more than {MAXIMUM_OPCODES:,} instructions, where a checkpoint "
             "of 3,600 tensors has about 120,000. It was not read further, to spare memory and time."
         )
-
-    def refuse(self, reason: str) -> NoReturn:
-        """Give up: `reason` completes the sentence "is damaged near byte N: ..."."""
-        raise CheckpointError(
-            f"Its description of the contents (a pickle) is damaged near byte {self.position:,}: "
-            f"{reason}. Copy, download or save it again."
-        ) from None
-
-    def refuse_truncated(self, announced: int = 0) -> NoReturn:
-        """Give up because the stream ends in the middle of something of `announced` bytes."""
-        what = f"announces {announced:,} bytes, more than there are" if announced else "breaks off"
-        raise CheckpointError(
-            f"Its description of the contents (a pickle) {what}, near byte {self.position:,}: the "
-            "file is truncated. Copy, download or save it again."
-        ) from None
-
-    # What the opcodes of pickle_opcodes.py share.
-
-    def read_exactly(self, size: int) -> bytes:
-        """Read `size` bytes; a size that the stream does not have is refused first."""
-        if size > INLINE_LIMIT and size > self._size - self.position:
-            self.refuse_truncated(size)
-        data = self.read(size)
-        if len(data) != size:
-            self.refuse_truncated()
-        return data
-
-    def read_payload(self, size: int, is_text: bool) -> str | bytes | Span:
-        """Read text or bytes of `size` bytes, or step over them if they are many."""
-        if size <= INLINE_LIMIT:
-            data = self.read_exactly(size)
-            return decode_text(data) if is_text else data
-        start = self.position
-        if size > self._size - start:
-            self.refuse_truncated(size)
-        self._stream.seek(start + size)
-        return Span(start, size, is_text)
-
-    def read_line(self) -> bytes:
-        """Read the text up to the end of the line, which is left out."""
-        line = self._stream.readline(MAXIMUM_LINE)
-        if not line.endswith(b"\n"):
-            self.refuse("a line in it does not end")
-        return line[:-1]
-
-    def pop_mark(self) -> list[object]:
-        """Take everything above the last mark from the stack."""
-        items = self.stack
-        self.stack = self.marks.pop()
-        return items
-
-    def find_global(self, module: str, name: str) -> Global:
-        """The record of a class or function; one for each name."""
-        found = self._globals.get((module, name))
-        if found is None:
-            if len(module) > MAXIMUM_NAME or len(name) > MAXIMUM_NAME:
-                self.refuse("the name of a class in it is too long")
-            found = self._globals[module, name] = Global(module, name)
-        return found
-
-    def push_reference(self, value: object) -> None:
-        """Put a reference to something outside of the stream onto the stack."""
-        reference = PersistentId(value)
-        self.persistent_ids.append(reference)
-        self.stack.append(reference)
-
-    def set_items(self, items: list[object]) -> None:
-        """Put keys and values, in turn, into the dict (or the object like one) on the stack."""
-        target = self.stack[-1]
-        if type(target) is Call:
-            if target.items is None:
-                target.items = {}
-            target = target.items
-        if type(target) is not dict or len(items) % 2:
-            self.refuse("entries are put into something that is no dict")
-        for index in range(0, len(items), 2):
-            key = items[index]
-            if type(key) is not str and not _is_plain_key(key):
-                key = IdentityKey(key)
-            target[key] = items[index + 1]
-
-    def extend(self, elements: list[object]) -> None:
-        """Append to the list (or the object like one) on the stack."""
-        target = self.stack[-1]
-        if type(target) is Call:
-            if target.elements is None:
-                target.elements = []
-            target = target.elements
-        if type(target) is not list:
-            self.refuse("elements are put into something that is no list")
-        target.extend(elements)
-
-
-def _is_plain_key(key: object) -> bool:
-    """Whether a key can be hashed without harm: many long integers can share one hash."""
-    if type(key) is int:
-        return -_LARGEST_KEY <= key < _LARGEST_KEY
-    return type(key) in _PLAIN_KEYS

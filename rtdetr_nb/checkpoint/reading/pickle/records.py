@@ -35,7 +35,7 @@ class Call:
     Attributes:
         function: What would be called, as a rule a `Global`.
         arguments: With what.
-        keywords: With what keyword arguments; None for none.
+        keywords: With what keyword arguments, or None without any.
         state: What would become the state of the result (`__setstate__` or `__dict__`).
         items: What would be set in it as in a dict; None for nothing.
         elements: What would be appended or added to it; None for nothing.
@@ -65,7 +65,7 @@ class PersistentId:
 
 
 class IdentityKey:
-    """A key of a dict that is no plain scalar.
+    """A key of a dict that is not a plain scalar.
 
     It compares by identity: hashing a crafted tuple can take forever, and equal keys of that kind
     do not occur in checkpoints.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
 from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, PersistentId
-from rtdetr_nb.checkpoint.reading.storage import Storage
+from rtdetr_nb.checkpoint.reading.storage import FindStorage
 from rtdetr_nb.checkpoint.reading.tensor_info import (
     ITEM_SIZES,
     LARGEST_SIZE,
@@ -15,9 +14,6 @@ from rtdetr_nb.checkpoint.reading.tensor_info import (
     TensorInfo,
 )
 from rtdetr_nb.errors import CheckpointError
-
-FindStorage = Callable[[str, int], Storage]
-"""Gives the storage of a key, which has to have at least so many bytes."""
 
 STORAGE_DTYPES = {
     "DoubleStorage": "float64",
@@ -192,7 +188,7 @@ def storage_item_size(value: object) -> tuple[str, int] | None:
 
 
 def _sizes(value: object) -> tuple[int, ...]:
-    """Sizes or strides, which may be wrapped in a `torch.Size`; (-1,) if they are none."""
+    """Sizes or strides, which may be wrapped in a `torch.Size`; (-1,) for anything else."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple) and len(value.arguments) == 1:
         value = value.arguments[0]
     if not isinstance(value, (tuple, list)) or len(value) > MAXIMUM_DIMENSIONS:
@@ -211,7 +207,7 @@ def _is_inside(shape: tuple[int, ...], stride: tuple[int, ...], offset: int, num
     last = offset
     for size, step in zip(shape, stride, strict=True):
         last += (size - 1) * step
-    # Strides of zero make more of the storage than it has; beyond all measure it is a trap.
+    # Strides of zero repeat elements. A tensor far larger than its file is a decompression bomb.
     return last < numel and prod(shape) < LARGEST_SIZE
 
 

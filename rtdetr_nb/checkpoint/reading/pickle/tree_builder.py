@@ -1,6 +1,6 @@
 """What pickled objects mean: which are tensors, arrays and modules, and a description of the rest.
 
-Takes what `pickle_reader` wrote down (`Call`, `Global`, ...) and gives a tree of plain Python
+Takes what `reader` wrote down (`Call`, `Global`, ...) and gives a tree of plain Python
 values, in which every tensor is a `TensorInfo` and every object of an unknown class is `Opaque`.
 One foreign object never hides the tensors beside it or inside it.
 """
@@ -12,15 +12,27 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rtdetr_nb.checkpoint.reading.paths import join_path
+from rtdetr_nb.checkpoint.reading.pickle.call_parts import (
+    DICTS,
+    RECONSTRUCTOR,
+    SEQUENCES,
+    attributes_of,
+    class_of,
+    collected,
+    dict_entries,
+    elements_in,
+    module_fields,
+    read_complex,
+)
 from rtdetr_nb.checkpoint.reading.pickle.numpy_objects import (
-    MakeStorage,
     read_array,
     read_scalar,
     unwrap_bytes,
 )
 from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, IdentityKey, PersistentId
-from rtdetr_nb.checkpoint.reading.pickle.torch_objects import REBUILDERS, FindStorage, read_tensor
-from rtdetr_nb.checkpoint.reading.storage import Span, latin1_bytes
+from rtdetr_nb.checkpoint.reading.pickle.torch_objects import REBUILDERS, read_tensor
+from rtdetr_nb.checkpoint.reading.pickle.tree_budget import TreeBudget
+from rtdetr_nb.checkpoint.reading.storage import FindStorage, MakeStorage, Span, latin1_bytes
 from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, Opaque, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
@@ -28,23 +40,14 @@ MAXIMUM_DEPTH = 100
 """Levels of nesting that are described; what lies deeper is named but not described."""
 LONGEST_PATH = 2_000
 """Characters of a dotted path that is described further."""
-MAXIMUM_ENTRIES = 300_000
-"""Entries of the tree, with every shared part counted once for each place it is used in, and with
-one more for every 64 characters of their names. A checkpoint of 3,600 tensors has about 10,000."""
 REPEATED_SIZE = 1_000
 """Entries of a part without tensors that is described once and only referred to after that."""
 
-_DICTS = frozenset({"collections.OrderedDict", "collections.defaultdict", "collections.Counter"})
-_SEQUENCES = frozenset({
-    "builtins.set", "builtins.frozenset", "builtins.list", "collections.deque",
-})  # fmt: skip
 _TUPLES = frozenset({"builtins.tuple", "torch.Size"})
-_RECONSTRUCTOR = "copyreg._reconstructor"
 _BYTES = frozenset({"_codecs.encode", "builtins.bytes", "builtins.bytearray"})
 _UNFINISHED = Opaque("unfinished")
 """Stands for a part while it is described, which it meets again if it holds itself."""
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
-_MODULE_FIELDS = ("_parameters", "_buffers", "_modules")
 
 
 class _Part(NamedTuple):
@@ -83,11 +86,12 @@ class TreeBuilder:
         self._known: dict[int, _Part] = {}
         """What was described already, by id of the node."""
         self._found: list[ModuleInfo] = []
-        self._entries = 0
+        self._budget = TreeBudget()
+        self._spend = self._budget.spend
         self._tensors = 0
 
     def build(self, node: object, path: str = "", depth: int = 0, kind: str = "tensor") -> object:
-        """Describe `node`, which stands at `path`; for the arguments after it see `_describe`.
+        """Describe `node`, which stands at `path`, `depth` levels below the top; see `_describe`.
 
         Raises:
             CheckpointError: A tensor lies outside of its storage, or shared parts make the whole
@@ -96,32 +100,22 @@ class TreeBuilder:
         self._spend(1)
         if type(node) in _SCALARS:
             return node
-        known = self._known.get(id(node))
-        if known is not None:
+        if (known := self._known.get(id(node))) is not None:
             return self._repeat(known, path)
         if depth > MAXIMUM_DEPTH or len(path) > LONGEST_PATH:
             return Opaque("nested too deeply")
         self._spend(0, len(path))
         self._known[id(node)] = _Part(_UNFINISHED, path)
-        entries, tensors, modules = self._entries, self._tensors, len(self._found)
+        entries, tensors, modules = self._budget.spent, self._tensors, len(self._found)
         result = self._describe(node, path, depth, kind)
         self._known[id(node)] = _Part(
             result,
             path,
-            self._entries - entries + 1,
+            self._budget.spent - entries + 1,
             self._tensors > tensors,
             range(modules, len(self._found)),
         )
         return result
-
-    def _spend(self, entries: int, characters: int = 0) -> None:
-        """Count entries, and the characters of their names, before they are made."""
-        self._entries += entries + characters // 64
-        if self._entries > MAXIMUM_ENTRIES:
-            raise CheckpointError(
-                f"It unfolds to more than {MAXIMUM_ENTRIES:,} entries, as files do that are made "
-                "to exhaust memory. Do not trust where it comes from."
-            )
 
     def _repeat(self, part: _Part, path: str) -> object:
         """Use a part at `path` too; only name it if it holds itself or is large without tensors."""
@@ -142,13 +136,9 @@ class TreeBuilder:
         self.modules[module.key] = module
 
     def _describe(self, node: object, path: str, depth: int, kind: str) -> object:
-        """Describe a node that is no scalar.
+        """Describe a node that is not a scalar.
 
-        Args:
-            node: What the pickle reader wrote down.
-            path: Where it stands.
-            depth: How deep it stands.
-            kind: `parameter` or `buffer` where the parent is a module and says so.
+        `kind` is `parameter` or `buffer` where the parent is a module and says so.
         """
         if type(node) is dict:
             return self._entries_of(node, path, depth)
@@ -209,7 +199,7 @@ class TreeBuilder:
         return Opaque(node.path)
 
     def _describe_call(self, call: Call, path: str, depth: int, kind: str) -> object:
-        function, arguments = _class_of(call), call.arguments
+        function, arguments = class_of(call), call.arguments
         if type(function) is not Global or type(arguments) is not tuple:
             return self._opaque(call, path, depth)
         name = function.path
@@ -222,35 +212,19 @@ class TreeBuilder:
         if array is not None:
             self._tensors += 1
             return array
-        if name in _DICTS:
-            return self._describe_dict(call, path, depth)
-        if name in _SEQUENCES:
-            elements = [*(_iterable(arguments[0]) if arguments else ()), *(call.elements or ())]
-            return self._describe(elements, path, depth, kind)
+        if name in DICTS:
+            return self._entries_of(dict_entries(call), path, depth)
+        if name in SEQUENCES:
+            return self._describe(collected(call), path, depth, kind)
         if name in _TUPLES and len(arguments) == 1 and not call.items:
-            return self._describe_tuple(_iterable(arguments[0]), path, depth)
-        if name == _RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
+            return self._describe_tuple(elements_in(arguments[0]), path, depth)
+        if name == RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
             function = arguments[0]
-        fields = _module_fields(call.state)
+        fields = module_fields(call.state)
         if fields is not None and type(function) is Global:
             return self._describe_module(function, fields, call.state, path, depth)
         plain = self._read_plain(name, arguments)
         return self._opaque(call, path, depth) if plain is None else plain
-
-    def _describe_dict(self, call: Call, path: str, depth: int) -> object:
-        """A subclass of dict as a plain dict; its own attributes (`_metadata`) are left out."""
-        assert type(call.arguments) is tuple
-        merged: dict[object, object] = {}
-        first = next((part for part in call.arguments if type(part) in (dict, list)), None)
-        if isinstance(first, dict):
-            merged.update(first)
-        elif isinstance(first, list):  # OrderedDict([(key, value), ...]) of Python 2
-            for pair in first:
-                if isinstance(pair, (list, tuple)) and len(pair) == 2:
-                    key = pair[0] if type(pair[0]) is str else IdentityKey(pair[0])
-                    merged[key] = pair[1]
-        merged.update(call.items or {})
-        return self._entries_of(merged, path, depth)
 
     def _describe_tuple(self, elements: tuple[object, ...], path: str, depth: int) -> object:
         if len(elements) == 2 and type(elements[0]) is str and type(elements[1]) is Call:
@@ -292,11 +266,7 @@ class TreeBuilder:
 
     def _names(self, value: object) -> frozenset[str]:
         """The texts in a set, however the pickle spells the set."""
-        if type(value) is not Call:
-            return frozenset()
-        elements = list(value.elements or ())
-        if type(value.arguments) is tuple and value.arguments:
-            elements += _iterable(value.arguments[0])
+        elements = collected(value) if type(value) is Call else []
         self._spend(len(elements))
         return frozenset(element for element in elements if type(element) is str)
 
@@ -308,20 +278,18 @@ class TreeBuilder:
             return latin1_bytes(first)
         if name in _BYTES and type(first) is bytes:
             return first
-        if name == "builtins.complex" and len(arguments) == 2:
-            imaginary = arguments[1]
-            if type(first) is float and type(imaginary) is float:
-                return complex(first, imaginary)
+        if name == "builtins.complex":
+            return read_complex(arguments)
         return read_scalar(name, arguments)
 
     def _opaque(self, call: Call, path: str, depth: int) -> Opaque:
-        function = _class_of(call)
+        function = class_of(call)
         name = function.path if type(function) is Global else "the result of a call"
         self._spend(0, len(name))
         arguments = call.arguments if type(call.arguments) is tuple else (call.arguments,)
-        if name == _RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
+        if name == RECONSTRUCTOR and arguments and type(arguments[0]) is Global:
             name, arguments = arguments[0].path, arguments[2:]
-        described = self._entries_of(_attributes(call.state), path, depth)
+        described = self._entries_of(attributes_of(call.state), path, depth)
         return Opaque(
             name,
             tuple(self._elements_of(arguments, path, depth)),
@@ -329,46 +297,3 @@ class TreeBuilder:
             self._entries_of(call.items, path, depth) if call.items else {},
             tuple(self._elements_of(call.elements or (), path, depth)),
         )
-
-
-def _class_of(call: Call) -> object:
-    """What a call calls.
-
-    Legacy files wrap the classes of modules together with their source code: ("module", class,
-    source file, source).
-    """
-    function = call.function
-    if type(function) is PersistentId:
-        value = function.value
-        if type(value) is tuple and len(value) == 4 and value[0] == "module":
-            return value[1]
-    return function
-
-
-def _attributes(state: object) -> Mapping[object, object]:
-    """The attributes that a state would set; under `state` if it gives no names."""
-    if state is None:
-        return {}
-    if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
-        # The attributes in __dict__ and those in __slots__.
-        return {**(state[0] if type(state[0]) is dict else {}), **state[1]}
-    return state if type(state) is dict else {"state": state}
-
-
-def _iterable(value: object) -> tuple[object, ...]:
-    return tuple(value) if isinstance(value, (list, tuple)) else ()
-
-
-def _module_fields(state: object) -> tuple[Mapping[object, object], ...] | None:
-    """The parameters, buffers and submodules of a state, if it is the state of an nn.Module."""
-    if type(state) is not dict or not all(field in state for field in _MODULE_FIELDS):
-        return None
-    fields = []
-    for name in _MODULE_FIELDS:
-        value = state[name]
-        if type(value) is Call and type(value.function) is Global and value.function.path in _DICTS:
-            value = value.items or {}
-        if type(value) is not dict:
-            return None
-        fields.append(value)
-    return tuple(fields)

@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict_saver import save as save_distribut
 from torch.multiprocessing.spawn import spawn
 
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
-from rtdetr_nb.checkpoint.reading.pickle.reader import INLINE_LIMIT
+from rtdetr_nb.checkpoint.reading.pickle.machine import INLINE_LIMIT
 from rtdetr_nb.errors import CheckpointError
 from tests.checkpoint.reading._build_archives import VALUES, write_torch_zip, write_zip, zip_records
 from tests.checkpoint.reading._build_pickles import dict_of, global_of, program, tuple_of
@@ -183,7 +183,7 @@ def test_torchscript(tmp_path: Path, traced: bool) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_distributed(tmp_path: Path) -> None:
     folder = tmp_path / "step_5"
-    save_distributed({"model": state_dict(), "epoch": 3}, checkpoint_id=folder, no_dist=True)
+    save_distributed({"model": state_dict(), "epoch": 3}, checkpoint_id=folder)
     checkpoint = open_checkpoint(folder)
     assert checkpoint.container == "distributed checkpoint"
     assert_holds(checkpoint, {f"model.{key}": value for key, value in state_dict().items()})

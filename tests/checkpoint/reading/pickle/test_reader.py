@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import pickletools
 import struct
 from collections import OrderedDict
 from datetime import datetime
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rtdetr_nb.checkpoint.reading.pickle.reader import INLINE_LIMIT, PickleReader
+from rtdetr_nb.checkpoint.reading.pickle.machine import INLINE_LIMIT
+from rtdetr_nb.checkpoint.reading.pickle.opcodes import HANDLERS
+from rtdetr_nb.checkpoint.reading.pickle.reader import PickleReader
 from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, IdentityKey, PersistentId
 from rtdetr_nb.checkpoint.reading.storage import Span
 from rtdetr_nb.errors import CheckpointError
@@ -181,13 +184,23 @@ def test_every_truncation_is_refused(cut: int) -> None:
         load(whole[: len(whole) - cut])
 
 
+def test_every_opcode_of_pickle_has_its_handler() -> None:
+    alike = {"NEWOBJ": "REDUCE", "BYTEARRAY8": "BINBYTES8"}  # to a reader that calls nothing
+    expected = {
+        opcode.code.encode("latin-1"): alike.get(opcode.name, opcode.name).replace("_", "")
+        for opcode in pickletools.opcodes
+    }
+    names = {code: found.__name__.replace("_", "").upper() for code, found in HANDLERS.items()}
+    assert names == expected
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
         (b"\x8e" + struct.pack("<Q", 1 << 50), "announces 1,125,899,906,842,624 bytes"),
         (b"h\x01", "reference that does not exist"),
         (b"\x93", "nothing to work on"),
-        (b"Iabc\n", "a number in it is none"),
+        (b"Iabc\n", "it has text where a number should be"),
         (b"I" + b"1" * 5000 + b"\n", "too long"),
         (b"Snoquotes\n", "no quotes"),
         (b"T\xff\xff\xff\xff", "negative length"),
