@@ -2,7 +2,6 @@
 
 from .checkpoint.checkpoint import Checkpoint, open_checkpoint
 from .checkpoint.comparison.diff import Diff, compare
-from .checkpoint.comparison.findings import Verdict
 from .checkpoint.comparison.selection import Selection
 from .checkpoint.naming.candidates import Candidate
 from .checkpoint.official_loader.prediction import predict_official
@@ -15,6 +14,8 @@ from .checkpoint.tuning.write_as import write_as
 from .config.config import Config
 from .config.explain import explain_config
 from .config.load import load_config
+from .datasets.checks.check_data import check_data
+from .datasets.checks.report import DataReport
 from .datasets.open_data import open_data
 from .datasets.quick_run import quick_run_config
 from .datasets.source import DataSource
@@ -29,6 +30,7 @@ from .official.runs import import_official_log, official_verdict, open_official,
 from .runs.conclusion import conclude
 from .runs.find_or_start import ensure_run, find_runs
 from .runs.run import Run, attach_run, start_run
+from .text.findings import Verdict
 from .training.criterion import build_criterion
 from .training.optimizer import build_optimizer
 from .ui.commands import training_commands
@@ -49,6 +51,7 @@ __all__ = [
     "Checkpoint",
     "Config",
     "Conversion",
+    "DataReport",
     "DataSource",
     "Diff",
     "InputFormat",
@@ -67,6 +70,7 @@ __all__ = [
     "build_model",
     "build_optimizer",
     "build_postprocessor",
+    "check_data",
     "check_input",
     "choose_checkpoint",
     "compare",

@@ -1,4 +1,4 @@
-"""The command line: `rtdetr-nb inspect | diff | convert | train | demo | lab | class`.
+"""The command line: `rtdetr-nb inspect | diff | convert | check | train | demo | lab | class`.
 
 Each command imports what it needs when it runs, so that `inspect` answers without loading torch.
 Exit codes: 0 done; 2 wrong usage or an input that cannot be used, with one line on standard error;
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from rtdetr_nb import __version__
+from rtdetr_nb.cli import check as cli_check
 from rtdetr_nb.cli import checkpoint as cli_checkpoint
 from rtdetr_nb.cli import demo as cli_demo
 from rtdetr_nb.cli import lab as cli_lab
@@ -48,6 +49,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rtdetr_nb {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_checkpoint.add_commands(commands)
+    cli_check.add_command(commands)
     cli_train.add_command(commands)
     cli_demo.add_command(commands)
     cli_lab.add_commands(commands)

@@ -13,9 +13,9 @@ from rtdetr_nb.text.printable import printable
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.checkpoint import Checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import Diff
-    from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
     from rtdetr_nb.checkpoint.naming.candidates import Candidate
     from rtdetr_nb.checkpoint.tuning.convert import Conversion
+    from rtdetr_nb.text.findings import Finding, Verdict
     from rtdetr_nb.text.table import Table
 
 _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Finding
 from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.runs.records import TuningRecord
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Finding
 from rtdetr_nb.text.listing import first_of
 
 _WHERE = "Load model.state_dict"

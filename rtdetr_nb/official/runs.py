@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError, RunError
@@ -28,6 +27,7 @@ from rtdetr_nb.runs.file_names import CONFIG_FILE, RUN_FILE
 from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.records import events
 from rtdetr_nb.runs.run import Run, launch_in
+from rtdetr_nb.text.findings import Finding, Verdict
 
 __all__ = ["import_official_log", "official_verdict", "open_official", "start_official_run"]
 

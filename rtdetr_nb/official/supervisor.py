@@ -17,7 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from rtdetr_nb.checkpoint.comparison.findings import NOTE
 from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction, predict_official
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.official.load_check import check_load
@@ -25,6 +24,7 @@ from rtdetr_nb.official.log import OfficialLogReader
 from rtdetr_nb.runs.file_names import CONFIG_FILE, LAST_FILE, LOG_FILE
 from rtdetr_nb.runs.folder import RunFolder, start_facts
 from rtdetr_nb.runs.records import Record, TuningRecord, as_record
+from rtdetr_nb.text.findings import NOTE
 
 # Time to end after SIGTERM: torchrun gives its workers 30 seconds.
 _PATIENCE_SECONDS = 40.0

@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from rtdetr_nb.architecture.state_dict_table import model_keys
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING
 from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from rtdetr_nb.coco_categories import STATISTICS
 from rtdetr_nb.config.config import Config
@@ -28,6 +27,7 @@ from rtdetr_nb.official.runs import (
 )
 from rtdetr_nb.runs.records import TuningRecord, events, is_step
 from rtdetr_nb.runs.run import Run, attach_run
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING
 from tests.paths import REFERENCE
 
 LOG = (REFERENCE / "official_log.txt").read_text()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
-from rtdetr_nb.checkpoint.comparison.findings import NOTE, WARNING, Check, Finding, Words, check
 from rtdetr_nb.checkpoint.comparison.row import MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.text.findings import NOTE, WARNING, Check, Finding, Words, check
 from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Check, Words, check
 from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
 from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:

@@ -22,7 +22,6 @@ from rtdetr_nb.checkpoint.checkpoint import (
     open_checkpoint,
 )
 from rtdetr_nb.checkpoint.comparison.diff_tables import diff_html, diff_text
-from rtdetr_nb.checkpoint.comparison.findings import Verdict
 from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.checkpoint.comparison.row import (
     BOOKKEEPING,
@@ -39,6 +38,7 @@ from rtdetr_nb.checkpoint.comparison.selection import Selection, select
 from rtdetr_nb.checkpoint.naming.near_names import NearPair, near_pairs
 from rtdetr_nb.checkpoint.naming.renaming import Origin
 from rtdetr_nb.errors import ConfigError, SelectionError
+from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:

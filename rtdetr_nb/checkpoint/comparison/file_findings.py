@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Check, Words, check
 from rtdetr_nb.checkpoint.comparison.row import MISSING, Row
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.comparison.diff import Diff

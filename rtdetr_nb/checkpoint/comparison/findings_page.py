@@ -8,8 +8,8 @@ from typing import Any
 from rtdetr_nb.checkpoint.comparison.config_findings import CONFIG_CHECKS
 from rtdetr_nb.checkpoint.comparison.coverage_findings import COVERAGE_CHECKS
 from rtdetr_nb.checkpoint.comparison.file_findings import FILE_CHECKS
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Check
 from rtdetr_nb.checkpoint.comparison.value_findings import VALUE_CHECKS
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check
 
 SECTIONS: tuple[tuple[str, Sequence[Check[Any]]], ...] = (
     ("The file and its architecture", FILE_CHECKS),

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rtdetr_nb.checkpoint.comparison.config_findings import config_findings
 from rtdetr_nb.checkpoint.comparison.coverage_findings import COVERAGE_CHECKS, CoverageCase
 from rtdetr_nb.checkpoint.comparison.file_findings import FILE_CHECKS
-from rtdetr_nb.checkpoint.comparison.findings import Verdict
 from rtdetr_nb.checkpoint.comparison.row import Row
 from rtdetr_nb.checkpoint.comparison.value_findings import value_findings
+from rtdetr_nb.text.findings import Verdict
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, WARNING, Check, Finding, Words, check
 from rtdetr_nb.checkpoint.comparison.row import Row
+from rtdetr_nb.text.findings import FAILURE, WARNING, Check, Finding, Words, check
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, choose_candidate, open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
-from rtdetr_nb.checkpoint.comparison.findings import Verdict
 from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch, match_officially
@@ -34,6 +33,7 @@ from rtdetr_nb.checkpoint.tuning.write import (
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import CheckpointError, SelectionError, TuningError
+from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.html_pieces import shown
 from rtdetr_nb.text.plain_text import show_as_text
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-NOTE, WARNING, FAILURE = "note", "warning", "failure"
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Finding
+
+__all__ = ["FAILURE", "NOTE", "WARNING", "DataNote", "failures"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class DataNote:
     action: str = ""
     count: int = 0
     official: bool = True
+
+    @property
+    def finding(self) -> Finding:
+        """The same, as the finding of any report."""
+        return Finding(self.level, self.what, self.where, self.why, self.action)
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rtdetr_nb.checkpoint.comparison.findings import NOTE, Finding
 from rtdetr_nb.checkpoint.tuning.input_format import FORMATS, InputFormat, fold_into_stem
 from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from rtdetr_nb.config.config import Config
@@ -41,6 +40,7 @@ from rtdetr_nb.diagnostics.measuring.weights import (
     read_backbone,
 )
 from rtdetr_nb.diagnostics.probe import probe_backbone
+from rtdetr_nb.text.findings import NOTE, Finding
 
 _SMALLEST = 192  # pixels: of smaller pictures the last stage's maps are little but border
 _IN_LAYERS = 6  # of the user's pictures that go through the whole backbone

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Finding
 from rtdetr_nb.checkpoint.tuning.input_format import FORMATS, InputFormat
 from rtdetr_nb.diagnostics.input_format.first_norm import FormatJudgement, in_other_order
 from rtdetr_nb.diagnostics.input_format.input_report import BothProbed, InputReport
 from rtdetr_nb.diagnostics.input_format.stated_format import Statement
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Finding
 
 WHERE = "stem.stem1.bn"
 NO_PICTURES = "No pictures given, so nothing is known of the input format."

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas
 
-from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
 from rtdetr_nb.checkpoint.tuning.input_format import InputFormat
 from rtdetr_nb.diagnostics.input_format.first_norm import FormatJudgement, times_as_far
 from rtdetr_nb.diagnostics.input_format.norm_fit import NormFit
 from rtdetr_nb.diagnostics.input_format.stated_format import Statement
 from rtdetr_nb.drawing import draw
+from rtdetr_nb.text.findings import Finding, Verdict
 from rtdetr_nb.text.plain_text import counted, show_as_text
 from rtdetr_nb.text.table import Table
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from math import isfinite
 from statistics import median
 
-from rtdetr_nb.checkpoint.comparison.findings import FAILURE, NOTE, WARNING, Finding
 from rtdetr_nb.diagnostics.input_format.norm_fit import STRANGE, NormFit
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Finding
 from rtdetr_nb.text.plain_text import counted
 
 _MOST = 0.25  # share of the norms from which on the backbone as a whole is spoilt

@@ -5,9 +5,9 @@ import pytest
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.checkpoint.comparison.config_findings import config_findings
 from rtdetr_nb.checkpoint.comparison.diff import compare
-from rtdetr_nb.checkpoint.comparison.findings import Finding, Verdict
 from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.config.load import load_config
+from rtdetr_nb.text.findings import Finding, Verdict
 from tests.checkpoint.wild import (
     CONFIG,
     as_paddle,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +20,8 @@ from rtdetr_nb.config.load import load_config
 from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.model.build import make_backbone
 from tests.checkpoint.wild import as_dfine, as_hugging_face
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "data" / "demo_backbone_mmdet.pth"
 
 State = dict[str, Tensor]

@@ -4,7 +4,6 @@ import copy
 import json
 import pickle
 import re
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +14,10 @@ from rtdetr_nb.checkpoint.comparison import (
     findings_page,
     value_findings,
 )
-from rtdetr_nb.checkpoint.comparison.findings import Check, Finding, Verdict, Words, check
+from rtdetr_nb.text.findings import Check, Finding, Verdict, Words, check
+from tests.paths import ROOT
 
-PAGE = Path(__file__).parents[3] / "docs" / "findings.md"
+PAGE = ROOT / "docs" / "findings.md"
 MODULES = (file_findings, coverage_findings, config_findings, value_findings)
 LEVELS = ("failure", "warning", "note")
 CHECKS = [each for _, checks in findings_page.SECTIONS for each in checks]

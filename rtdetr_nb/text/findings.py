@@ -1,4 +1,4 @@
-"""Findings on a checkpoint, the checks that make them, and the verdict that follows."""
+"""Findings on a file or a data set, the checks that make them, and the verdict that follows."""
 
 from __future__ import annotations
 

@@ -1,0 +1,125 @@
+"""Boxes of one split in figures: of each class, of each size, and those that look wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtdetr_nb.datasets.split import Split
+
+# COCO's own limits of small and medium boxes, in square pixels of the picture.
+SMALL, MEDIUM = 32**2, 96**2
+_PIXEL = 0.99  # a box of a pixel, with what arithmetic takes off it
+_ROUNDING = 1.5  # pixels by which a sound box may hang over
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """One class in one split.
+
+    Attributes:
+        boxes: that are not crowds and have a size.
+        pictures: that have such a box.
+        small, medium, large: shares of the boxes by COCO's limits of area, 0 to 1.
+        median_side: of the square root of the area, in pixels; not a number without boxes.
+    """
+
+    boxes: int
+    pictures: int
+    small: float
+    medium: float
+    large: float
+    median_side: float
+
+
+@dataclass(frozen=True)
+class BoxCounts:
+    """Boxes of one split that deserve a look.
+
+    Attributes:
+        without_size: no width or height, or numbers that are not finite; no run uses them.
+        outside: with a size, and wholly outside of their picture.
+        hanging_over: partly outside of it, by more than rounding; they are clipped.
+        tiny: less than a pixel wide or high inside of the picture.
+        doubled: the same picture, class and box as an earlier one.
+        crowds: marked as a crowd; neither trained on nor counted in the evaluation.
+    """
+
+    without_size: int
+    outside: int
+    hanging_over: int
+    tiny: int
+    doubled: int
+    crowds: int
+
+
+def has_size(split: Split) -> np.ndarray:
+    """Whether each box has finite numbers and a width and height above 0, (N,) bool."""
+    x, y, width, height = split.pictures.boxes.boxes_xywh.T
+    # A sum with what is not finite is not finite either.
+    return np.isfinite(x + y + width + height) & (width > 0) & (height > 0)
+
+
+def usable_boxes(split: Split) -> np.ndarray:
+    """Whether a run can use each box: it has a size and a label and is no crowd, (N,) bool."""
+    return has_size(split) & ~split.pictures.boxes.crowds & (split.labels >= 0)
+
+
+def count_classes(split: Split) -> dict[int, ClassCount]:
+    """Count the usable boxes of every label that the split has a class for."""
+    usable = usable_boxes(split)
+    columns = split.pictures.boxes
+    labels = split.labels[usable]
+    images = columns.images[usable]
+    areas = columns.boxes_xywh[usable, 2] * columns.boxes_xywh[usable, 3]
+    return {label: _count(labels == label, images, areas) for label in split.classes}
+
+
+def _count(mine: np.ndarray, images: np.ndarray, areas: np.ndarray) -> ClassCount:
+    own = areas[mine]
+    total = max(1, len(own))
+    small = np.count_nonzero(own < SMALL) / total
+    large = np.count_nonzero(own >= MEDIUM) / total
+    return ClassCount(
+        boxes=len(own),
+        pictures=len(np.unique(images[mine])),
+        small=small,
+        medium=1 - small - large if len(own) else 0.0,
+        large=large,
+        median_side=float(np.sqrt(np.median(own))) if len(own) else float("nan"),
+    )
+
+
+def count_odd_boxes(split: Split) -> BoxCounts:
+    """Count the boxes of a split that deserve a look."""
+    columns = split.pictures.boxes
+    sized = has_size(split)
+    x, y, width, height = columns.boxes_xywh[sized].T
+    right, bottom = _limits(split)[:, sized]
+    inner_width = np.minimum(x + width, right) - np.maximum(x, 0)
+    inner_height = np.minimum(y + height, bottom) - np.maximum(y, 0)
+    outside = (inner_width <= 0) | (inner_height <= 0)
+    over = np.maximum.reduce([-x, -y, x + width - right, y + height - bottom]) > _ROUNDING
+    tiny = ~outside & (np.minimum(inner_width, inner_height) < _PIXEL)
+    return BoxCounts(
+        without_size=int(np.count_nonzero(~sized)),
+        outside=int(np.count_nonzero(outside)),
+        hanging_over=int(np.count_nonzero(over & ~outside)),
+        tiny=int(np.count_nonzero(tiny)),
+        doubled=_count_doubled(split, sized),
+        crowds=int(np.count_nonzero(columns.crowds)),
+    )
+
+
+def _count_doubled(split: Split, sized: np.ndarray) -> int:
+    columns = split.pictures.boxes
+    keys = np.column_stack([columns.images, split.labels, columns.boxes_xywh])[sized]
+    return len(keys) - len(np.unique(keys, axis=0)) if len(keys) else 0
+
+
+def _limits(split: Split) -> np.ndarray:
+    """Width and height of the picture of each box, (2, N); infinite where no size is listed."""
+    sizes = split.pictures.sizes_wh.T.astype(np.float64)
+    sizes[sizes <= 0] = np.inf
+    return np.take(sizes, split.pictures.boxes.images, axis=1)
