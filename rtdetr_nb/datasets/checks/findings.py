@@ -103,8 +103,8 @@ def _twice(looked: Looked) -> Iterator[DataNote]:
             yield DataNote(
                 "pictures twice",
                 NOTE,
-                f"Of {split.name}, {counted(len(again), 'picture')} stand there more than once, byte "
-                f"for byte: {first_of(pairs, 2)}.",
+                f"Of {split.name}, {counted(len(again), 'picture')} stand there more than once, "
+                f"byte for byte: {first_of(pairs, 2)}.",
                 str(split.source),
                 "They count more than once, and their boxes may contradict each other.",
                 count=len(again),
