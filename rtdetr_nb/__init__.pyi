@@ -11,6 +11,8 @@ from .checkpoint.tuning.write_as import write_as
 from .config.explain import explain_config
 from .config.load import Config, load_config
 from .config.quick_run import quick_run_config
+from .diagnostics.movement.result import WhatMoved
+from .diagnostics.movement.what_moved import what_moved
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
@@ -48,6 +50,7 @@ __all__ = [
     "TuningReport",
     "UserError",
     "Verdict",
+    "WhatMoved",
     "attach_run",
     "build_criterion",
     "build_model",
@@ -79,6 +82,7 @@ __all__ = [
     "start_official_run",
     "start_run",
     "training_commands",
+    "what_moved",
     "write_as",
     "write_tuning_file",
 ]
