@@ -11,6 +11,8 @@ from .checkpoint.tuning.write_as import write_as
 from .config.explain import explain_config
 from .config.load import Config, load_config
 from .config.quick_run import quick_run_config
+from .diagnostics.detection.probe_detection import probe_detection
+from .diagnostics.detection.result import DetectionProbe
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
 from .diagnostics.probe import ProbeResult, probe_backbone
@@ -40,6 +42,7 @@ __all__ = [
     "Candidate",
     "Checkpoint",
     "Config",
+    "DetectionProbe",
     "Diff",
     "OfficialCheckout",
     "OfficialCommand",
@@ -73,6 +76,7 @@ __all__ = [
     "pick_layers",
     "predict_official",
     "probe_backbone",
+    "probe_detection",
     "prove_loaded",
     "quick_run_config",
     "run_panel",

@@ -37,7 +37,7 @@ def draw_what_moved(result: WhatMoved) -> Figure:
     ax.set_title(f"{steps}from {result.beginning}", color=GREY, fontsize=10, loc="left",
                  parse_math=False)  # fmt: skip
     if ax.lines:
-        add_legend(ax, fontsize="small", ncols=3, loc="upper right", bbox_to_anchor=(1.0, 1.14))
+        add_legend(ax, fontsize="small", ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.02))
     return figure
 
 
