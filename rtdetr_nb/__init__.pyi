@@ -20,8 +20,12 @@ from .datasets.open_data import open_data
 from .datasets.quick_run import quick_run_config
 from .datasets.source import DataSource
 from .datasets.split import Split
+from .diagnostics.detection.probe_detection import probe_detection
+from .diagnostics.detection.result import DetectionProbe
 from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
+from .diagnostics.movement.result import WhatMoved
+from .diagnostics.movement.what_moved import what_moved
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
@@ -53,6 +57,7 @@ __all__ = [
     "Conversion",
     "DataReport",
     "DataSource",
+    "DetectionProbe",
     "Diff",
     "InputFormat",
     "OfficialCheckout",
@@ -65,6 +70,7 @@ __all__ = [
     "TuningReport",
     "UserError",
     "Verdict",
+    "WhatMoved",
     "attach_run",
     "build_criterion",
     "build_model",
@@ -91,6 +97,7 @@ __all__ = [
     "pick_layers",
     "predict_official",
     "probe_backbone",
+    "probe_detection",
     "prove_loaded",
     "quick_run_config",
     "run_panel",
@@ -101,6 +108,7 @@ __all__ = [
     "start_official_run",
     "start_run",
     "training_commands",
+    "what_moved",
     "write_as",
     "write_tuning_file",
 ]

@@ -51,6 +51,7 @@ CHECKS = {
         "(tuned.status, random.status) == ('finished', 'finished')",
         "rt.show_predictions(tuned).steps == [0, 1, 2]",
         "conclusion.claim == 'none' and conclusion.steps == 2",
+        "moved.verdict == 'ok' and moved.parts.bit_identical['stem']",
         "probe.accuracy > probe.random_high",
         "panel.start() == tuned and [r.folder.name for r in rt.find_runs(output)] == "
         "['random', 'tuned']",
@@ -73,6 +74,7 @@ CHECKS = {
         "str(commands).count(f'-t {tuning}') == 1",
         "str(commands).count('torchrun --nproc_per_node=4') == 3",
         "run.status == 'finished' and len(run.history) == 2",
+        "moved.verdict == 'ok' and moved.steps == 2",
     ),
 }
 

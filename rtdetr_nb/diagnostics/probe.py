@@ -80,9 +80,9 @@ def probe_backbone(
     def count_right(backbone: nn.Module) -> tuple[np.ndarray, float]:
         return _count_right(backbone.to(place).eval(), train, val, bins)
 
-    loaded = _loaded_backbone(config, tuning)
+    loaded = loaded_backbone(config, tuning)
     right, rank = (None, None) if loaded is None else count_right(loaded)
-    at_random = [count_right(_random_backbone(config, seed)) for seed in seeds]
+    at_random = [count_right(random_backbone(config, seed)) for seed in seeds]
     random = [counts for counts, _ in at_random]
     train_counts, val_counts = train.count_boxes(), val.count_boxes()
     return ProbeResult(
@@ -225,7 +225,8 @@ def _probed_classes(train: _Split, val: _Split, notes: list[str]) -> dict[int, s
     return {c: known[c] for c in enough}
 
 
-def _loaded_backbone(config: Config, tuning: str | os.PathLike[str] | None) -> nn.Module | None:
+def loaded_backbone(config: Config, tuning: str | os.PathLike[str] | None) -> nn.Module | None:
+    """The backbone of a tuning file, or of `HGNetv2.pretrained`; None where neither names one."""
     if tuning is None:
         return build_backbone(config) if config.backbone.pretrained else None
     model = build_model(config.override(["HGNetv2.pretrained=False"]))
@@ -233,7 +234,8 @@ def _loaded_backbone(config: Config, tuning: str | os.PathLike[str] | None) -> n
     return model.backbone
 
 
-def _random_backbone(config: Config, seed: int) -> nn.Module:
+def random_backbone(config: Config, seed: int) -> nn.Module:
+    """A backbone with random weights; the global generator is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build_backbone(config.override(["HGNetv2.pretrained=False"]))

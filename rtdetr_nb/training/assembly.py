@@ -93,8 +93,7 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         val_loader = build_dataloader(config, "val", **shares, device=device)
         check_same_categories(train_loader.dataset.split, val_loader.dataset.split)
         _tell(config, train_loader.dataset.split, val_loader.dataset.split)
-        torch.manual_seed(seed)
-        model = build_model(without_download(config, options.tuning or options.resume))
+        model = seeded_model(config, seed, options.tuning or options.resume)
         report = load_tuning_file(model, options.tuning) if options.tuning else None
         if report is not None:
             logger.info("%s", report)  # in figures what the official line has as names
@@ -119,6 +118,21 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         val_loader=val_loader,
         tuning_report=report,
     )
+
+
+def seeded_model(config: Config, seed: int, weights: Path | None) -> RTDETR:
+    """Seed the default generator and build the model as every run begins with it.
+
+    Args:
+        config: of the run.
+        seed: of the run.
+        weights: the tuning file or checkpoint that will be loaded over the random weights.
+
+    Raises:
+        ConfigError: as in `build_model`.
+    """
+    torch.manual_seed(seed)
+    return build_model(without_download(config, weights))
 
 
 def without_download(config: Config, weights: Path | None) -> Config:

@@ -1,0 +1,1 @@
+"""What the features are worth: a small detector on a frozen backbone."""

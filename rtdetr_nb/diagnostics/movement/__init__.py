@@ -1,0 +1,1 @@
+"""What a run has changed in the weights."""
