@@ -88,6 +88,11 @@ def part_of(model_key: str) -> str:
     return words[0] if words[0] in ("stem", "encoder", "decoder") else "other"
 
 
+def is_bookkeeping(model_key: str) -> bool:
+    """Whether a key follows from the configuration or counts batches, and holds no weight."""
+    return _BOOKKEEPING.search(model_key) is not None
+
+
 def block_of(model_key: str) -> str:
     """Return the block of its part that a key belongs to ("stem2a", "blocks.0", "layers.3")."""
     words = model_key.removeprefix(BACKBONE).removeprefix(f"{part_of(model_key)}.").split(".")
@@ -101,7 +106,7 @@ def model_row(
 ) -> Row:
     """Return the row of one tensor of the model; `tensor` is the file's, if it has one."""
     shape = tuple(tensor.shape) if tensor else None
-    bookkeeping = _BOOKKEEPING.search(key) is not None
+    bookkeeping = is_bookkeeping(key)
     if bookkeeping:
         status, note = BOOKKEEPING, _bookkeeping_note(key, in_file=tensor is not None)
     elif tensor is None:
@@ -196,7 +201,7 @@ def unused_rows(
             elsewhere[place] += 1
             continue
         name = official.get(key, key)
-        bookkeeping = _BOOKKEEPING.search(key) is not None
+        bookkeeping = is_bookkeeping(key)
         note = "a frozen norm counts no batches" if bookkeeping and key in official else ""
         rows.append(
             Row(

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
+from rtdetr_nb.checkpoint.comparison.row import is_bookkeeping
 from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import RunError
@@ -132,7 +133,8 @@ def _fresh(run: Run, config: Config, first: StartRecord, file: Path | None) -> B
 
 def _seed_notes(run: Run, sources: Mapping[str, str], seed: int) -> list[str]:
     """What was made again from the seed, and what may be wrong with that."""
-    random = {name.partition(".")[0] for name, source in sources.items() if source == RANDOM}
+    weights = [name for name in sources if not is_bookkeeping(name)]
+    random = {name.partition(".")[0] for name in weights if sources[name] == RANDOM}
     if not random:
         return []
     parts = ", ".join(part for part in ("backbone", "encoder", "decoder") if part in random)

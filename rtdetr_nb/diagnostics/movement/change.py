@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rtdetr_nb.architecture.state_dict_table import KeyInfo
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint
-from rtdetr_nb.checkpoint.comparison.row import part_of
+from rtdetr_nb.checkpoint.comparison.row import is_bookkeeping, part_of
 from rtdetr_nb.checkpoint.tuning.proof import bit_equal
 from rtdetr_nb.diagnostics.movement.beginning import (
     AVERAGE,
@@ -26,8 +26,6 @@ BACKBONE_PART = "backbone"
 # comes to rest where a step of (1 - decay) is lost in rounding: at 6e-8 / (1 - 0.9999).
 ROUNDING_OF_AVERAGE = 1e-3
 
-# What follows from the configuration, and a count of batches: no weights.
-_BOOKKEEPING = re.compile(r"(^|\.)(num_batches_tracked|anchors|valid_mask|num_points_scale)$")
 _STATISTIC = re.compile(r"\.running_(mean|var)$")
 # The end of a name inside its layer: "conv.weight", "bn.running_var", "in_proj_bias".
 _INSIDE_LAYER = re.compile(r"(\.(conv(\.1)?|bn|norm|lab))?\.\w+$")
@@ -144,7 +142,7 @@ def relative_change(changes: Iterable[TensorChange], numerator: str, below: str)
 
 def role_of(name: str, table: Mapping[str, KeyInfo]) -> str | None:
     """What a training does with a tensor; None for bookkeeping, which is no weight."""
-    if _BOOKKEEPING.search(name):
+    if is_bookkeeping(name):
         return None
     if table[name].trainable:
         return TRAINABLE
