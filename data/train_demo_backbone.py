@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from torchvision.ops import complete_box_iou_loss, roi_align
 
+from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.datasets.shapes.generate import (
     CLASS_NAMES,
     JPEG_QUALITY,
@@ -36,7 +37,7 @@ from rtdetr_nb.datasets.shapes.generate import (
     MIN_DIAMETER,
     draw_picture,
 )
-from rtdetr_nb.model.hgnetv2 import HGNetv2
+from rtdetr_nb.model.build import make_backbone
 
 log = logging.getLogger("train_demo_backbone")
 STRIDES = (8, 16, 32)
@@ -112,7 +113,7 @@ class Labeller(nn.Module):
 
     def __init__(self, adapter_channels: int) -> None:
         super().__init__()
-        self.backbone = HGNetv2("L", freeze_at=-1, freeze_norm=False)
+        self.backbone = make_backbone(BackboneConfig(name="L"))
         self.adapters = nn.ModuleList(
             nn.Conv2d(channels, adapter_channels, 1) for channels in self.backbone.out_channels
         )

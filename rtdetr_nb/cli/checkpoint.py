@@ -70,6 +70,12 @@ def _add_convert(commands: Any) -> None:
         "--base", metavar="FULL", help="full official checkpoint whose encoder and decoder to keep"
     )
     parser.add_argument(
+        "--input-format",
+        metavar="NAME",
+        help="the pictures that the backbone was trained on, such as imagenet: its stem is "
+        "rewritten for those that RT-DETRv2 feeds",
+    )
+    parser.add_argument(
         "--force",
         action="store_true",
         help="write although the verdict is failed, and replace an existing output",
@@ -136,6 +142,7 @@ def run_convert(options: argparse.Namespace) -> int:
         accept_near=options.accept_near,
         base=options.base,
         prefix=options.prefix,
+        input_format=options.input_format,
         force=options.force,
     )
     if options.json:

@@ -20,6 +20,7 @@ from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch, match_officially
 from rtdetr_nb.checkpoint.reading.tensor_info import TensorInfo
+from rtdetr_nb.checkpoint.tuning.input_format import InputFormat
 from rtdetr_nb.checkpoint.tuning.load import compare_loaded
 from rtdetr_nb.checkpoint.tuning.output_path import check_output_path
 from rtdetr_nb.checkpoint.tuning.proof import ReadBack
@@ -121,6 +122,7 @@ def convert(
     accept_near: bool = False,
     base: str | PathLike[str] | Checkpoint | None = None,
     prefix: str = BACKBONE,
+    input_format: InputFormat | str | None = None,
     force: bool = False,
 ) -> Conversion:
     """Write the tuning file of a checkpoint and prove it, unless the verdict is "failed".
@@ -137,6 +139,8 @@ def convert(
         base: a full official checkpoint whose encoder and decoder are kept.
         prefix: what the backbone's names begin with in the output. The official `-t` needs
             "backbone.".
+        input_format: what the backbone expects, or the name of it ("imagenet"): the stem is
+            rewritten for the pictures that RT-DETRv2 feeds, and the rewriting is proved.
         force: write although the verdict is "failed", and replace an existing output; a file that
             is read is never replaced.
 
@@ -156,7 +160,7 @@ def convert(
     if accept_near:
         diff = diff.accept_near()
     selection = _select(diff, include, exclude, path, force)
-    content = read_content(selection, opened, prefix)
+    content = read_content(selection, opened, prefix, input_format)
     filled = _compare_content(content, path)
     verdict = judge(diff, selection.rows, values=content.selected, filled=filled)
     if verdict.failures and not force:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from math import isclose, isfinite
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.errors import TuningError
+from rtdetr_nb.text.suggestion import suggest
 
 if TYPE_CHECKING:
     import torch
@@ -158,8 +158,7 @@ def named_format(wanted: InputFormat | str) -> InputFormat:
         return wanted
     if wanted in FORMATS:
         return FORMATS[wanted]
-    close = get_close_matches(wanted, FORMATS, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = f" {suggest(wanted, FORMATS) or ''}".rstrip()
     raise TuningError(
         f"There is no input format {wanted!r}.{hint} The names are {', '.join(FORMATS)}; for other "
         "figures give an InputFormat."

@@ -217,3 +217,26 @@ def test_a_model_that_does_not_hold_the_values_is_told(backbone_file, tmp_path, 
     # Its bias, mean and variance start at the values that norms start with.
     assert not done.proof.equal["backbone.stem.stem1.conv.weight"]
     assert "NOT EQUAL" in str(done)
+
+
+def test_an_input_format_is_folded_into_the_stem_and_told(backbone_file, tmp_path):
+    plain = convert(backbone_file, tmp_path / "plain.pth", CONFIG)
+    mended = convert(backbone_file, tmp_path / "mended.pth", CONFIG, input_format="imagenet")
+    assert plain.report.stem is None and mended.report.stem is not None
+    assert "398 unchanged and read back bit-equal" in str(mended)
+    assert mended.proof is not None and mended.proof.bit_equal
+    changed = [
+        key
+        for key, value in torch.load(tmp_path / "mended.pth")["model"].items()
+        if not torch.equal(value, torch.load(tmp_path / "plain.pth")["model"][key])
+    ]
+    assert sorted(changed) == [
+        "backbone.stem.stem1.bn.running_mean",
+        "backbone.stem.stem1.conv.weight",
+    ]
+
+
+def test_an_unknown_input_format_is_refused_with_the_names(backbone_file, tmp_path):
+    with pytest.raises(TuningError, match="Did you mean 'imagenet'"):
+        convert(backbone_file, tmp_path / "t.pth", CONFIG, input_format="imagenets")
+    assert not (tmp_path / "t.pth").exists()
