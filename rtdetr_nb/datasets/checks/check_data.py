@@ -6,7 +6,8 @@ import os
 
 from rtdetr_nb.datasets.checks.box_counts import count_classes, count_odd_boxes
 from rtdetr_nb.datasets.checks.decoding import Progress, broken_pictures, sample_of
-from rtdetr_nb.datasets.checks.findings import Looked, find_all
+from rtdetr_nb.datasets.checks.findings import find_all
+from rtdetr_nb.datasets.checks.looked import Looked
 from rtdetr_nb.datasets.checks.report import DataReport
 from rtdetr_nb.datasets.checks.same_bytes import same_bytes
 from rtdetr_nb.datasets.open_data import open_data

@@ -1,0 +1,99 @@
+"""Findings on classes: without boxes, in one split only, rare, in another mix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rtdetr_nb.datasets.annotations.notes import NOTE, WARNING, DataNote
+from rtdetr_nb.datasets.checks.looked import Looked
+from rtdetr_nb.text.listing import first_of
+from rtdetr_nb.text.plain_text import counted
+
+_RARE = 10  # boxes: with fewer a class can hardly be learned
+_ENOUGH = 50  # boxes of a split, before its shares mean anything
+_OTHER_MIX = 0.5  # total variation distance of the classes' shares, 0 to 1
+
+
+def classes_in_one_split(looked: Looked) -> Iterator[DataNote]:
+    """Classes with boxes in train or in val only."""
+    train, val = (looked.num_boxes(split.name) for split in looked.splits)
+    names = looked.names
+    untrained = [names[label] for label, boxes in val.items() if boxes and not train.get(label)]
+    unseen = [names[label] for label, boxes in train.items() if boxes and not val.get(label)]
+    if untrained:
+        yield DataNote(
+            "classes that are not trained",
+            WARNING,
+            f"{counted(len(untrained), 'class', 'classes')} have boxes in val and none in train: "
+            f"{first_of(untrained)}.",
+            str(looked.source.val.source),
+            "Their average precision stays 0, and lowers the mean.",
+            "Move pictures of them to train.",
+            len(untrained),
+        )
+    if unseen:
+        yield DataNote(
+            "classes that are not evaluated",
+            NOTE,
+            f"{counted(len(unseen), 'class', 'classes')} have boxes in train and none in val: "
+            f"{first_of(unseen)}.",
+            str(looked.source.val.source),
+            "Nothing measures how well they are found.",
+            count=len(unseen),
+        )
+
+
+def classes_without_boxes(looked: Looked) -> Iterator[DataNote]:
+    """Classes that no box belongs to."""
+    train, val = (looked.num_boxes(split.name) for split in looked.splits)
+    names = looked.names
+    empty = [name for label, name in names.items() if not train.get(label) and not val.get(label)]
+    if empty:
+        yield DataNote(
+            "classes without boxes",
+            NOTE,
+            f"{counted(len(empty), 'class', 'classes')} of {len(names)} have no box in either "
+            f"split: {first_of(empty)}.",
+            str(looked.source.train.source),
+            "The class head has rows for them that nothing trains; this does no harm.",
+            count=len(empty),
+        )
+
+
+def rare_classes(looked: Looked) -> Iterator[DataNote]:
+    """Classes with few boxes to train on."""
+    train = looked.num_boxes("train")
+    names = looked.source.train.classes
+    rare = [f"{names[label]} ({n})" for label, n in train.items() if 0 < n < _RARE]
+    if rare and sum(train.values()) >= _ENOUGH:
+        yield DataNote(
+            "rare classes",
+            NOTE,
+            f"{counted(len(rare), 'class has', 'classes have')} fewer than {_RARE} boxes in train: "
+            f"{first_of(rare)}.",
+            str(looked.source.train.source),
+            "So few hardly teach a detector.",
+            count=len(rare),
+        )
+
+
+def other_classes(looked: Looked) -> Iterator[DataNote]:
+    """Train and val with another mix of classes."""
+    train, val = (looked.num_boxes(split.name) for split in looked.splits)
+    if min(sum(train.values()), sum(val.values())) < _ENOUGH:
+        return
+    labels = sorted(train.keys() | val.keys())
+    shares = [np.array([each.get(label, 0) for label in labels], float) for each in (train, val)]
+    distance = 0.5 * np.abs(shares[0] / shares[0].sum() - shares[1] / shares[1].sum()).sum()
+    if distance > _OTHER_MIX:
+        yield DataNote(
+            "another mix of classes",
+            WARNING,
+            f"Train and val have other classes: {distance:.0%} of the boxes of one would have to "
+            "change their class to have the mix of the other.",
+            str(looked.source.val.source),
+            "The evaluation then says little about what was trained.",
+            "Split the pictures at random.",
+        )
