@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from rtdetr_nb.datasets.checks.box_counts import usable_boxes
 from rtdetr_nb.datasets.checks.report import DataReport
@@ -65,7 +68,7 @@ def _draw_sizes(ax: Axes, splits: tuple[Split, Split]) -> None:
             ax.hist(sides, bins, weights=weights, histtype="step", color=color, label=split.name)
     for limit in (32, 96):
         ax.axvline(limit, color=COLORS[2], linewidth=0.8, linestyle=":")
-    ax.set_xscale("log")
+    _halve_axis(ax, lambda side, _: f"{side:g}")
     ax.set_xlabel("side of a box in pixels (dotted: COCO's small and medium)")
     ax.set_ylabel("share of the boxes")
     if ax.patches:
@@ -96,9 +99,16 @@ def _draw_ratios(ax: Axes, splits: tuple[Split, Split]) -> None:
             ratios = np.clip(width / height, bins[0], bins[-1])
             weights = np.full(len(ratios), 1 / len(ratios))
             ax.hist(ratios, bins, weights=weights, histtype="step", color=color, label=split.name)
-    ax.set_xscale("log", base=2)
+    _halve_axis(ax, lambda ratio, _: f"{ratio:g}" if ratio >= 1 else f"1/{1 / ratio:g}")
     ax.set_xlabel("width of a box over its height")
     ax.set_ylabel("share of the boxes")
+
+
+def _halve_axis(ax: Axes, label: Callable[[float, int], str]) -> None:
+    """Let each tick be twice the one before it, written in plain numbers."""
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(FuncFormatter(label))
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _boxes(split: Split) -> np.ndarray:
