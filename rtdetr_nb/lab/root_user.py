@@ -36,4 +36,5 @@ def _is_configured() -> bool:
         for pattern in patterns
         for file in Path(folder).glob(pattern)
     ]
-    return any("allow_root" in file.read_text(errors="replace") for file in files)
+    # `jupyter_*config.d` is a folder that the first pattern matches too.
+    return any("allow_root" in file.read_text(errors="replace") for file in files if file.is_file())

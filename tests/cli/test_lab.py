@@ -118,6 +118,7 @@ def test_root_may_have_allowed_it_in_a_configuration_file(
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
     (tmp_path / "jupyter_server_config.py").write_text("c.ServerApp.allow_root = True")
+    (tmp_path / "jupyter_lab_config.d").mkdir()
     assert main(["lab"]) == 7
 
 
