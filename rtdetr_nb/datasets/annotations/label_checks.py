@@ -12,8 +12,8 @@ from rtdetr_nb.text.plain_text import counted
 _MOST = 0.9
 _MANY = 0.2
 _ALL = 0.99
-_ROUNDING = 1.5  # pixels by which a sound box may hang over
-_PIXEL = 0.99  # a box of a pixel, with what arithmetic takes off it
+ROUNDING = 1.5  # pixels by which a sound box may hang over
+PIXEL = 0.99  # a box of a pixel, with what arithmetic takes off it
 _COUNTED_BY_COCO = 100  # detections of a picture
 
 
@@ -33,7 +33,7 @@ def _usability(pictures: LabelledPictures, annotated: int) -> Iterator[DataNote]
     listed = len(pictures.boxes.areas)
     smallest = np.minimum(*_visible_sizes(pictures))
     inside = int(np.count_nonzero(smallest > 0))
-    usable = int(np.count_nonzero(smallest >= _PIXEL))
+    usable = int(np.count_nonzero(smallest >= PIXEL))
     facts = (
         f"Of {counted(annotated, 'annotation')} {listed:,} are of a listed picture, "
         f"{inside:,} of those lie inside it, {usable:,} of those have at least a "
@@ -54,7 +54,7 @@ def _usability(pictures: LabelledPictures, annotated: int) -> Iterator[DataNote]
             f"{counted(annotated - listed, 'annotation')} belong to pictures that the file does "
             "not list; they are left out.", where, count=annotated - listed,
         )  # fmt: skip
-    without_size = int(np.count_nonzero(~_has_size(pictures)))
+    without_size = int(np.count_nonzero(~has_size(pictures)))
     if without_size:
         yield DataNote(
             "boxes without size", NOTE,
@@ -94,7 +94,7 @@ def _formats(pictures: LabelledPictures) -> Iterator[DataNote]:
 def _share_of_corners(pictures: LabelledPictures) -> float:
     """The share of boxes that hang over, where all would fit as corners; else 0."""
     x, y, width, height = pictures.boxes.boxes_xywh.T
-    right, bottom = _limits(pictures) + _ROUNDING
+    right, bottom = picture_limits(pictures) + ROUNDING
     hang_over = ((x + width > right) | (y + height > bottom)).mean() if len(x) else 0.0
     if hang_over < _MANY:
         return 0.0
@@ -123,14 +123,15 @@ def _crowding(pictures: LabelledPictures) -> Iterator[DataNote]:
         )
 
 
-def _limits(pictures: LabelledPictures) -> np.ndarray:
+def picture_limits(pictures: LabelledPictures) -> np.ndarray:
     """Width and height of the picture of each box, (2, N); infinite where it is not listed."""
     sizes = pictures.sizes_wh.T.astype(np.float32)
     sizes[sizes <= 0] = np.inf
     return np.take(sizes, pictures.boxes.images, axis=1)
 
 
-def _has_size(pictures: LabelledPictures) -> np.ndarray:
+def has_size(pictures: LabelledPictures) -> np.ndarray:
+    """Whether each box has finite numbers and a width and height above 0, (N,) bool."""
     x, y, width, height = pictures.boxes.boxes_xywh.T
     # A sum with what is not finite is not finite either.
     return np.isfinite(x + y + width + height) & (width > 0) & (height > 0)
@@ -139,7 +140,7 @@ def _has_size(pictures: LabelledPictures) -> np.ndarray:
 def _visible_sizes(pictures: LabelledPictures) -> tuple[np.ndarray, np.ndarray]:
     """Width and height (N,) of what of a box lies inside its picture; 0 where nothing does."""
     x, y, width, height = pictures.boxes.boxes_xywh.T.astype(np.float32)
-    right, bottom = _limits(pictures)
+    right, bottom = picture_limits(pictures)
     with np.errstate(invalid="ignore"):
         sides = (
             np.minimum(x + width, right) - np.maximum(x, 0),

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtdetr_nb.datasets.annotations.label_checks import (
+    PIXEL,
+    ROUNDING,
+    has_size,
+    picture_limits,
+)
 from rtdetr_nb.datasets.split import Split
 
 # COCO's own limits of small and medium boxes, in square pixels of the picture.
 SMALL, MEDIUM = 32**2, 96**2
-_PIXEL = 0.99  # a box of a pixel, with what arithmetic takes off it
-_ROUNDING = 1.5  # pixels by which a sound box may hang over
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,9 @@ class BoxCounts:
     crowds: int
 
 
-def has_size(split: Split) -> np.ndarray:
-    """Whether each box has finite numbers and a width and height above 0, (N,) bool."""
-    x, y, width, height = split.pictures.boxes.boxes_xywh.T
-    # A sum with what is not finite is not finite either.
-    return np.isfinite(x + y + width + height) & (width > 0) & (height > 0)
-
-
 def usable_boxes(split: Split) -> np.ndarray:
     """Whether a run can use each box: it has a size and a label and is no crowd, (N,) bool."""
-    return has_size(split) & ~split.pictures.boxes.crowds & (split.labels >= 0)
+    return has_size(split.pictures) & ~split.pictures.boxes.crowds & (split.labels >= 0)
 
 
 def count_classes(split: Split) -> dict[int, ClassCount]:
@@ -94,14 +91,14 @@ def _count(mine: np.ndarray, images: np.ndarray, areas: np.ndarray) -> ClassCoun
 def count_odd_boxes(split: Split) -> BoxCounts:
     """Count the boxes of a split that deserve a look."""
     columns = split.pictures.boxes
-    sized = has_size(split)
+    sized = has_size(split.pictures)
     x, y, width, height = columns.boxes_xywh[sized].T
-    right, bottom = _limits(split)[:, sized]
+    right, bottom = picture_limits(split.pictures)[:, sized]
     inner_width = np.minimum(x + width, right) - np.maximum(x, 0)
     inner_height = np.minimum(y + height, bottom) - np.maximum(y, 0)
     outside = (inner_width <= 0) | (inner_height <= 0)
-    over = np.maximum.reduce([-x, -y, x + width - right, y + height - bottom]) > _ROUNDING
-    tiny = ~outside & (np.minimum(inner_width, inner_height) < _PIXEL)
+    over = np.maximum.reduce([-x, -y, x + width - right, y + height - bottom]) > ROUNDING
+    tiny = ~outside & (np.minimum(inner_width, inner_height) < PIXEL)
     return BoxCounts(
         without_size=int(np.count_nonzero(~sized)),
         outside=int(np.count_nonzero(outside)),
@@ -116,10 +113,3 @@ def _count_doubled(split: Split, sized: np.ndarray) -> int:
     columns = split.pictures.boxes
     keys = np.column_stack([columns.images, split.labels, columns.boxes_xywh])[sized]
     return len(keys) - len(np.unique(keys, axis=0)) if len(keys) else 0
-
-
-def _limits(split: Split) -> np.ndarray:
-    """Width and height of the picture of each box, (2, N); infinite where no size is listed."""
-    sizes = split.pictures.sizes_wh.T.astype(np.float64)
-    sizes[sizes <= 0] = np.inf
-    return np.take(sizes, split.pictures.boxes.images, axis=1)
