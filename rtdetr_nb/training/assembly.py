@@ -13,14 +13,13 @@ from torch import nn
 from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
 from rtdetr_nb.checkpoint.tuning.report import TuningReport
 from rtdetr_nb.config.config import Config
-from rtdetr_nb.datasets.annotations.notes import NOTE
 from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
-from rtdetr_nb.datasets.configured import check_same_categories
-from rtdetr_nb.datasets.crowding import crowding_note
-from rtdetr_nb.datasets.split import Split
+from rtdetr_nb.datasets.configured import configured_data
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR
+from rtdetr_nb.training.before_the_run import tell_data
 from rtdetr_nb.training.criterion import Criterion, build_criterion
+from rtdetr_nb.training.disk_room import disk_finding
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device, synchronise_norms
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
@@ -89,10 +88,11 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         seed = next(s for s in (seed_of(saved), config.seed, fresh_seed) if s is not None)
         # Before the model: what is wrong with the data is told at once.
         shares = {"seed": seed, "rank": processes.rank, "world_size": processes.size}
-        train_loader = build_dataloader(config, "train", **shares, device=device)
-        val_loader = build_dataloader(config, "val", **shares, device=device)
-        check_same_categories(train_loader.dataset.split, val_loader.dataset.split)
-        _tell(config, train_loader.dataset.split, val_loader.dataset.split)
+        data = configured_data(config)
+        train_loader = build_dataloader(config, "train", **shares, device=device, opened=data.train)
+        val_loader = build_dataloader(config, "val", **shares, device=device, opened=data.val)
+        if processes.is_first:
+            tell_data(config, data)
         model = seeded_model(config, seed, options.tuning or options.resume)
         report = load_tuning_file(model, options.tuning) if options.tuning else None
         if report is not None:
@@ -102,6 +102,8 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         if options.resume:
             state.resume(saved, options.resume, steps_per_epoch=len(train_loader))
             logger.info("Resume checkpoint from %s", options.resume)
+        if processes.is_first:
+            _tell_room(config, state, options, len(train_loader))
     # Without auxiliary losses nothing reaches the heads of the query selection.
     find_unused = config.find_unused_parameters or not config.decoder.aux_loss
     network = processes.wrap(model, device, find_unused)
@@ -146,14 +148,13 @@ def without_download(config: Config, weights: Path | None) -> Config:
     return config
 
 
-def _tell(config: Config, train: Split, val: Split) -> None:
-    """What is mended in the data, what may spoil the run, and how much of it is evaluated."""
-    crowded = crowding_note(train, config.decoder.num_queries, config.decoder.num_denoising)
-    notes = [*train.notes, *val.notes] + ([crowded] if crowded else [])
-    for note in dict.fromkeys(notes):
-        logger.log(logging.INFO if note.level == NOTE else logging.WARNING, "%s", note)
-    if config.eval_pictures is not None and len(val) == config.eval_pictures:
-        logger.info("evaluation on %d validation pictures, chosen evenly (eval_pictures)", len(val))
+def _tell_room(
+    config: Config, state: TrainingState, options: TrainingOptions, steps_per_epoch: int
+) -> None:
+    """Say so where the disk has no room for the checkpoints."""
+    found = disk_finding(config, state, options.output_dir, steps_per_epoch, options.max_steps)
+    if found is not None:
+        logger.warning("%s", found)
 
 
 def _place(model: RTDETR, config: Config, device: torch.device, processes: Processes) -> None:
