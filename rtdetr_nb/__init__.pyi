@@ -4,6 +4,7 @@ from .checkpoint.checkpoint import Checkpoint, open_checkpoint
 from .checkpoint.comparison.diff import Diff, compare
 from .checkpoint.comparison.selection import Selection
 from .checkpoint.naming.candidates import Candidate
+from .checkpoint.official_loader.every_door import predict_doors
 from .checkpoint.official_loader.prediction import predict_official
 from .checkpoint.tuning.convert import Conversion, convert
 from .checkpoint.tuning.input_format import InputFormat
@@ -95,6 +96,7 @@ __all__ = [
     "open_data",
     "open_official",
     "pick_layers",
+    "predict_doors",
     "predict_official",
     "probe_backbone",
     "probe_detection",
