@@ -84,7 +84,12 @@ def show_conversion(done: Conversion) -> None:
         show.line(f"warning: {warning}", _STYLES["warning"])
     _show_verdict(show, done.verdict)
     show.line(f"written {done.report}", "green")
-    if done.report.path.suffix == ".safetensors":
+    if done.report.bare:
+        show.line(
+            f"for the official -u HGNetv2.pretrained={done.report.path}; its -t stops at this file",
+            _STYLES["warning"],
+        )
+    elif done.report.path.suffix == ".safetensors":
         show.line(
             "the official -t reads files of torch.save only: give it a .pth", _STYLES["warning"]
         )

@@ -17,12 +17,13 @@ _METADATA = "__metadata__"
 _SAFETENSORS_SINCE = (2, 13)
 _OPENING_BRACE = "Unsupported operand 123"
 
+_TORCHSCRIPT = "Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``"
 _REFUSED = {
-    "TorchScript": ("RuntimeError", "Cannot use ``weights_only=True`` with TorchScript archives."),
+    "TorchScript": ("RuntimeError", _TORCHSCRIPT),
     "safetensors index": ("UnpicklingError", _OPENING_BRACE),
     "torch bin index": ("UnpicklingError", _OPENING_BRACE),
     "safetensors": ("UnpicklingError", "it is a file of safetensors"),
-    "distributed checkpoint": ("IsADirectoryError", "it is a folder"),
+    "distributed checkpoint": ("IsADirectoryError", "Is a directory"),
 }
 
 

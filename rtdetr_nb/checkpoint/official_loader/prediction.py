@@ -174,6 +174,6 @@ def read_officially(path: str | PathLike[str]) -> object:
     except pickle.UnpicklingError as error:
         raise unpickling_error(str(error)) from error
     except _READING_ERRORS as error:
-        first = (str(error).splitlines() or [""])[0]
-        summary = f"{type(error).__name__}: {first}".rstrip(": ")
+        reason = getattr(error, "strerror", None) or str(error).partition(". ")[0]
+        summary = f"{type(error).__name__}: {reason}".rstrip(": ")
         raise OfficialError(type(error).__name__, str(error), summary) from error
