@@ -7,18 +7,17 @@ they come from. The official `-t` stops at it with `KeyError: 'model'`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-from rtdetr_nb.architecture.state_dict_table import BACKBONE, ModelConfig, model_keys
+from rtdetr_nb.architecture.state_dict_table import BACKBONE, ModelConfig
+from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.doors import PRETRAINED
 from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch
 from rtdetr_nb.errors import TuningError
 from rtdetr_nb.text.listing import first_of
 
-Value = TypeVar("Value")
 _COUNTER = "num_batches_tracked"
 
 
@@ -45,21 +44,25 @@ def check_bare(path: Path, prefix: str, has_base: bool) -> None:
         )
 
 
-def whole_backbone(tensors: Mapping[str, Value], config: ModelConfig) -> dict[str, Value]:
-    """Return the tensors of the backbone by their official names, if all of them are there.
+def whole_backbone(selection: Selection) -> Selection:
+    """Return the backbone of a selection, if all of it is there.
 
     Raises:
-        TuningError: some are missing, which a strict load does not forgive.
+        TuningError: some of it is missing, which a strict load does not forgive.
     """
-    names = [name for name in model_keys(config) if name.startswith(BACKBONE)]
-    missing = [name for name in names if name not in tensors and not name.endswith(_COUNTER)]
+    keys = set(selection.keys)
+    names = [name for name in selection.diff.model_shapes if name.startswith(BACKBONE)]
+    missing = [name for name in names if name not in keys and not name.endswith(_COUNTER)]
     if missing:
         raise TuningError(
             f"A bare file needs the whole backbone, since HGNetv2.pretrained loads strictly: "
             f"{len(missing)} of {len(names)} tensors are lacking ({first_of(missing)}). Select "
             "all of it, or write a tuning file for -t."
         )
-    return {name: tensors[name] for name in names if name in tensors}
+    rows = tuple(row for row in selection.rows if (row.model_key or "").startswith(BACKBONE))
+    if len(rows) == len(selection.rows):
+        return selection
+    return replace(selection, rows=rows, description=f"the backbone of: {selection.description}")
 
 
 def prove_strict(path: Path, config: ModelConfig) -> OfficialMatch:

@@ -172,6 +172,7 @@ def convert(
         diff = diff.accept_near()
     selection = _select(diff, include, exclude, path, force)
     content = read_content(selection, opened, prefix, input_format, bare)
+    selection = content.selection
     filled = _compare_content(content, path)
     verdict = judge(diff, selection.rows, values=content.selected, filled=filled)
     if verdict.failures and not force:

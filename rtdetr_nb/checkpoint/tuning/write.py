@@ -126,9 +126,10 @@ def read_content(
             f"{prefix}stem. Give {prefix}. with its dot."
         )
     kept = {} if base is None else _base_keys(selection, base)
+    if bare:
+        selection = whole_backbone(selection)
     selected, stem = _mended(selection.read(), input_format)
     if bare:
-        selected = whole_backbone(selected, selection.diff.config)
         tensors = {name.removeprefix(BACKBONE): value for name, value in selected.items()}
         return TuningContent(selection, selected, tensors, None, prefix, stem, bare)
     values = {} if base is None else base.read(k for n, k in kept.items() if n not in selected)
