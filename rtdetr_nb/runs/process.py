@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.runs.file_names import LOG_FILE, RUN_FILE
+from rtdetr_nb.runs.file_names import LOG_FILE, LOG_START, RUN_FILE
 from rtdetr_nb.runs.process_identity import identity_of, process_start_time
 
 # Processes started here, by id: the system tells an exit status to the parent only.
@@ -27,6 +28,8 @@ def launch(command: Iterable[str], folder: Path) -> None:
     """
     log = open(folder / LOG_FILE, "ab")  # noqa: SIM115 - the child inherits it
     with log:
+        log.write(start_line().encode())
+        log.flush()
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -36,6 +39,11 @@ def launch(command: Iterable[str], folder: Path) -> None:
         )
     _started_here[process.pid] = process
     describe_started(process.pid, folder)
+
+
+def start_line() -> str:
+    """Return the line that separates the log of a run from those of earlier runs."""
+    return f"{LOG_START}{datetime.now().astimezone().isoformat(sep=' ', timespec='seconds')}\n"
 
 
 def describe_started(pid: int, folder: Path) -> None:

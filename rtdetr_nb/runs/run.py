@@ -22,6 +22,7 @@ from rtdetr_nb.runs.file_names import (
     CONFIG_FILE,
     LAST_FILE,
     LOG_FILE,
+    LOG_START,
     METRICS_FILE,
     RUN_FILE,
     STOP_FILE,
@@ -30,12 +31,14 @@ from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.history import history_table, without_abandoned
 from rtdetr_nb.runs.lock import RunLock
 from rtdetr_nb.runs.previous import PreviousRun
+from rtdetr_nb.runs.previous_place import earlier_run, restore_earlier_run
 from rtdetr_nb.runs.process import explain_exit, is_alive, launch, process_id
 from rtdetr_nb.runs.record_file import read_last_step, read_records
 from rtdetr_nb.runs.records import EvaluationRecord, Record, events
 
 _LOG_LINES_IN_ERROR = 15
 _LOG_LINE_LENGTH = 300  # characters
+_EARLIER_IS_KEPT = "The run before it is kept: run.restore_earlier() puts it back in its place."
 
 
 @dataclass(frozen=True)
@@ -114,21 +117,55 @@ class Run:
         return self.folder / LAST_FILE
 
     @property
-    def error(self) -> str:
-        """What went wrong, in one sentence and the end of the log; empty if nothing did."""
+    def reason(self) -> str:
+        """What went wrong, in one sentence; empty if nothing did."""
         seen = self.describe()
         if seen.status not in ("failed", "died"):
             return ""
-        reason = seen.description.get("error") or explain_exit(seen.description)
-        return f"{reason}\n{self.log_tail()}".rstrip()
+        return str(seen.description.get("error") or explain_exit(seen.description))
+
+    @property
+    def error(self) -> str:
+        """What went wrong, in one sentence and the end of the log; empty if nothing did."""
+        reason = self.reason
+        if not reason:
+            return ""
+        kept = f" {_EARLIER_IS_KEPT}" if self.has_earlier else ""
+        return f"{reason}{kept}\n{self.log_tail()}".rstrip()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
-        """The last lines of `train.log`; the line that lists every missed name is cut short."""
+        """The last lines of `train.log` since the run's start; overlong ones are cut short."""
         try:
             text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        return "\n".join(_cut(line) for line in text.splitlines()[-lines:])
+        found = text.splitlines()
+        starts = [n for n, line in enumerate(found) if line.startswith(LOG_START)]
+        own = found[starts[-1] + 1 :] if starts else found
+        return "\n".join(_cut(line) for line in own[-lines:])
+
+    def restore_earlier(self) -> bool:
+        """Put the run back whose place this one has taken, if this one failed before a first step.
+
+        Returns:
+            Whether it did; the folder is then that of the earlier run again.
+
+        Raises:
+            RunError: another run has begun in the folder, or it cannot be written.
+        """
+        with preparing(self):
+            seen = self.describe()
+            if seen.status not in ("failed", "died"):
+                return False
+            return restore_earlier_run(self.folder, seen.description, seen.owns_records)
+
+    @property
+    def has_earlier(self) -> bool:
+        """Whether `restore_earlier` would put another run in the place of this one."""
+        seen = self.describe()
+        if seen.status not in ("failed", "died"):
+            return False
+        return earlier_run(self.folder, seen.description, seen.owns_records) is not None
 
     def stop(self) -> None:
         """Ask the run to finish its step, save and end; returns at once.

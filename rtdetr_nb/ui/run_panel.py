@@ -207,9 +207,26 @@ class RunPanel:
         self._gallery.draw()
         if self.stop_button.enabled == over:
             self.stop_button.enabled = not over
+        if over and self._restore_earlier(self._progress.run):
+            return
         if plot.is_over:
             for handle in self._kept:
                 handle.update(self._kept_bundle(), raw=True)
+
+    def _restore_earlier(self, run: Run) -> bool:
+        """Show the run before this one again, if this one failed before its first step."""
+        if not run.has_earlier:
+            return False
+        sentence, log = run.reason, run.log_tail()
+        try:
+            run.restore_earlier()
+        except RunError:  # somebody else has begun a run there
+            return False
+        self._follow(run)
+        self._show_message(
+            f"The run has not started: {sentence} The run before it is back in its place.", log
+        )
+        return True
 
     def _button(self, name: str, style: str, action: Callable[[], object]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=name, button_style=style)
@@ -236,9 +253,9 @@ class RunPanel:
             f"{escape(settings.code())}</code>"
         )
 
-    def _show_message(self, message: str) -> None:
+    def _show_message(self, message: str, details: str = "") -> None:
         self.message = message
-        self._message.value = error_html(message)
+        self._message.value = error_html(message, details)
 
     def _kept_bundle(self) -> dict[str, str]:
         """What a saved notebook keeps: folded, as the widget shows the same while it lives."""
