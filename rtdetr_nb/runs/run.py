@@ -21,8 +21,6 @@ from rtdetr_nb.files.json_file import read_json
 from rtdetr_nb.runs.file_names import (
     CONFIG_FILE,
     LAST_FILE,
-    LOG_FILE,
-    LOG_START,
     METRICS_FILE,
     RUN_FILE,
     STOP_FILE,
@@ -30,14 +28,12 @@ from rtdetr_nb.runs.file_names import (
 from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.history import history_table, without_abandoned
 from rtdetr_nb.runs.lock import RunLock
-from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.runs.previous_place import earlier_run, restore_earlier_run
-from rtdetr_nb.runs.process import explain_exit, is_alive, launch, process_id
+from rtdetr_nb.runs.previous import PreviousRun, earlier_run, restore_earlier_run
+from rtdetr_nb.runs.process import explain_exit, is_alive, last_log_lines, launch, process_id
 from rtdetr_nb.runs.record_file import read_last_step, read_records
 from rtdetr_nb.runs.records import EvaluationRecord, Record, events
 
 _LOG_LINES_IN_ERROR = 15
-_LOG_LINE_LENGTH = 300  # characters
 _EARLIER_IS_KEPT = "The run before it is kept: run.restore_earlier() puts it back in its place."
 
 
@@ -135,14 +131,7 @@ class Run:
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
         """The last lines of `train.log` since the run's start; overlong ones are cut short."""
-        try:
-            text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-        found = text.splitlines()
-        starts = [n for n, line in enumerate(found) if line.startswith(LOG_START)]
-        own = found[starts[-1] + 1 :] if starts else found
-        return "\n".join(_cut(line) for line in own[-lines:])
+        return last_log_lines(self.folder, lines)
 
     def restore_earlier(self) -> bool:
         """Put the run back whose place this one has taken, if this one failed before a first step.
@@ -321,8 +310,3 @@ def attach_run(output_dir: str | os.PathLike[str]) -> Run:
 
 def _is_under_way(description: dict[str, Any]) -> bool:
     return description.get("status", "starting") in ("starting", "running")
-
-
-def _cut(line: str) -> str:
-    cut = len(line) - _LOG_LINE_LENGTH
-    return line if cut <= 0 else f"{line[:_LOG_LINE_LENGTH]} ... ({cut:,} more characters)"
