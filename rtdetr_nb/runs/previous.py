@@ -12,10 +12,10 @@ there. Then it has nothing to keep, and `restore_earlier_run` gives the earlier 
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.files.json_file import read_json
@@ -30,6 +30,10 @@ from rtdetr_nb.runs.file_names import (
 from rtdetr_nb.runs.record_file import read_last_step, read_records
 from rtdetr_nb.runs.records import is_step
 
+if TYPE_CHECKING:
+    from rtdetr_nb.runs.run import RunSnapshot
+
+EARLIER_IS_KEPT = "The run before it is kept: run.restore_earlier() puts it back in its place."
 _PENDING = "pending"
 
 
@@ -141,19 +145,20 @@ class PreviousRun:
         return next(path for path in paths if not path.exists())
 
 
-def earlier_run(folder: Path, description: Mapping[str, Any], owns_records: bool) -> Path | None:
-    """Return where the earlier run's description lies, if the run in its place made no step.
+def earlier_run(folder: Path, seen: "RunSnapshot") -> Path | None:
+    """Return where the earlier run's description lies, if the one in its place made no step.
 
     Args:
         folder: of both.
-        description: of the run that is over.
-        owns_records: whether the records in the folder are its own.
+        seen: what the folder says of the run in its place; unless that has failed there is none.
     """
+    if not seen.failed:
+        return None
     if PreviousRun(folder).owns_results:
         # Of a run that goes on with its own results there is no earlier one.
         pending = folder / PREVIOUS_FOLDER / _PENDING
-        return None if owns_records or not (pending / RUN_FILE).is_file() else pending
-    name = description.get("replaced")
+        return None if seen.owns_records or not (pending / RUN_FILE).is_file() else pending
+    name = seen.description.get("replaced")
     if not isinstance(name, str) or "/" in name:
         return None
     kept = folder / PREVIOUS_FOLDER / name
@@ -170,7 +175,7 @@ def _made_no_step(metrics: Path) -> bool:
         return False
 
 
-def restore_earlier_run(folder: Path, description: Mapping[str, Any], owns_records: bool) -> bool:
+def restore_earlier_run(folder: Path, seen: "RunSnapshot") -> bool:
     """Put the earlier run back, and remove what the one without a step has written.
 
     The arguments are those of `earlier_run`.
@@ -181,10 +186,10 @@ def restore_earlier_run(folder: Path, description: Mapping[str, Any], owns_recor
     Raises:
         OSError: a file cannot be moved.
     """
-    kept = earlier_run(folder, description, owns_records)
+    kept = earlier_run(folder, seen)
     if kept is None:
         return False
-    for pattern in (REQUEST_FILE, *(RESULTS if owns_records else ())):
+    for pattern in (REQUEST_FILE, *(RESULTS if seen.owns_records else ())):
         for file in folder.glob(pattern):
             file.unlink()
     for file in sorted(kept.iterdir()):

@@ -28,13 +28,12 @@ from rtdetr_nb.runs.file_names import (
 from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.history import history_table, without_abandoned
 from rtdetr_nb.runs.lock import RunLock
-from rtdetr_nb.runs.previous import PreviousRun, earlier_run, restore_earlier_run
+from rtdetr_nb.runs.previous import EARLIER_IS_KEPT, PreviousRun, earlier_run, restore_earlier_run
 from rtdetr_nb.runs.process import explain_exit, is_alive, last_log_lines, launch, process_id
 from rtdetr_nb.runs.record_file import read_last_step, read_records
 from rtdetr_nb.runs.records import EvaluationRecord, Record, events
 
 _LOG_LINES_IN_ERROR = 15
-_EARLIER_IS_KEPT = "The run before it is kept: run.restore_earlier() puts it back in its place."
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class RunSnapshot:
     def is_over(self) -> bool:
         """Whether nothing more will come."""
         return self.status not in ("starting", "running")
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error ended it, recorded or not."""
+        return self.status in ("failed", "died")
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,8 @@ class Run:
     def reason(self) -> str:
         """What went wrong, in one sentence; empty if nothing did."""
         seen = self.describe()
-        if seen.status not in ("failed", "died"):
-            return ""
-        return str(seen.description.get("error") or explain_exit(seen.description))
+        found = seen.description.get("error") or explain_exit(seen.description)
+        return str(found) if seen.failed else ""
 
     @property
     def error(self) -> str:
@@ -126,35 +129,26 @@ class Run:
         reason = self.reason
         if not reason:
             return ""
-        kept = f" {_EARLIER_IS_KEPT}" if self.has_earlier else ""
+        kept = f" {EARLIER_IS_KEPT}" if self.has_earlier else ""
         return f"{reason}{kept}\n{self.log_tail()}".rstrip()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
         """The last lines of `train.log` since the run's start; overlong ones are cut short."""
         return last_log_lines(self.folder, lines)
 
-    def restore_earlier(self) -> bool:
-        """Put the run back whose place this one has taken, if this one failed before a first step.
+    @property
+    def has_earlier(self) -> bool:
+        """Whether `restore_earlier` would put another run in the place of this one."""
+        return earlier_run(self.folder, self.describe()) is not None
 
-        Returns:
-            Whether it did; the folder is then that of the earlier run again.
+    def restore_earlier(self) -> bool:
+        """Put the earlier run back, if this one failed before a first step; return whether it did.
 
         Raises:
             RunError: another run has begun in the folder, or it cannot be written.
         """
         with preparing(self):
-            seen = self.describe()
-            if seen.status not in ("failed", "died"):
-                return False
-            return restore_earlier_run(self.folder, seen.description, seen.owns_records)
-
-    @property
-    def has_earlier(self) -> bool:
-        """Whether `restore_earlier` would put another run in the place of this one."""
-        seen = self.describe()
-        if seen.status not in ("failed", "died"):
-            return False
-        return earlier_run(self.folder, seen.description, seen.owns_records) is not None
+            return restore_earlier_run(self.folder, self.describe())
 
     def stop(self) -> None:
         """Ask the run to finish its step, save and end; returns at once.
