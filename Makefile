@@ -60,7 +60,7 @@ pictures: $(READY)
 	$(BIN)/python -m tests.browser.small_pictures docs
 
 findings: $(READY)
-	$(BIN)/python -m rtdetr_nb.checkpoint.comparison.findings_page > docs/findings.md
+	$(BIN)/python -m rtdetr_nb.cli.findings_page > docs/findings.md
 
 clean:
 	@# Copies of the notebooks may hold a user's work.

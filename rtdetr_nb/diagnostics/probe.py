@@ -9,7 +9,7 @@ the held-out ones. The same with random weights is what to compare with.
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from rtdetr_nb.diagnostics.probe_result import ClassAccuracy, ProbeResult
 from rtdetr_nb.diagnostics.ridge import fit_ridge
 from rtdetr_nb.errors import DatasetError, TuningError
 from rtdetr_nb.model.build import build_backbone, build_model
+from rtdetr_nb.progress_bar import ProgressBar, progress
 from rtdetr_nb.text.listing import first_of
 
 _BATCH = 8
@@ -77,12 +78,14 @@ def probe_backbone(
     names = _probed_classes(train, val, notes)
     train, val = train.of_classes(names), val.of_classes(names)
 
-    def count_right(backbone: nn.Module) -> tuple[np.ndarray, float]:
-        return _count_right(backbone.to(place).eval(), train, val, bins)
-
     loaded = loaded_backbone(config, tuning)
-    right, rank = (None, None) if loaded is None else count_right(loaded)
-    at_random = [count_right(random_backbone(config, seed)) for seed in seeds]
+    with progress("Probe", (loaded is not None) + len(seeds), "backbone") as bar:
+
+        def count_right(backbone: nn.Module) -> tuple[np.ndarray, float]:
+            return _count_right(backbone.to(place).eval(), train, val, bins, bar)
+
+        right, rank = (None, None) if loaded is None else count_right(loaded)
+        at_random = [count_right(random_backbone(config, seed)) for seed in seeds]
     random = [counts for counts, _ in at_random]
     train_counts, val_counts = train.count_boxes(), val.count_boxes()
     return ProbeResult(
@@ -242,11 +245,18 @@ def random_backbone(config: Config, seed: int) -> nn.Module:
 
 
 def _count_right(
-    backbone: nn.Module, train: _Split, val: _Split, bins: int
+    backbone: nn.Module, train: _Split, val: _Split, bins: int, bar: ProgressBar
 ) -> tuple[np.ndarray, float]:
     """Held-out boxes of each class that are named rightly, (classes,); effective rank of all."""
     num_classes = len(train.names)
-    known, asked = (_features(backbone, split, bins) for split in (train, val))
+    begun = bar.done
+    pictures = len(train.images) + len(val.images)
+
+    def advance(count: int) -> None:
+        # The classifier takes little beside the features.
+        bar.advance(0.95 * count / pictures)
+
+    known, asked = (_features(backbone, split, bins, advance) for split in (train, val))
     for fitted, other in zip(known, asked, strict=True):
         mean, spread = fitted.mean(dim=0), fitted.std(dim=0).clamp(min=1e-6)
         # Every stage weighs the same, however many channels it has.
@@ -257,11 +267,14 @@ def _count_right(
     features = torch.cat(asked, dim=1).double()
     found = classifier.predict(features).numpy()
     right = np.bincount(val.labels[found == val.labels], minlength=num_classes)
+    bar.to(begun + 1)
     return right, effective_rank(features)
 
 
 @torch.no_grad()
-def _features(backbone: nn.Module, split: _Split, bins: int) -> list[Tensor]:
+def _features(
+    backbone: nn.Module, split: _Split, bins: int, advance: Callable[[int], None]
+) -> list[Tensor]:
     """For each map of the backbone its means over the boxes, (boxes, channels * bins * bins)."""
     place = next(backbone.parameters()).device
     pooled: list[list[Tensor]] = []
@@ -275,6 +288,7 @@ def _features(backbone: nn.Module, split: _Split, bins: int) -> list[Tensor]:
             rows = roi_align(x.contiguous(), boxes, bins, scale, sampling_ratio=2, aligned=True)
             stages.append(rows.flatten(1).double().cpu())
         pooled.append(stages)
+        advance(len(images))
     joined = [torch.cat(stage) for stage in zip(*pooled, strict=True)]
     if not all(bool(stage.isfinite().all()) for stage in joined):
         raise TuningError(

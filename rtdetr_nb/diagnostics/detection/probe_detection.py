@@ -32,11 +32,13 @@ from rtdetr_nb.diagnostics.detection.result import (
 )
 from rtdetr_nb.diagnostics.probe import loaded_backbone, random_backbone
 from rtdetr_nb.errors import ConfigError, DatasetError
+from rtdetr_nb.progress_bar import ProgressBar, progress
 
 RANDOM = "random weights"
 
 _SETS = 300  # of pictures drawn again, for the interval
 _PERCENT_OUTSIDE = 2.5  # on each side of an interval
+_FEATURES = 0.2  # share of the time that the features take
 _MULTIPLE = 32  # the coarsest map has this stride
 
 
@@ -84,13 +86,13 @@ def probe_detection(
     )
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     fit = FitOptions(steps, image_size, _labels(train, val), seed, place)
-    job = _Job(train, val, channels, fit, on_record)
     backbone = loaded_backbone(config, tuning)
     weights = None if backbone is None else str(tuning or config.backbone.pretrained)
-    loaded = None if backbone is None else job.score(backbone, weights or "")
-    by_chance = None
-    if random or loaded is None:
-        by_chance = job.score(random_backbone(config, seed), RANDOM)
+    is_compared = random or backbone is None
+    with progress("Detector", (backbone is not None) + is_compared, "backbone") as bar:
+        job = _Job(train, val, channels, fit, on_record, bar)
+        loaded = None if backbone is None else job.score(backbone, weights or "")
+        by_chance = job.score(random_backbone(config, seed), RANDOM) if is_compared else None
     return DetectionProbe(
         weights=weights,
         loaded=loaded,
@@ -142,20 +144,27 @@ class _Job:
     channels: int
     fit: FitOptions
     on_record: Callable[[DetectionRecord], None]
+    bar: ProgressBar
 
     def score(self, backbone: nn.Module, weights: str) -> DetectionScore:
         """Train a head on one backbone's features, and evaluate it."""
         started = time.monotonic()
         backbone = backbone.to(self.fit.device).eval()
         images = self.train.images, self.val.images
-        train, val, kept = compute_features(backbone, *images, self.channels)
+        begun = self.bar.done
+        train, val, kept = compute_features(
+            backbone, *images, self.channels, lambda share: self.bar.advance(_FEATURES * share)
+        )
         featured = time.monotonic()
         records: list[DetectionRecord] = []
         found: list[Detections] = []
-        for look in fit_head(train, val, self.train, self.fit):
+        each = (1 - _FEATURES) / self.fit.steps
+        for look in fit_head(train, val, self.train, self.fit, lambda: self.bar.advance(each)):
             found = look.found
             records.append(self._record(look, weights))
             self.on_record(records[-1])
+            self.bar.say(f"AP {records[-1].ap:.3f} with {weights}")
+        self.bar.to(begun + 1)
         evaluation = self.val.evaluate(found)
         # The same sets for every backbone, so that they can be compared in pairs.
         sets = resampled_weights(len(self.val), _SETS, self.fit.seed)
