@@ -45,9 +45,9 @@ from .ui.file_chooser import choose_checkpoint
 from .ui.gallery import show_predictions
 from .ui.guess import guess
 from .ui.live_plot import live_plot
+from .ui.panel.run_panel import run_panel
+from .ui.panel.run_settings import RunSettings
 from .ui.picker import pick_layers
-from .ui.run_panel import run_panel
-from .ui.run_settings import RunSettings
 from .ui.tables import show_table
 
 __version__: str

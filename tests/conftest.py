@@ -78,5 +78,5 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return run
 
     monkeypatch.setattr("rtdetr_nb.runs.find_or_start.start_run", start_run)
-    monkeypatch.setattr("rtdetr_nb.ui.run_settings.start_run", start_run)
+    monkeypatch.setattr("rtdetr_nb.ui.panel.run_settings.start_run", start_run)
     return calls

@@ -19,9 +19,9 @@ from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.gallery import Gallery
 from rtdetr_nb.ui.live_plot import LivePlot, check_labels, follow
-from rtdetr_nb.ui.run_controls import image_sizes, make_controls
-from rtdetr_nb.ui.run_settings import RunSettings
-from rtdetr_nb.ui.stop_button import StopButton
+from rtdetr_nb.ui.panel.run_controls import image_sizes, make_controls
+from rtdetr_nb.ui.panel.run_settings import RunSettings
+from rtdetr_nb.ui.panel.stop_button import StopButton
 from rtdetr_nb.ui.widget_tree import close_widgets
 
 _BLOCKED = "While another cell runs, Start and Resume wait for it; the plot goes on and Stop works."

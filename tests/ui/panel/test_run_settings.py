@@ -9,8 +9,8 @@ from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import DatasetError, RunError, UserError
 from rtdetr_nb.runs.file_names import LAST_FILE, RUN_FILE
 from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.ui import run_settings as module
-from rtdetr_nb.ui.run_settings import FREEZING, RunSettings
+from rtdetr_nb.ui.panel import run_settings as module
+from rtdetr_nb.ui.panel.run_settings import FREEZING, RunSettings
 from tests.checkpoint.wild import backbone, prefixed
 from tests.checkpoint.wild import save as save_file
 from tests.paths import DATA, ROOT

@@ -12,7 +12,7 @@ from rtdetr_nb.runs.file_names import LAST_FILE
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import Run, attach_run, start_run
-from rtdetr_nb.ui.run_checks import check_data, check_device, check_tuning
+from rtdetr_nb.ui.panel.run_checks import check_data, check_device, check_tuning
 
 SMALLEST_IMAGE = 96
 # What `HGNetv2.freeze_at` means, in the names that the state dict has.
