@@ -17,11 +17,7 @@ from torch import nn
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.diagnostics.detection.features import compute_features
 from rtdetr_nb.diagnostics.detection.fit import FitOptions, Look, fit_head
-from rtdetr_nb.diagnostics.detection.matching import (
-    average_precision,
-    match_detections,
-    resampled_weights,
-)
+from rtdetr_nb.diagnostics.detection.matching import average_precision, match_detections
 from rtdetr_nb.diagnostics.detection.pictures import Detections, Pictures, read_pictures
 from rtdetr_nb.diagnostics.detection.result import (
     ClassFigure,
@@ -30,7 +26,8 @@ from rtdetr_nb.diagnostics.detection.result import (
     DetectionScore,
     shown_pictures,
 )
-from rtdetr_nb.diagnostics.probe import loaded_backbone, random_backbone
+from rtdetr_nb.diagnostics.measuring.backbones import loaded_backbone, random_backbone
+from rtdetr_nb.diagnostics.measuring.resampling import resampled_weights
 from rtdetr_nb.errors import ConfigError, DatasetError
 from rtdetr_nb.progress_bar import ProgressBar, progress
 

@@ -10,7 +10,7 @@ import torch
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.diagnostics.detection.probe_detection import probe_detection
 from rtdetr_nb.diagnostics.detection.result import DetectionProbe, DetectionRecord
-from rtdetr_nb.diagnostics.probe import random_backbone
+from rtdetr_nb.diagnostics.measuring.backbones import random_backbone
 from rtdetr_nb.errors import ConfigError, DatasetError
 from tests.diagnostics.detection.conftest import SIDE, Edit
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.diagnostics.probe import probe_backbone
+from rtdetr_nb.diagnostics.probing.probe_backbone import probe_backbone
 from rtdetr_nb.errors import DatasetError, UserError
 from rtdetr_nb.model.build import build_backbone
 
