@@ -14,11 +14,15 @@ from rtdetr_nb.model.build import build_backbone, build_model
 
 
 def loaded_backbone(config: Config, tuning: str | os.PathLike[str] | None) -> nn.Module | None:
-    """The backbone of a tuning file, or of `HGNetv2.pretrained`; None where neither names one."""
-    if tuning is None:
-        return build_backbone(config) if config.backbone.pretrained else None
-    model = build_model(config.override(["HGNetv2.pretrained=False"]))
-    load_tuning_file(model, tuning)
+    """The backbone of a tuning file, or of `HGNetv2.pretrained`; None where neither names one.
+
+    The global generator is left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if tuning is None:
+            return build_backbone(config) if config.backbone.pretrained else None
+        model = build_model(config.override(["HGNetv2.pretrained=False"]))
+        load_tuning_file(model, tuning)
     return model.backbone
 
 
