@@ -14,6 +14,8 @@ from .checkpoint.tuning.write_as import write_as
 from .config.config import Config
 from .config.explain import explain_config
 from .config.load import load_config
+from .datasets.batches.show_batch import show_batch
+from .datasets.batches.shown_batch import ShownBatch
 from .datasets.checks.check_data import check_data
 from .datasets.checks.report import DataReport
 from .datasets.open_data import open_data
@@ -67,6 +69,7 @@ __all__ = [
     "Run",
     "RunSettings",
     "Selection",
+    "ShownBatch",
     "Split",
     "TuningReport",
     "UserError",
@@ -103,6 +106,7 @@ __all__ = [
     "quick_run_config",
     "run_panel",
     "show_backbone",
+    "show_batch",
     "show_features",
     "show_predictions",
     "show_table",
