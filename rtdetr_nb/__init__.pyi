@@ -28,7 +28,8 @@ from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
-from .diagnostics.probe import ProbeResult, probe_backbone
+from .diagnostics.probing.probe_backbone import probe_backbone
+from .diagnostics.probing.result import ProbeResult
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
 from .official.command import OfficialCheckout, OfficialCommand
