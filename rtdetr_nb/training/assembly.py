@@ -17,13 +17,13 @@ from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
 from rtdetr_nb.datasets.configured import configured_data
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR
-from rtdetr_nb.training.before_the_run import tell_data
 from rtdetr_nb.training.criterion import Criterion, build_criterion
-from rtdetr_nb.training.disk_room import disk_finding
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device, synchronise_norms
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, choose_precision
+from rtdetr_nb.training.start.data_check import tell_data
+from rtdetr_nb.training.start.disk_room import tell_room
 from rtdetr_nb.training.state import TrainingState, read_resume_file, seed_of
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,14 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
             state.resume(saved, options.resume, steps_per_epoch=len(train_loader))
             logger.info("Resume checkpoint from %s", options.resume)
         if processes.is_first:
-            _tell_room(config, state, options, len(train_loader))
+            tell_room(
+                config,
+                options.output_dir,
+                state.checkpoint_bytes,
+                state.epoch,
+                len(train_loader),
+                options.max_steps,
+            )
     # Without auxiliary losses nothing reaches the heads of the query selection.
     find_unused = config.find_unused_parameters or not config.decoder.aux_loss
     network = processes.wrap(model, device, find_unused)
@@ -146,15 +153,6 @@ def without_download(config: Config, weights: Path | None) -> Config:
         logger.info("HGNetv2.pretrained is not used: the weights come from %s", weights)
         return config.override(["HGNetv2.pretrained=False"])
     return config
-
-
-def _tell_room(
-    config: Config, state: TrainingState, options: TrainingOptions, steps_per_epoch: int
-) -> None:
-    """Say so where the disk has no room for the checkpoints."""
-    found = disk_finding(config, state, options.output_dir, steps_per_epoch, options.max_steps)
-    if found is not None:
-        logger.warning("%s", found)
 
 
 def _place(model: RTDETR, config: Config, device: torch.device, processes: Processes) -> None:

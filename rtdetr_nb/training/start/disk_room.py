@@ -1,32 +1,36 @@
 """Whether the disk has room for the checkpoints of a run."""
 
+import logging
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
-
-from torch import Tensor
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.text.findings import WARNING, Finding
-from rtdetr_nb.training.state import TrainingState
 
-_MOMENTS = 2  # AdamW keeps two numbers for each that it trains
+logger = logging.getLogger(__name__)
+
+_BESIDE = 3  # `last.pth`, `best.pth` and one that is being written
 
 
-def disk_finding(
-    config: Config, state: TrainingState, folder: Path, steps_per_epoch: int, max_steps: int | None
-) -> Finding | None:
+def tell_room(
+    config: Config, folder: Path, size: int, epoch: int, steps_per_epoch: int, max_steps: int | None
+) -> None:
+    """Warn where the disk has no room for the checkpoints; arguments as in `disk_finding`."""
+    count = count_checkpoints(config, epoch, steps_per_epoch, max_steps)
+    found = disk_finding(folder, count, size, config.checkpoint_freq)
+    if found is not None:
+        logger.warning("%s", found)
+
+
+def disk_finding(folder: Path, count: int, size: int, checkpoint_freq: int) -> Finding | None:
     """A warning where the checkpoints that a run will write take more room than there is.
 
     Args:
-        config: of the run.
-        state: before its first step.
         folder: of the run; it need not be there yet.
-        steps_per_epoch: optimizer updates of an epoch.
-        max_steps: of the whole run, if it ends before its last epoch.
+        count: of the checkpoints.
+        size: of each, in bytes.
+        checkpoint_freq: as configured.
     """
-    size = checkpoint_bytes(state)
-    count = count_checkpoints(config, state.epoch, steps_per_epoch, max_steps)
     free = _free_bytes(folder)
     if free is None or count * size <= free:
         return None
@@ -36,39 +40,26 @@ def disk_finding(
         f"all; the disk has {_spoken(free)} free.",
         str(folder),
         "It would end where the disk is full.",
-        f"Set a larger checkpoint_freq (now {config.checkpoint_freq}), or give another "
-        "--output-dir.",
+        f"Set a larger checkpoint_freq (now {checkpoint_freq}), or give another --output-dir.",
     )
 
 
 def count_checkpoints(
     config: Config, epoch: int, steps_per_epoch: int, max_steps: int | None
 ) -> int:
-    """Files that will lie there at the end, `last.pth`, `best.pth` and one that is being written.
+    """Files that a run writes, one after the other and kept.
 
     Args:
         config: of the run.
         epoch: that it begins in, counted from 0.
         steps_per_epoch: optimizer updates of an epoch.
-        max_steps: of the whole run, or None.
+        max_steps: of the whole run, if it ends before its last epoch.
     """
     last = config.epoches
     if max_steps is not None:
         last = min(last, max_steps // max(1, steps_per_epoch))
     numbered = max(last // config.checkpoint_freq - epoch // config.checkpoint_freq, 0)
-    return numbered + 3
-
-
-def checkpoint_bytes(state: TrainingState) -> int:
-    """The size of a checkpoint once the optimizer has made a step."""
-    weights = _bytes(state.model.state_dict().values())
-    averaged = _bytes(state.ema.module.state_dict().values()) if state.ema else 0
-    trained = [p for group in state.optimizer.param_groups for p in group["params"]]
-    return weights + averaged + _MOMENTS * _bytes(trained)
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(each.numel() * each.element_size() for each in tensors)
+    return numbered + _BESIDE
 
 
 def _free_bytes(folder: Path) -> int | None:

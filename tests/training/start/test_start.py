@@ -11,9 +11,10 @@ import pytest
 
 from rtdetr_nb.datasets.checks.check_data import check_data
 from rtdetr_nb.errors import DatasetError
-from rtdetr_nb.training import assembly, disk_room
+from rtdetr_nb.training import assembly
 from rtdetr_nb.training.assembly import TrainingOptions, assemble
 from rtdetr_nb.training.loop import train
+from rtdetr_nb.training.start import disk_room
 from tests.datasets.builders import write_kit
 from tests.small_runs import narrow_backbone, narrow_config
 
@@ -128,7 +129,7 @@ def test_the_size_of_a_checkpoint_is_known_before_the_first_step(
     config = narrow_config(shapes_folder)
     options = TrainingOptions(tmp_path, max_steps=1)
     with narrow_backbone():
-        expected = disk_room.checkpoint_bytes(assemble(config, options).state)
+        expected = assemble(config, options).state.checkpoint_bytes
         list(train(config, options))
     written = (tmp_path / "last.pth").stat().st_size
     # The rest are names and the archive's own entries: much in a model as small as this one.
