@@ -218,10 +218,10 @@ def compare(source: Checkpoint | FileCandidate | str | PathLike[str], config: Mo
 def _official_origins(candidate: FileCandidate, table: Mapping[str, KeyInfo]) -> dict[str, Origin]:
     origins = {BACKBONE + origin.name: origin for origin in candidate.origins}
     if candidate.root != candidate.prefix:
+        beside = candidate.checkpoint.keys_behind(candidate.root)
         for key in table:
-            beside = candidate.root + key
-            if not key.startswith(BACKBONE) and beside in candidate.checkpoint.tensors:
-                origins[key] = Origin(key, beside)
+            if not key.startswith(BACKBONE) and key in beside:
+                origins[key] = Origin(key, beside[key])
     return origins
 
 

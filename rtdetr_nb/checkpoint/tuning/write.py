@@ -186,11 +186,7 @@ def _base_keys(selection: Selection, base: Checkpoint) -> dict[str, str]:
         TuningError: it is no full official checkpoint of the selection's variant.
     """
     candidate: FileCandidate = choose_candidate(base)
-    names = {
-        key.removeprefix(candidate.root): key
-        for key in base.tensors
-        if key.startswith(candidate.root)
-    }
+    names = base.keys_behind(candidate.root)
     has_heads = any(name.startswith(("encoder.", "decoder.")) for name in names)
     if candidate.dialect != "official" or candidate.root == candidate.prefix or not has_heads:
         raise TuningError(
