@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +29,7 @@ from rtdetr_nb.checkpoint.naming.searched_names import (
     plain_names_behind,
     searched_names,
 )
+from rtdetr_nb.checkpoint.naming.unknown_names import explain_unknown_names
 from rtdetr_nb.checkpoint.naming.user_renames import Rename, read_renames
 from rtdetr_nb.checkpoint.reading.arrays import check_expansion, read_array
 from rtdetr_nb.checkpoint.reading.containers.detect import list_container
@@ -78,6 +79,16 @@ class Checkpoint:
         return searched_names(
             self.tensors, self.renames, lambda names: bool(anchored_prefixes(names))
         )
+
+    def renamed(self, rename: Mapping[str, str] | Iterable[str]) -> Checkpoint:
+        """Return the same file, searched under other names; see `rename` of `open_checkpoint`.
+
+        Raises:
+            CheckpointError: a renaming cannot be done.
+        """
+        checkpoint = replace(self, renames=(*self.renames, *read_renames(rename)))
+        _ = checkpoint.names  # a renaming that cannot be is told now, not at the first comparison
+        return checkpoint
 
     @cached_property
     def name_of(self) -> Mapping[str, str]:
@@ -239,7 +250,6 @@ def open_checkpoint(
             says what it is and what to do.
     """
     path = Path(path)
-    renames = read_renames(rename)
     try:
         listing = list_container(path)
     except (CheckpointError, OSError) as error:
@@ -262,11 +272,8 @@ def open_checkpoint(
         listing.tree,
         listing.files,
         subkey,
-        renames,
     )
-    if renames:
-        _ = checkpoint.names  # a renaming that cannot be is told now, not at the first comparison
-    return checkpoint
+    return checkpoint.renamed(rename) if rename else checkpoint
 
 
 def choose_candidate(
@@ -285,7 +292,9 @@ def choose_candidate(
     """
     candidates = checkpoint.candidates
     if not candidates:
-        raise CheckpointError(explain_no_backbone(checkpoint.path, list(checkpoint.tensors)))
+        names = {name: checkpoint.tensors[key].shape for key, name in checkpoint.name_of.items()}
+        hint = explain_unknown_names(names)
+        raise CheckpointError(explain_no_backbone(checkpoint.path, list(names), hint))
     if name is not None:
         candidates = _called(candidates, name)
     best = [candidate for candidate in candidates if candidate.rank == candidates[0].rank]

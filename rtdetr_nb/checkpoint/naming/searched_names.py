@@ -87,3 +87,8 @@ def _divide(names: Collection[SearchedName], separator: str) -> tuple[SearchedNa
     )
     distinct = len({each.name for each in changed}) == len(changed)
     return changed if distinct and any(separator in each.name for each in names) else ()
+
+
+def is_told_rule(rule: str) -> bool:
+    """Whether a rule changes how names are read, and so is told beside the tables."""
+    return rule.startswith("--rename ") or rule.endswith((" taken out", " read as a dot"))

@@ -6,6 +6,7 @@ it holds `rtdetr_nb`, the provenance, which the official loader ignores.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -169,7 +170,9 @@ def _provenance(content: TuningContent) -> dict[str, Any]:
             for name in ("name", "prefix", "dialect", "variant", "role", "dtype")
         },
         "selection": {"description": selection.description, "tensors": len(selection)},
+        "asked_renames": [rename.text for rename in checkpoint.renames],
         "renames": {row.model_key: row.checkpoint_key for row in rows},
+        "rules": dict(Counter(row.rule for row in rows if row.rule)),
         "value_fixes": {row.model_key: row.fix.why for row in rows if row.fix},
     }
     if content.stem is not None:
