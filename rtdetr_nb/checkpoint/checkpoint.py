@@ -61,6 +61,7 @@ class Checkpoint:
             object of any other class is an `Opaque`.
         files: All files that belong to it; more than one for sharded checkpoints.
         subkey: The part that was asked for, None for all.
+        refusal: What `torch.load(weights_only=True)` refuses in its pickle; "" for nothing.
         renames: What the names are searched under instead; the keys stay those of the file.
     """
 
@@ -71,6 +72,7 @@ class Checkpoint:
     tree: object = field(repr=False, compare=False)
     files: tuple[Path, ...] = field(repr=False)
     subkey: str | None = None
+    refusal: str = field(default="", repr=False)
     renames: tuple[Rename, ...] = ()
 
     @cached_property
@@ -272,6 +274,7 @@ def open_checkpoint(
         listing.tree,
         listing.files,
         subkey,
+        listing.refusal,
     )
     return checkpoint.renamed(rename) if rename else checkpoint
 

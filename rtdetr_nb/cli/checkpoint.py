@@ -76,6 +76,12 @@ def _add_convert(commands: Any) -> None:
         "rewritten for those that RT-DETRv2 feeds",
     )
     parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="write the whole backbone under bare names, for HGNetv2.pretrained=FILE; -t cannot "
+        "read that",
+    )
+    parser.add_argument(
         "--force",
         action="store_true",
         help="write although the verdict is failed, and replace an existing output",
@@ -151,6 +157,7 @@ def run_convert(options: argparse.Namespace) -> int:
         base=options.base,
         prefix=options.prefix,
         input_format=options.input_format,
+        bare=options.bare,
         force=options.force,
     )
     if options.json:

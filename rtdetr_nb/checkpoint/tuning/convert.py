@@ -20,6 +20,7 @@ from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch, match_officially
 from rtdetr_nb.checkpoint.reading.tensor_info import TensorInfo
+from rtdetr_nb.checkpoint.tuning.bare import check_bare, prove_strict
 from rtdetr_nb.checkpoint.tuning.input_format import InputFormat
 from rtdetr_nb.checkpoint.tuning.load import compare_loaded
 from rtdetr_nb.checkpoint.tuning.output_path import check_output_path
@@ -65,10 +66,12 @@ class LoadProof:
     Attributes:
         match: what becomes of each tensor of the model.
         equal: for each selected tensor, whether the model holds it bit for bit.
+        strict: it was loaded by `HGNetv2.pretrained`, into the backbone alone.
     """
 
     match: OfficialMatch = field(repr=False)
     equal: Mapping[str, bool] = field(repr=False)
+    strict: bool = False
 
     @property
     def bit_equal(self) -> bool:
@@ -77,7 +80,10 @@ class LoadProof:
 
     def __str__(self) -> str:
         equal = "bit-equal" if self.bit_equal else "NOT EQUAL"
-        return f"loaded into a fresh model: {len(self.equal)} tensors {equal}"
+        how = (
+            "loaded strictly into a fresh backbone" if self.strict else "loaded into a fresh model"
+        )
+        return f"{how}: {len(self.equal)} tensors {equal}"
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ def convert(
     base: str | PathLike[str] | Checkpoint | None = None,
     prefix: str = BACKBONE,
     input_format: InputFormat | str | None = None,
+    bare: bool = False,
     force: bool = False,
 ) -> Conversion:
     """Write the tuning file of a checkpoint and prove it, unless the verdict is "failed".
@@ -144,6 +151,8 @@ def convert(
             "backbone.".
         input_format: what the backbone expects, or the name of it ("imagenet"): the stem is
             rewritten for the pictures that RT-DETRv2 feeds, and the rewriting is proved.
+        bare: write the form that the official `HGNetv2.pretrained=FILE` loads strictly; see
+            `write_tuning_file`.
         force: write although the verdict is "failed", and replace an existing output; a file that
             is read is never replaced.
 
@@ -161,17 +170,20 @@ def convert(
         source = source.renamed(rename)
     opened = open_base(base)
     path = check_output_path(output, [source, *([opened] if opened else [])], overwrite=force)
+    if bare:
+        check_bare(path, prefix, opened is not None)
     diff = compare(choose_candidate(source, candidate, config.backbone.name), config)
     if accept_near:
         diff = diff.accept_near()
     selection = _select(diff, include, exclude, path, force)
-    content = read_content(selection, opened, prefix, input_format)
+    content = read_content(selection, opened, prefix, input_format, bare)
+    selection = content.selection
     filled = _compare_content(content, path)
     verdict = judge(diff, selection.rows, values=content.selected, filled=filled)
     if verdict.failures and not force:
         raise ConversionRefusedError(path, verdict)
     report, written = write_content(content, path)
-    proof = _load_into_fresh_model(content, written, config) if prefix == BACKBONE else None
+    proof = _prove_loading(content, written, config, path)
     return Conversion(selection, filled, verdict, report, proof)
 
 
@@ -196,18 +208,41 @@ def _compare_content(content: TuningContent, path: Path) -> Diff | None:
     """Compare a tuning file with the model before it is written, as it will be listed."""
     if content.prefix != BACKBONE:
         return None
+    top = "" if content.bare else "model."
     listed = {
-        f"model.{name}": TensorInfo(
-            f"model.{name}", tuple(value.shape), str(value.dtype).removeprefix("torch.")
+        top + name: TensorInfo(
+            top + name, tuple(value.shape), str(value.dtype).removeprefix("torch.")
         )
         for name, value in content.tensors.items()
     }
-    tree = {"model": {name: listed[f"model.{name}"] for name in content.tensors}}
+    own = {name: listed[top + name] for name in content.tensors}
+    tree = own if content.bare else {"model": own}
     tuning = Checkpoint(path, "torch zip", listed, MappingProxyType({}), tree, ())
     try:
         return compare(tuning, content.selection.diff.config)
     except CheckpointError:  # too little was selected to recognise a backbone
         return None
+
+
+def _prove_loading(
+    content: TuningContent, written: ReadBack, config: Config, path: Path
+) -> LoadProof | None:
+    """Load what was written as the official code would; None if its names are other ones."""
+    if content.bare:
+        return _load_strictly(content, config, path)
+    if content.prefix != BACKBONE:
+        return None
+    return _load_into_fresh_model(content, written, config)
+
+
+def _load_strictly(content: TuningContent, config: Config, path: Path) -> LoadProof:
+    """Build the backbone with `HGNetv2.pretrained=FILE`, and compare what arrived."""
+    from rtdetr_nb.model.build import build_backbone
+
+    backbone = build_backbone(config.with_values({"HGNetv2.pretrained": str(path)}))
+    bare = {name.removeprefix(BACKBONE): value for name, value in content.selected.items()}
+    equal = {BACKBONE + name: same for name, same in compare_loaded(backbone, bare).items()}
+    return LoadProof(prove_strict(path, config), equal, strict=True)
 
 
 def _load_into_fresh_model(content: TuningContent, written: ReadBack, config: Config) -> LoadProof:
