@@ -20,8 +20,8 @@ from rtdetr_nb.training.optimizer import LinearWarmup
 
 logger = logging.getLogger(__name__)
 
-# The part of a checkpoint that only this package writes; the official loader ignores it.
 _MOMENTS = 2  # AdamW keeps two numbers for each that it trains
+# The part of a checkpoint that only this package writes; the official loader ignores it.
 _OWN_KEY = "rtdetr_nb"
 # What PyTorch raises for a damaged checkpoint, or one of another program.
 _WRONG_CONTENT = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)
