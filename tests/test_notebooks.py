@@ -76,6 +76,15 @@ CHECKS = {
         "run.status == 'finished' and len(run.history) == 2",
         "moved.verdict == 'ok' and moved.steps == 2",
     ),
+    "07_your_pictures": (
+        "report.verdict == 'ok' and len(report.table) == 10",
+        "batch.verdict == 'ok' and batch.size_hw[0] >= 480 and len(batch.pictures) == 8",
+        "turned.reveal().right == 'it turns them and says so'",
+        "numbers.reveal().right == 'it is refused'",
+        "fractions.reveal().right == 'no run starts'",
+        "swapped.reveal().right == 'ok'",
+        "which.reveal().right == 'star and ring'",
+    ),
 }
 
 
@@ -90,7 +99,8 @@ def test_notebook_is_stripped_and_thin(path: Path) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.get("tags", [])
     given = dict(re.findall(r"^(\w+) = (.*)$", code[0].source, re.MULTILINE))
-    assert {"checkpoint", "config", "output"} <= set(given)
+    about = "data" if path.stem == "07_your_pictures" else "checkpoint"
+    assert {about, "config", "output"} <= set(given)
     assert f"../runs/{path.stem[3:]}" in given["output"], "each notebook has a folder of its own"
     for cell in code:
         assert not cell.outputs and cell.execution_count is None

@@ -10,8 +10,12 @@ import ipywidgets as widgets
 
 from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction
 from rtdetr_nb.errors import UserError
+from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.plain_text import show_as_text
+
+REFUSED = "refused"
+"""The outcome of an experiment that ends with a sentence of this kit's."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ class Guess(widgets.VBox):
             question: one sentence.
             choices: the words of each choice, and the outcome that makes it right.
             ask: does the experiment. An `OfficialPrediction` that it returns has the number of
-                loaded tensors, or the name of the exception, as its outcome; any other value is its
-                own.
+                loaded tensors, or the name of the exception, as its outcome; a report has the word
+                of its verdict; any other value is its own. Where a choice has the outcome
+                "refused", a `UserError` is that outcome.
         """
         self._question, self._choices, self._ask = question, dict(choices), ask
         self._radio = widgets.RadioButtons(
@@ -93,10 +98,19 @@ class Guess(widgets.VBox):
 
     def reveal(self) -> Answer:
         """Do the experiment and return what came out."""
-        evidence = self._ask()
-        outcome = _outcome(evidence)
+        evidence, outcome = self._found()
         right = next((w for w, value in self._choices.items() if value == outcome), None)
         return Answer(self._radio.value, right, evidence)
+
+    def _found(self) -> tuple[object, object]:
+        """What the experiment returned, and the outcome that it stands for."""
+        try:
+            evidence = self._ask()
+        except UserError as error:
+            if REFUSED not in self._choices.values():
+                raise
+            return str(error), REFUSED
+        return evidence, _outcome(evidence)
 
     @property
     def text(self) -> str:
@@ -127,6 +141,8 @@ def guess(question: str, choices: Mapping[str, object], ask: Callable[[], object
 
 
 def _outcome(evidence: Any) -> object:
-    if not isinstance(evidence, OfficialPrediction):
-        return evidence
-    return evidence.exception if evidence.match is None else len(evidence.match.loaded)
+    if isinstance(evidence, OfficialPrediction):
+        return evidence.exception if evidence.match is None else len(evidence.match.loaded)
+    if isinstance(getattr(evidence, "verdict", None), Verdict):
+        return str(evidence.verdict)
+    return evidence
