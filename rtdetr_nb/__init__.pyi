@@ -26,6 +26,8 @@ from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
+from .diagnostics.preflight.preflight import preflight
+from .diagnostics.preflight.report import PreflightReport
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
@@ -62,6 +64,7 @@ __all__ = [
     "InputFormat",
     "OfficialCheckout",
     "OfficialCommand",
+    "PreflightReport",
     "ProbeResult",
     "Run",
     "RunSettings",
@@ -96,6 +99,7 @@ __all__ = [
     "open_official",
     "pick_layers",
     "predict_official",
+    "preflight",
     "probe_backbone",
     "probe_detection",
     "prove_loaded",

@@ -1,0 +1,143 @@
+"""The part on the folder of the run: whether it can be written, and has room to the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rtdetr_nb.architecture.state_dict_table import model_keys
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.diagnostics.preflight.part import Figure, Part, part
+from rtdetr_nb.diagnostics.preflight.training import Training
+from rtdetr_nb.runs.run import Run
+from rtdetr_nb.text.findings import FAILURE, NOTE, Finding
+from rtdetr_nb.text.plain_text import counted
+
+_BYTES = 4  # of a number
+_ALWAYS = 3  # last.pth, best.pth, and the one that is being written beside them
+_MOST_TRIED = 10_000  # a larger checkpoint_freq is not proposed
+
+
+def look_at_room(training: Training) -> Part:
+    """Look whether the folder of the run can be written, and holds all checkpoints."""
+    folder = training.output_dir
+    findings = list(_what_lies_there(training))
+    there = _nearest(folder)
+    refusal = _refusal(there)
+    if refusal:
+        return part(
+            "disk", f"{folder} cannot be written.", [*findings, _unwritable(folder, refusal)]
+        )
+    free = shutil.disk_usage(there).free
+    size, number = checkpoint_bytes(training.config), checkpoints(training)
+    needed = size * number
+    if needed > free:
+        findings.append(_too_little(training, size, needed, free))
+    figures = [
+        Figure("size of a checkpoint", size, spoken_bytes(size), "by the tensors in it"),
+        Figure("size of all checkpoints", needed, spoken_bytes(needed), f"{number:,} files"),
+        Figure("free on the disk", free, spoken_bytes(free)),
+    ]
+    sentence = (
+        f"{counted(number, 'checkpoint')} of {spoken_bytes(size)} are {spoken_bytes(needed)}; "
+        f"{spoken_bytes(free)} are free."
+    )
+    return part("disk", sentence, findings, figures)
+
+
+def checkpoint_bytes(config: Config) -> int:
+    """Bytes of a checkpoint: model, its average, and two numbers a trainable parameter."""
+    keys = model_keys(config).values()
+    values = sum(key.num_elements for key in keys)
+    trained = sum(key.num_elements for key in keys if key.kind == "parameter" and key.trainable)
+    return _BYTES * (values * (2 if config.use_ema else 1) + 2 * trained)
+
+
+def checkpoints(training: Training, freq: int | None = None) -> int:
+    """Files that a training has written at its end, and the one that it writes meanwhile."""
+    return training.epochs // (freq or training.config.checkpoint_freq) + _ALWAYS
+
+
+def spoken_bytes(count: float) -> str:
+    """A number of bytes in words: "184 MB", "1.4 GB"."""
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return (
+                f"{count / size:,.3g} {unit}"
+                if count < 1000 * size
+                else f"{count / size:,.0f} {unit}"
+            )
+    return f"{count:.0f} bytes"
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that there is."""
+    return next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
+
+
+def _refusal(there: Path) -> str:
+    """Why nothing can be written there; empty where it can. Nothing is left behind."""
+    try:
+        # A file without a name, where the system has those.
+        with tempfile.TemporaryFile(dir=there):
+            return ""
+    except OSError as error:
+        return f"{there}: {error.strerror or error}"
+
+
+def _unwritable(folder: Path, refusal: str) -> Finding:
+    return Finding(
+        FAILURE,
+        f"The folder of the run cannot be written ({refusal}).",
+        str(folder),
+        "The training would end where it writes its first file.",
+        "Give another --output-dir.",
+    )
+
+
+def _what_lies_there(training: Training) -> Iterator[Finding]:
+    """A run that is in the folder already."""
+    folder = training.output_dir
+    if not folder.is_dir():
+        return
+    seen = Run(folder).describe()
+    if seen.description and not seen.is_over:
+        yield Finding(
+            FAILURE,
+            f"A run lives in the folder ({seen.status}).",
+            str(folder),
+            action="Stop it, or give another --output-dir.",
+        )
+    elif seen.description and not _goes_on(training):
+        yield Finding(
+            NOTE,
+            f"The folder holds a run that has {seen.status}.",
+            str(folder),
+            "It is kept, in the folder `previous` there.",
+        )
+
+
+def _goes_on(training: Training) -> bool:
+    resume = training.resume
+    return resume is not None and resume.resolve().parent == training.output_dir.resolve()
+
+
+def _too_little(training: Training, size: int, needed: int, free: int) -> Finding:
+    fitting = (n for n in range(1, _MOST_TRIED) if checkpoints(training, n) * size <= free)
+    freq = next(fitting, None)
+    enough = (
+        f"Make room, or set checkpoint_freq={freq}."
+        if freq is not None and freq <= training.epochs
+        else "Make room, or give an --output-dir on another disk."
+    )
+    return Finding(
+        FAILURE,
+        f"The checkpoints need {spoken_bytes(needed)} ({checkpoints(training):,} of "
+        f"{spoken_bytes(size)}), and {spoken_bytes(free)} are free.",
+        f"checkpoint_freq: {training.config.checkpoint_freq}",
+        "The training would end when the disk is full.",
+        enough,
+    )
