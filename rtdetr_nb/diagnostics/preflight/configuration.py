@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from rtdetr_nb.checkpoint.comparison.config_findings import config_findings
+from rtdetr_nb.checkpoint.comparison.config_findings import (
+    CONFIG_CHECKS,
+    ConfigCase,
+    norms_frozen,
+    parts_frozen,
+)
 from rtdetr_nb.config.explain import explain_config
 from rtdetr_nb.config.size_findings import size_findings
 from rtdetr_nb.diagnostics.preflight.part import Figure, Part, part
@@ -20,13 +25,20 @@ _OFF = 5
 
 def look_at_configuration(training: Training) -> Part:
     """Look for contradictions in the configuration, and with data and processes."""
-    config, steps = training.config, training.total_steps
+    config = training.config
     findings = size_findings(config)
     findings += [found for each in TRAINING_CHECKS for found in each(training)]
     if training.tuning is None:  # with a tuning file they are judged by what it fills
-        findings += config_findings(config, total_steps=steps)
+        case = ConfigCase(config, total_steps=training.total_steps)
+        findings += [found for each in _without_file(training) for found in each(case)]
     sentence = f"HGNetv2-{config.backbone.name}, {counted(config.num_classes, 'class', 'classes')}"
     return part("configuration", f"{sentence}, {_length(training)}.", findings, _figures(training))
+
+
+def _without_file(training: Training) -> list[Check[ConfigCase]]:
+    """The checks of settings that hold without a tuning file."""
+    told = () if training.resume else (parts_frozen, norms_frozen)  # as random, below
+    return [each for each in CONFIG_CHECKS if each not in told]
 
 
 def _length(training: Training) -> str:
@@ -176,14 +188,23 @@ def download_asked_for(training: Training) -> Iterator[Words]:
 
 @check(WARNING)
 def random_and_frozen(training: Training) -> Iterator[Words]:
-    """Nothing is loaded, and a part of the backbone is frozen: it stays random."""
+    """Nothing is loaded, and layers or norms of the backbone are frozen: they stay as they are."""
     backbone, given = training.config.backbone, training.tuning or training.resume
-    if backbone.freeze_at >= 0 and not given and not backbone.pretrained:
+    if given or backbone.pretrained:
+        return
+    if backbone.freeze_at >= 0:
         yield Words(
             "No weights are given, and the first layers are frozen.",
             f"HGNetv2.freeze_at: {backbone.freeze_at}",
             "They stay random to the end.",
             "Give a tuning file (-t), or set HGNetv2.freeze_at=-1.",
+        )
+    if backbone.freeze_norm:
+        yield Words(
+            "No weights are given, and the backbone's norms are frozen.",
+            "HGNetv2.freeze_norm: True",
+            "They keep mean 0 and variance 1 to the end.",
+            "Give a tuning file (-t), or set HGNetv2.freeze_norm=False.",
         )
 
 

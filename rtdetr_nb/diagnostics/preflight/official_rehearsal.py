@@ -108,7 +108,7 @@ def _failure(run: Run, steps: int, evaluated: bool) -> Finding:
     reason = printable(run.error.partition("\n")[0]) or run.status
     return Finding(
         FAILURE,
-        f"The official code ended in {where}: {reason}",
+        f"The official code ended in {where}: {reason.rstrip('.')}.",
         "official rehearsal",
         "The training by that code would end there too.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rtdetr_nb.config.config import Config
+from rtdetr_nb.config.yaml_tree import copy_plain
 from rtdetr_nb.diagnostics.preflight.training import Training
 
 ASKED_FILE, FACTS_FILE = "asked.json", "facts.json"  # to its process, and from it
@@ -14,14 +15,12 @@ _MORE_EPOCHS = 4  # so that two steps fit behind a checkpoint of the last epoch,
 
 def rehearsed_config(training: Training) -> Config:
     """The configuration with the largest pictures of the training, and nothing but its steps."""
-    config, scales = training.config, training.scales
-    val = config.val_dataloader
+    config, scales = _without_batch_size(training.config), training.scales
+    val = training.config.val_dataloader
     values: dict[str, Any] = {
         "train_dataloader.total_batch_size": training.batch_size,
-        "train_dataloader.batch_size": None,
         "val_dataloader.total_batch_size": val.total_batch_size
         or (val.batch_size or 1) * training.processes,
-        "val_dataloader.batch_size": None,
         "epoches": config.epoches + _MORE_EPOCHS,
         "eval_freq": NEVER,
         "checkpoint_freq": NEVER,
@@ -34,6 +33,14 @@ def rehearsed_config(training: Training) -> Config:
     elif scales:
         values["train_dataloader.collate_fn.scales"] = None
     return config.with_values(values)
+
+
+def _without_batch_size(config: Config) -> Config:
+    """The configuration without the key that the official code takes with any value."""
+    merged = copy_plain(config.yaml)
+    for loader in ("train_dataloader", "val_dataloader"):
+        merged.get(loader, {}).pop("batch_size", None)
+    return Config.from_yaml(merged, config.source)
 
 
 def with_pictures(config: Config, pictures: int, is_reduced: bool) -> Config:

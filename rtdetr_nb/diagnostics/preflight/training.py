@@ -76,8 +76,9 @@ class Training:
     @property
     def evaluations(self) -> int:
         """Evaluations, the one at the end included."""
-        ends_between = bool(self.epochs % self.config.eval_freq) or self.epochs == 0
-        return self.epochs // self.config.eval_freq + ends_between
+        between = self.config.eval_freq * (self.steps_per_epoch or 1)
+        steps = self.total_steps if self.steps_per_epoch else self.epochs
+        return math.ceil((steps or 0) / between)
 
     @property
     def evaluated_pictures(self) -> int:
