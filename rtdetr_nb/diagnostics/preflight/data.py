@@ -74,10 +74,12 @@ def _against(config: Config) -> list[Finding]:
         with _told(found, loader):
             split = configured_split(config, name)
             splits.append(split)
-            check_labels(split.source, split.pictures, split.rule, config.num_classes)
         with _told(found, f"{loader}.dataset.transforms"):
             transforms = getattr(config, loader).dataset.transforms
             build_transforms(transforms.ops, transforms.policy)
+    with _told(found, "num_classes"):  # the first split that has no place is reason enough
+        for split in splits:
+            check_labels(split.source, split.pictures, split.rule, config.num_classes)
     if len(splits) == 2:
         with _told(found, "categories"):
             check_same_categories(*splits)

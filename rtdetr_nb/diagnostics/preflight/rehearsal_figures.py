@@ -133,8 +133,8 @@ def _figures(seen: Rehearsed) -> list[Figure]:
     speed = training.batch_size / step
     figures = [
         Figure(REHEARSED, seen.pictures, f"{seen.pictures:,}"),
-        Figure("time of a step", round(step, 3), _seconds(step), how),
-        Figure("pictures a second", round(speed, 3), f"{speed:,.3g}"),
+        Figure("time of a step", _digits(step), _seconds(step), how),
+        Figure("pictures a second", _digits(speed), f"{speed:,.3g}"),
         Figure("waiting for data", round(seen.waiting, 3), f"{seen.waiting:.0%}",
                f"{counted(facts['workers'], 'worker')}, {counted(facts['cores'], 'core')}"),
     ]  # fmt: skip
@@ -152,6 +152,10 @@ def _figures(seen: Rehearsed) -> list[Figure]:
     if seen.shared_memory:
         figures.append(_bytes("batches in shared memory", seen.shared_memory, _free()))
     return figures
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _bytes(name: str, count: int, note: str = "") -> Figure:

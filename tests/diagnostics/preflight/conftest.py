@@ -33,6 +33,7 @@ def sound() -> Config:
             "checkpoint_freq=5",
             "HGNetv2.freeze_at=-1",
             "HGNetv2.freeze_norm=False",
+            "optimizer.params.0.params='^(?=.*backbone)(?!.*(?:norm|bn)).*$'",
             "train_dataloader.num_workers=0",
             "val_dataloader.num_workers=0",
         ],

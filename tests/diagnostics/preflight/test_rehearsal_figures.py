@@ -85,7 +85,7 @@ def test_shared_memory(training, monkeypatch):
     assert found(training) == {}
     usage.free -= 1
     assert list(found(training).values()) == [FAILURE]
-    assert found(training, workers=0) == {}
+    assert found(training, workers=0, batch_seconds=0.1) == {}
 
 
 def test_memory_of_the_gpu(training):
