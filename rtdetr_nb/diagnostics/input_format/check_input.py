@@ -11,7 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rtdetr_nb.checkpoint.tuning.input_format import FORMATS, InputFormat, fold_into_stem
+from rtdetr_nb.checkpoint.tuning.input_format import (
+    FORMATS,
+    InputFormat,
+    fold_into_stem,
+    named_format,
+)
 from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.diagnostics.input_format.first_norm import (
@@ -62,6 +67,7 @@ def check_input(
     data: Pictures | None = None,
     *,
     config: Config | None = None,
+    input_format: InputFormat | str | None = None,
     probe: bool = False,
     pictures: int = 16,
     image_size: int = 256,
@@ -78,6 +84,8 @@ def check_input(
             statement of the file and the layers are judged.
         config: the configuration of the training to come, which says what is frozen; the official
             one of this size by default.
+        input_format: judge the backbone as it is after this format was folded into its stem, which
+            the file's statement of that format then says nothing against.
         probe: probe the backbone as it is and as it would be mended, and let that decide; needs
             `data` with labels (see `probe_backbone`).
         pictures: how many are looked at.
@@ -86,12 +94,15 @@ def check_input(
 
     Raises:
         CheckpointError: the file holds no HGNetv2-L, -X or -H.
+        TuningError: there is no such input format, or it cannot be folded in.
         DatasetError: there are no pictures, or, with `probe`, no labels.
     """
     started = time.monotonic()
     weights = read_backbone(source, config.backbone.name if config else None)
     settings = config or official_config(weights.variant)
     statements = stated_formats(weights.checkpoint)
+    if input_format is not None:
+        weights, statements = _as_mended(weights, statements, named_format(input_format))
     size = max(image_size, _SMALLEST)
     images, notes = _pictures(data, pictures, size)
     silent = _why_silent(weights)
@@ -116,7 +127,18 @@ def check_input(
         pictures=0 if images is None else len(images),
         probed=evidence.probed,
         seconds=round(time.monotonic() - started, 2),
+        to_mend=evidence.to_mend,
+        is_certain=evidence.is_certain,
     )
+
+
+def _as_mended(
+    weights: BackboneWeights, statements: list[Statement], folded: InputFormat
+) -> tuple[BackboneWeights, list[Statement]]:
+    """The weights after folding; what the file states of other formats still stands."""
+    tensors = fold_into_stem(weights.tensors, folded)
+    agrees = any(s.format.same_as(folded) for s in statements)
+    return replace(weights, tensors=tensors), [] if agrees else statements
 
 
 def _pictures(data: Pictures | None, count: int, size: int) -> tuple[Tensor | None, list[str]]:
@@ -188,7 +210,7 @@ def _probe(
     with tempfile.TemporaryDirectory() as folder:
         for name, folded in (("as_it_is", None), ("mended", suspect)):
             path = Path(folder) / f"{name}.pth"
-            write_tuning_file(weights.selection, path, input_format=folded)
+            write_tuning_file(weights.selection, path, input_format=folded, allow_failed=True)
             result = probe_backbone(config, path, data, seeds=(), device=place)  # pyright: ignore[reportArgumentType]
             assert result.accuracy is not None
             shares.append(result.accuracy)
