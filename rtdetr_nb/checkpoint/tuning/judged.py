@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
 from rtdetr_nb.checkpoint.comparison.judge import judge
+from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.reading.tensor_info import TensorInfo
 from rtdetr_nb.errors import CheckpointError, TuningError
 from rtdetr_nb.text.findings import Finding, Verdict
@@ -29,12 +30,14 @@ class ConversionRefusedError(TuningError):
     """
 
     def __init__(self, output: Path, verdict: Verdict, way_out: str) -> None:
-        failures = "".join(f"\n  {finding}" for finding in verdict.failures)
-        super().__init__(
-            f"{output} was not written:{failures}\n  ({way_out} writes what can be written.)"
-        )
         self.verdict = verdict
         self.output = output
+        super().__init__(self.told(way_out))
+
+    def told(self, way_out: str) -> str:
+        """The reasons, and what writes the file all the same."""
+        failures = "".join(f"\n  {finding}" for finding in self.verdict.failures)
+        return f"{self.output} was not written:{failures}\n  ({way_out} writes what can be written.)"
 
 
 @dataclass(frozen=True)
@@ -57,25 +60,41 @@ class Judgement:
 
 def judge_content(content: TuningContent, path: Path) -> Judgement:
     """Judge the content of a tuning file before it is written to `path`."""
-    filled = _compare_content(content, path)
-    selection = content.selection
+    selection, filled = content.selection, None
+    if content.prefix == BACKBONE:
+        kinds = {
+            name: (tuple(value.shape), str(value.dtype).removeprefix("torch."))
+            for name, value in content.tensors.items()
+        }
+        filled = _compare_written(kinds, selection, path)
     verdict = judge(selection.diff, selection.rows, values=content.selected, filled=filled)
     return Judgement(filled, verdict)
 
 
-def _compare_content(content: TuningContent, path: Path) -> Diff | None:
-    """Compare a tuning file with the model before it is written, as it will be listed."""
-    if content.prefix != BACKBONE:
-        return None
-    listed = {
-        f"model.{name}": TensorInfo(
-            f"model.{name}", tuple(value.shape), str(value.dtype).removeprefix("torch.")
-        )
-        for name, value in content.tensors.items()
-    }
-    tree = {"model": {name: listed[f"model.{name}"] for name in content.tensors}}
-    tuning = Checkpoint(path, "torch zip", listed, MappingProxyType({}), tree, ())
+def judge_selection(selection: Selection) -> Judgement:
+    """Judge the tuning file of a selection without a base, as `judge_content` would.
+
+    Values are read as arrays, so that this loads no torch and can follow a click.
+    """
+    kinds = {row.model_key or "": (row.model_shape or (), "float32") for row in selection.rows}
+    filled = _compare_written(kinds, selection, Path("tuning.pth"))
+    return Judgement(filled, judge(selection.diff, selection.rows, filled=filled))
+
+
+def _compare_written(
+    kinds: Mapping[str, tuple[tuple[int, ...], str]], selection: Selection, path: Path
+) -> Diff | None:
+    """Compare a tuning file with the model before it is written, as it will be listed.
+
+    Args:
+        kinds: shape and type of each tensor by its official name.
+        selection: where they come from.
+        path: of the file.
+    """
+    listed = {name: TensorInfo(f"model.{name}", *kind) for name, kind in kinds.items()}
+    tensors = {info.key: info for info in listed.values()}
+    tuning = Checkpoint(path, "torch zip", tensors, MappingProxyType({}), {"model": listed}, ())
     try:
-        return compare(tuning, content.selection.diff.config)
+        return compare(tuning, selection.diff.config)
     except CheckpointError:  # too little was selected to recognise a backbone
         return None

@@ -25,6 +25,7 @@ from rtdetr_nb.diagnostics.input_format.first_norm import (
     patch_moments,
     weigh_formats,
 )
+from rtdetr_nb.diagnostics.input_format.for_verdicts import WHERE
 from rtdetr_nb.diagnostics.input_format.generated_pictures import dead_leaves
 from rtdetr_nb.diagnostics.input_format.input_findings import Evidence, format_findings
 from rtdetr_nb.diagnostics.input_format.input_report import BothProbed, InputReport
@@ -45,7 +46,7 @@ from rtdetr_nb.diagnostics.measuring.weights import (
     read_backbone,
 )
 from rtdetr_nb.diagnostics.probe import probe_backbone
-from rtdetr_nb.text.findings import NOTE, Finding
+from rtdetr_nb.text.findings import NOTE, WARNING, Finding
 
 _SMALLEST = 192  # pixels: of smaller pictures the last stage's maps are little but border
 _IN_LAYERS = 6  # of the user's pictures that go through the whole backbone
@@ -101,10 +102,13 @@ def check_input(
     weights = read_backbone(source, config.backbone.name if config else None)
     settings = config or official_config(weights.variant)
     statements = stated_formats(weights.checkpoint)
-    if input_format is not None:
-        weights, statements = _as_mended(weights, statements, named_format(input_format))
     size = max(image_size, _SMALLEST)
     images, notes = _pictures(data, pictures, size)
+    doubts: list[Finding] = []
+    if input_format is not None:
+        folded = named_format(input_format)
+        doubts = _doubts(weights, images, folded)
+        weights, statements = _as_mended(weights, statements, folded)
     silent = _why_silent(weights)
     judgement = None if images is None or silent else _judge(weights, images, statements)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -116,7 +120,7 @@ def check_input(
     if probe and evidence.to_probe is not None:
         probed = _probe(weights, settings, data, evidence.to_probe, place)
         evidence = replace(evidence, probed=probed)
-    findings = [*format_findings(evidence), *layer_findings(fits, weights.is_detector)]
+    findings = [*doubts, *format_findings(evidence), *layer_findings(fits, weights.is_detector)]
     return InputReport(
         source=weights.checkpoint.path.name,
         found=evidence.found,
@@ -139,6 +143,25 @@ def _as_mended(
     tensors = fold_into_stem(weights.tensors, folded)
     agrees = any(s.format.same_as(folded) for s in statements)
     return replace(weights, tensors=tensors), [] if agrees else statements
+
+
+def _doubts(weights: BackboneWeights, images: Tensor | None, folded: InputFormat) -> list[Finding]:
+    """Whether the norms remember other pictures than those that the stem is rewritten for."""
+    if images is None or _why_silent(weights):
+        return []
+    judgement = _judge(weights, images, [Statement(folded, "")])
+    if judgement.allows(folded):
+        return []
+    return [
+        Finding(
+            WARNING,
+            f"The stem is rewritten for {folded}, but its norm remembers "
+            f"{judgement.hypotheses[0].format}.",
+            WHERE,
+            f"What is folded in lies {min(judgement.times(folded), 1e6):,.0f} times as far.",
+            "Leave the input format out, unless the trainer's code says otherwise.",
+        )
+    ]
 
 
 def _pictures(data: Pictures | None, count: int, size: int) -> tuple[Tensor | None, list[str]]:
