@@ -17,6 +17,14 @@ from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config
 from tests.ui.fake_run import FakeRun
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kept_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is computed once in a folder of the tests, not in that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RTDETR_NB_CACHE", str(tmp_path_factory.mktemp("kept")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of 8 training and 4 validation pictures."""
@@ -91,5 +99,5 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return run
 
     monkeypatch.setattr("rtdetr_nb.runs.find_or_start.start_run", start_run)
-    monkeypatch.setattr("rtdetr_nb.ui.run_settings.start_run", start_run)
+    monkeypatch.setattr("rtdetr_nb.ui.panel.run_settings.start_run", start_run)
     return calls

@@ -52,6 +52,7 @@ class Checkpoint:
             object of any other class is an `Opaque`.
         files: All files that belong to it; more than one for sharded checkpoints.
         subkey: The part that was asked for, None for all.
+        refusal: What `torch.load(weights_only=True)` refuses in its pickle; "" for nothing.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Checkpoint:
     tree: object = field(repr=False, compare=False)
     files: tuple[Path, ...] = field(repr=False)
     subkey: str | None = None
+    refusal: str = field(default="", repr=False)
 
     @cached_property
     def candidates(self) -> Candidates[FileCandidate]:
@@ -214,6 +216,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) 
         listing.tree,
         listing.files,
         subkey,
+        listing.refusal,
     )
 
 

@@ -78,6 +78,12 @@ def _add_convert(commands: Any) -> None:
     )
     _add_data(parser)
     parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="write the whole backbone under bare names, for HGNetv2.pretrained=FILE; -t cannot "
+        "read that",
+    )
+    parser.add_argument(
         "--force",
         action="store_true",
         help="write although the verdict is failed, and replace an existing output",
@@ -159,6 +165,7 @@ def run_convert(options: argparse.Namespace) -> int:
         base=options.base,
         prefix=options.prefix,
         input_format=options.input_format,
+        bare=options.bare,
         force=options.force,
     )
     if options.json:

@@ -62,7 +62,8 @@ def show_diff(diff: Diff, verdict: Verdict, report: InputReport | None) -> None:
 
 
 def _show_as_it_is(show: Printer, diff: Diff) -> None:
-    """Print what the official `-t` finds in the file itself; the verdict is on a conversion."""
+    """Print what the official code finds in the file itself; the verdict is on a conversion."""
+    show.table(diff.doors.table)
     loaded, total = _found_officially(diff)
     matched = sum(row.loadable for row in diff.rows)
     found = f"{loaded or 'none'} of the model's {total} tensors"
@@ -75,11 +76,7 @@ def _show_as_it_is(show: Printer, diff: Diff) -> None:
 
 def _found_officially(diff: Diff) -> tuple[int, int]:
     """Return how many tensors the official `-t` finds in the file, and how many the model has."""
-    from rtdetr_nb.checkpoint.official_loader.rules import count_loaded_as_it_is
-
-    return count_loaded_as_it_is(
-        diff.checkpoint.tree, diff.checkpoint.modules, diff.model_shapes
-    ), len(diff.model_shapes)
+    return diff.doors["-t"].loaded, diff.doors.wanted["-t"]
 
 
 def show_conversion(done: Conversion) -> None:
@@ -94,7 +91,12 @@ def show_conversion(done: Conversion) -> None:
         show.line(f"warning: {warning}", _STYLES["warning"])
     _show_verdict(show, done.verdict, done.input)
     show.line(f"written {done.report}", "green")
-    if done.report.path.suffix == ".safetensors":
+    if done.report.bare:
+        show.line(
+            f"for the official -u HGNetv2.pretrained={done.report.path}; its -t stops at this file",
+            _STYLES["warning"],
+        )
+    elif done.report.path.suffix == ".safetensors":
         show.line(
             "the official -t reads files of torch.save only: give it a .pth", _STYLES["warning"]
         )

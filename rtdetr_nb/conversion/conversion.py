@@ -25,10 +25,12 @@ class LoadProof:
     Attributes:
         match: what becomes of each tensor of the model.
         equal: for each selected tensor, whether the model holds it bit for bit.
+        strict: it was loaded by `HGNetv2.pretrained`, into the backbone alone.
     """
 
     match: OfficialMatch = field(repr=False)
     equal: Mapping[str, bool] = field(repr=False)
+    strict: bool = False
 
     @property
     def bit_equal(self) -> bool:
@@ -37,7 +39,10 @@ class LoadProof:
 
     def __str__(self) -> str:
         equal = "bit-equal" if self.bit_equal else "NOT EQUAL"
-        return f"loaded into a fresh model: {len(self.equal)} tensors {equal}"
+        how = (
+            "loaded strictly into a fresh backbone" if self.strict else "loaded into a fresh model"
+        )
+        return f"{how}: {len(self.equal)} tensors {equal}"
 
 
 @dataclass(frozen=True)

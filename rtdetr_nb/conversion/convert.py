@@ -18,6 +18,7 @@ from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
 from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.rules import match_officially
+from rtdetr_nb.checkpoint.tuning.bare import check_bare, prove_strict
 from rtdetr_nb.checkpoint.tuning.input_format import InputFormat
 from rtdetr_nb.checkpoint.tuning.judged import ConversionRefusedError, judge_content
 from rtdetr_nb.checkpoint.tuning.load import compare_loaded
@@ -58,6 +59,7 @@ def convert(
     base: str | PathLike[str] | Checkpoint | None = None,
     prefix: str = BACKBONE,
     input_format: InputFormat | str | None = None,
+    bare: bool = False,
     force: bool = False,
 ) -> Conversion:
     """Write the tuning file of a checkpoint and prove it, unless the verdict is "failed".
@@ -80,6 +82,8 @@ def convert(
         input_format: what the backbone expects, or the name of it ("imagenet"): the stem is
             rewritten for the pictures that RT-DETRv2 feeds, and the rewriting is proved. "auto"
             finds it with `data` and rewrites the stem where that is sure (or with `force`).
+        bare: write the form that the official `HGNetv2.pretrained=FILE` loads strictly; see
+            `write_tuning_file`.
         force: write although the verdict is "failed", and replace an existing output; a file that
             is read is never replaced.
 
@@ -98,11 +102,14 @@ def convert(
         source = open_checkpoint(source, subkey=subkey)
     opened = open_base(base)
     path = check_output_path(output, [source, *([opened] if opened else [])], overwrite=force)
+    if bare:
+        check_bare(path, prefix, opened is not None)
     diff = compare(choose_candidate(source, candidate, config.backbone.name), config)
     if accept_near:
         diff = diff.accept_near()
     selection = _select(diff, include, exclude, path, force)
-    content = read_content(selection, opened, prefix)
+    content = read_content(selection, opened, prefix, bare)
+    selection = content.selection
     judgement = judge_content(content, path)
     if judgement.verdict.failures and not force:
         raise ConversionRefusedError(path, judgement.verdict, _WAY_OUT)
@@ -112,7 +119,7 @@ def convert(
         raise ConversionRefusedError(path, verdict, _WAY_OUT)
     content = mend_content(content, look.input_format)
     report, written = write_content(content, path)
-    proof = _load_into_fresh_model(content, written, config) if prefix == BACKBONE else None
+    proof = _prove_loading(content, written, config, path)
     return Conversion(selection, judgement.filled, verdict, report, proof, look.report)
 
 
@@ -131,6 +138,27 @@ def _select(
         if verdict.failures and not force:
             raise ConversionRefusedError(path, verdict, _WAY_OUT) from error
         raise
+
+
+def _prove_loading(
+    content: TuningContent, written: ReadBack, config: Config, path: Path
+) -> LoadProof | None:
+    """Load what was written as the official code would; None if its names are other ones."""
+    if content.bare:
+        return _load_strictly(content, config, path)
+    if content.prefix != BACKBONE:
+        return None
+    return _load_into_fresh_model(content, written, config)
+
+
+def _load_strictly(content: TuningContent, config: Config, path: Path) -> LoadProof:
+    """Build the backbone with `HGNetv2.pretrained=FILE`, and compare what arrived."""
+    from rtdetr_nb.model.build import build_backbone
+
+    backbone = build_backbone(config.with_values({"HGNetv2.pretrained": str(path)}))
+    bare = {name.removeprefix(BACKBONE): value for name, value in content.selected.items()}
+    equal = {BACKBONE + name: same for name, same in compare_loaded(backbone, bare).items()}
+    return LoadProof(prove_strict(path, config), equal, strict=True)
 
 
 def _load_into_fresh_model(content: TuningContent, written: ReadBack, config: Config) -> LoadProof:

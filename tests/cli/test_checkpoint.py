@@ -197,6 +197,28 @@ def test_convert_keeps_the_old_flags(run, tmp_path):
     assert torch.equal(written["net.stem.stem1.conv.weight"], backbone()["stem.stem1.conv.weight"])
 
 
+def test_convert_writes_the_bare_form(run, backbone_file, tmp_path):
+    words = ("convert", "--bare", "--input", backbone_file, "--output", tmp_path / "b.pth")
+    code, out, _ = run(*words)
+    assert code == 0 and "loaded strictly into a fresh backbone: 400 tensors bit-equal" in out
+    assert f"HGNetv2.pretrained={tmp_path / 'b.pth'}; its -t stops at this file" in out
+    assert "will load" not in out
+    code, _, err = run(*words, "--force", "--include", "stem.*")
+    assert code == 2 and "375 of 400 tensors are lacking" in err
+    _, out, _ = run("diff", tmp_path / "b.pth")
+    assert "400 of 400  loads the backbone, no heads" in out
+
+
+def test_diff_says_what_each_door_does(run, backbone_file, tmp_path):
+    _, out, _ = run("diff", backbone_file)
+    lines = {line.split("  ")[1].strip(): line for line in out.splitlines() if " of 869 " in line}
+    assert "stops: KeyError: 'model'" in lines["-t"]
+    assert "no error: trains from random weights" in lines["-r"]
+    assert "no error: evaluates random weights" in lines["-r --test-only"]
+    _, out, _ = run("diff", save({"ema": {"module": detector()}}, tmp_path / "a.pth"))
+    assert "869 of 869  evaluates ema.module" in out and "869 of 869  loads the model" in out
+
+
 def test_convert_grafts(run, backbone_file, tmp_path):
     base = save({"model": detector(salt="base")}, tmp_path / "base.pth")
     code, out, _ = run(

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import rtdetr_nb as rt
-from rtdetr_nb.diagnostics.effective_rank import effective_rank
 from rtdetr_nb.diagnostics.features import RANDOM, colour_map
+from rtdetr_nb.diagnostics.measuring.effective_rank import effective_rank
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.ui.figures.base import to_png
 from tests.diagnostics.input_format.corpus import DEMO, ROOT

@@ -37,6 +37,7 @@ from rtdetr_nb.checkpoint.comparison.row import (
 from rtdetr_nb.checkpoint.comparison.selection import Selection, select
 from rtdetr_nb.checkpoint.naming.near_names import NearPair, near_pairs
 from rtdetr_nb.checkpoint.naming.renaming import Origin
+from rtdetr_nb.checkpoint.official_loader.every_door import EveryDoor, doors_of
 from rtdetr_nb.errors import ConfigError, SelectionError
 from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.plain_text import show_as_text
@@ -141,6 +142,11 @@ class Diff:
     def verdict(self) -> Verdict:
         """Judge names, shapes, configuration and (reading the tensors) values."""
         return judge(self)
+
+    @cached_property
+    def doors(self) -> EveryDoor:
+        """What each door of the official code does with the file as it is; reads no values."""
+        return doors_of(self.checkpoint, self.config)
 
     def select(
         self,

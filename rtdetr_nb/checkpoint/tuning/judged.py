@@ -37,7 +37,9 @@ class ConversionRefusedError(TuningError):
     def told(self, way_out: str) -> str:
         """The reasons, and what writes the file all the same."""
         failures = "".join(f"\n  {finding}" for finding in self.verdict.failures)
-        return f"{self.output} was not written:{failures}\n  ({way_out} writes what can be written.)"
+        return (
+            f"{self.output} was not written:{failures}\n  ({way_out} writes what can be written.)"
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def judge_content(content: TuningContent, path: Path) -> Judgement:
             name: (tuple(value.shape), str(value.dtype).removeprefix("torch."))
             for name, value in content.tensors.items()
         }
-        filled = _compare_written(kinds, selection, path)
+        filled = _compare_written(kinds, selection, path, "" if content.bare else "model.")
     verdict = judge(selection.diff, selection.rows, values=content.selected, filled=filled)
     return Judgement(filled, verdict)
 
@@ -82,18 +84,23 @@ def judge_selection(selection: Selection) -> Judgement:
 
 
 def _compare_written(
-    kinds: Mapping[str, tuple[tuple[int, ...], str]], selection: Selection, path: Path
+    kinds: Mapping[str, tuple[tuple[int, ...], str]],
+    selection: Selection,
+    path: Path,
+    top: str = "model.",
 ) -> Diff | None:
     """Compare a tuning file with the model before it is written, as it will be listed.
 
     Args:
-        kinds: shape and type of each tensor by its official name.
+        kinds: shape and type of each tensor by its name in the file.
         selection: where they come from.
         path: of the file.
+        top: what stands before the names in it.
     """
-    listed = {name: TensorInfo(f"model.{name}", *kind) for name, kind in kinds.items()}
+    listed = {name: TensorInfo(top + name, *kind) for name, kind in kinds.items()}
     tensors = {info.key: info for info in listed.values()}
-    tuning = Checkpoint(path, "torch zip", tensors, MappingProxyType({}), {"model": listed}, ())
+    tree = {"model": listed} if top else listed
+    tuning = Checkpoint(path, "torch zip", tensors, MappingProxyType({}), tree, ())
     try:
         return compare(tuning, selection.diff.config)
     except CheckpointError:  # too little was selected to recognise a backbone

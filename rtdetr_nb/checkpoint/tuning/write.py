@@ -20,6 +20,7 @@ from rtdetr_nb.checkpoint.checkpoint import (
     open_checkpoint,
 )
 from rtdetr_nb.checkpoint.comparison.selection import Selection
+from rtdetr_nb.checkpoint.tuning.bare import check_bare, prove_strict, whole_backbone
 from rtdetr_nb.checkpoint.tuning.input_format import InputFormat, fold_into_stem, named_format
 from rtdetr_nb.checkpoint.tuning.judged import ConversionRefusedError, judge_content
 from rtdetr_nb.checkpoint.tuning.output_path import check_output_path
@@ -46,6 +47,7 @@ class TuningContent:
         base: the checkpoint that the other tensors come from, if there is one.
         prefix: what the backbone's names begin with in the file.
         stem: the proof of the stem, where an input format was folded into it.
+        bare: the file will be the backbone's state dict itself, for `HGNetv2.pretrained`.
     """
 
     selection: Selection
@@ -54,10 +56,11 @@ class TuningContent:
     base: Checkpoint | None
     prefix: str
     stem: StemProof | None = None
+    bare: bool = False
 
     def name_of(self, official: str) -> str:
         """Return the name in the file of a tensor of the model."""
-        return _prefixed(official, self.prefix)
+        return _prefixed(official, "" if self.bare else self.prefix)
 
 
 def write_tuning_file(
@@ -67,6 +70,7 @@ def write_tuning_file(
     overwrite: bool = False,
     prefix: str = BACKBONE,
     input_format: InputFormat | str | None = None,
+    bare: bool = False,
     allow_failed: bool = False,
 ) -> WriteReport:
     """Write the selected tensors as a tuning file, and prove that the file returns them.
@@ -82,6 +86,8 @@ def write_tuning_file(
             "backbone."; other programs may want "" or another prefix.
         input_format: what the backbone expects, or the name of it ("imagenet"): the stem is
             rewritten for the pictures that RT-DETRv2 feeds, and the rewriting is proved.
+        bare: write the form that the official `HGNetv2.pretrained=FILE` loads strictly: the whole
+            backbone under bare names, and nothing else. The official `-t` cannot read it.
         allow_failed: write although the verdict on it is "failed".
 
     Returns:
@@ -97,7 +103,9 @@ def write_tuning_file(
     sources = [selection.diff.checkpoint, *([opened] if opened else [])]
     target = check_output_path(path, sources, overwrite=overwrite)
     expected = None if input_format is None else named_format(input_format)
-    content = read_content(selection, opened, prefix)
+    if bare:
+        check_bare(target, prefix, opened is not None)
+    content = read_content(selection, opened, prefix, bare)
     verdict = judge_content(content, target).verdict
     if verdict.failures and not allow_failed:
         raise ConversionRefusedError(target, verdict, _WAY_OUT)
@@ -113,11 +121,13 @@ def read_content(
     selection: Selection,
     base: Checkpoint | None,
     prefix: str,
+    bare: bool = False,
 ) -> TuningContent:
     """Read the values of the selection, and of the base what the selection does not replace.
 
     Raises:
-        TuningError: the prefix does not end in a dot, or `base` does not fit.
+        TuningError: the prefix does not end in a dot, `base` does not fit, or a bare file would
+            lack a part of the backbone.
         CheckpointError: the source or the base cannot be read.
     """
     if prefix and not prefix.endswith("."):
@@ -126,7 +136,12 @@ def read_content(
             f"{prefix}stem. Give {prefix}. with its dot."
         )
     kept = {} if base is None else _base_keys(selection, base)
+    if bare:
+        selection = whole_backbone(selection)
     selected = selection.read()
+    if bare:
+        tensors = {name.removeprefix(BACKBONE): value for name, value in selected.items()}
+        return TuningContent(selection, selected, tensors, None, prefix, bare=True)
     values = {} if base is None else base.read(k for n, k in kept.items() if n not in selected)
     merged = {
         name: selected[name] if name in selected else values[kept[name]]
@@ -159,10 +174,14 @@ def write_content(content: TuningContent, path: Path) -> tuple[WriteReport, Read
             left behind then.
     """
     provenance = _provenance(content)
-    proof = write_proved(path, content.tensors, provenance)
+    proof = write_proved(path, content.tensors, provenance, content.bare)
+    if content.bare:
+        prove_strict(path, content.selection.diff.config)
     equal = {name: proof.equal[content.name_of(name)] for name in content.selected}
     grafted = len(content.tensors) - len(content.selected)
-    return WriteReport(path, equal, grafted, path.stat().st_size, provenance, content.stem), proof
+    size = path.stat().st_size
+    report = WriteReport(path, equal, grafted, size, provenance, content.stem, content.bare)
+    return report, proof
 
 
 def _provenance(content: TuningContent) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rtdetr_nb.datasets.checks.box_counts import count_classes, count_odd_boxes
-from rtdetr_nb.datasets.checks.decoding import Progress, broken_pictures, sample_of
+from rtdetr_nb.datasets.checks.decoding import broken_pictures, sample_of
 from rtdetr_nb.datasets.checks.findings import find_all
 from rtdetr_nb.datasets.checks.looked import Looked
 from rtdetr_nb.datasets.checks.report import DataReport
@@ -23,7 +23,6 @@ def check_data(
     *,
     num_queries: int = 300,
     num_denoising: int = 100,
-    progress: Progress | None = None,
 ) -> DataReport:
     """Say what is in a data set, and what is wrong with it.
 
@@ -34,7 +33,6 @@ def check_data(
             every one. But for "none", files with the same bytes are looked for too.
         num_queries: detections that the decoder can make, `RTDETRTransformerv2.num_queries`.
         num_denoising: pairs of denoising queries, `RTDETRTransformerv2.num_denoising`.
-        progress: is told how many of how many pictures are decoded.
 
     Raises:
         DatasetError: the data set cannot be opened.
@@ -45,7 +43,7 @@ def check_data(
     source = open_data(data)
     splits = (source.train, source.val)
     chosen = {"none": (), "sample": tuple(map(sample_of, splits)), "all": splits}[pictures]
-    broken = tuple(broken_pictures(chosen, progress))
+    broken = tuple(broken_pictures(chosen))
     paths = [split.image_path(i) for split in splits for i in range(len(split))]
     looked = Looked(
         source=source,

@@ -45,7 +45,7 @@ from rtdetr_nb.diagnostics.measuring.weights import (
     official_config,
     read_backbone,
 )
-from rtdetr_nb.diagnostics.probe import probe_backbone
+from rtdetr_nb.diagnostics.probing.probe_backbone import probe_backbone
 from rtdetr_nb.text.findings import NOTE, WARNING, Finding
 
 _SMALLEST = 192  # pixels: of smaller pictures the last stage's maps are little but border
