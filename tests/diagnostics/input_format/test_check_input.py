@@ -8,7 +8,7 @@ import torch
 import rtdetr_nb as rt
 from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.diagnostics.input_format.check_input import check_input
-from rtdetr_nb.diagnostics.input_format.input_findings import NO_PICTURES, input_findings
+from rtdetr_nb.diagnostics.input_format.for_verdicts import NO_PICTURES, input_findings
 from rtdetr_nb.errors import CheckpointError, DatasetError
 from rtdetr_nb.model.build import make_backbone
 from tests.checkpoint.wild import as_dfine, as_ultralytics, detector, prefixed
