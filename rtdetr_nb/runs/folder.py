@@ -161,7 +161,8 @@ class RunFolder:
         except OSError as error:
             raise self._cannot_write(METRICS_FILE, error) from error
         self._is_recording = True
-        self.note(status="running", **facts)
+        replaced = {"replaced": kept.name} if kept is not None else {}
+        self.note(status="running", **facts, **replaced)
         return kept
 
     def claim_and_record(self, resumed: bool, **facts: Any) -> None:

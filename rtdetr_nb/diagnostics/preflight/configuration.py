@@ -59,7 +59,7 @@ def _figures(training: Training) -> list[Figure]:
     if training.largest_hw is not None:
         height, width = training.largest_hw
         text = f"{height} x {width}"
-        figures.append(Figure("largest picture, height x width", text, text))
+        figures.append(Figure("largest picture", height * width, text, "height x width"))
     return figures
 
 

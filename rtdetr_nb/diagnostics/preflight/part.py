@@ -17,13 +17,13 @@ class Figure:
 
     Attributes:
         name: what it is, with its unit in words.
-        value: the number; seconds and bytes where it is a time or a size.
+        value: the number; seconds, bytes or pixels where it is a time, a size or a picture.
         text: the same for people.
         note: how it was come by, where that is not plain.
     """
 
     name: str
-    value: float | int | str
+    value: float
     text: str
     note: str = ""
 

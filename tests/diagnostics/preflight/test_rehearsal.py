@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -129,7 +130,7 @@ def test_its_folder_lies_on_the_disk_of_the_run(training, tmp_path, monkeypatch)
     with passing_folder(training) as folder:
         assert folder.parent == tmp_path
     assert not folder.exists()
-    usage = type("Usage", (), {"free": 10})
+    usage = SimpleNamespace(free=10)
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
     with passing_folder(training) as folder:
         assert Path(tmp_path) not in folder.parents

@@ -1,6 +1,7 @@
 """What measurements say of the whole training: arithmetic, held to figures made by hand."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_waiting_for_data(training):
 def test_shared_memory(training, monkeypatch):
     needed = Rehearsed(training, FACTS).shared_memory
     assert needed == 5 * 4 * 3 * 96 * 96
-    usage = type("Usage", (), {"free": needed})
+    usage = SimpleNamespace(free=needed)
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
     assert found(training) == {}
     usage.free -= 1

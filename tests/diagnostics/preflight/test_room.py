@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_a_folder_that_cannot_be_made(training, tmp_path):
 
 def test_a_disk_that_is_too_small(training, monkeypatch):
     size = checkpoint_bytes(training.config)
-    usage = type("Usage", (), {"free": 5 * size})
+    usage = SimpleNamespace(free=5 * size)
     monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
     assert look_at_room(training).verdict == "ok"
     usage.free = 5 * size - 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import ipywidgets
 
-from rtdetr_nb.ui.run_settings import FREEZING, SMALLEST_IMAGE, RunSettings
+from rtdetr_nb.ui.panel.run_settings import FREEZING, SMALLEST_IMAGE, RunSettings
 
 
 def make_controls(settings: RunSettings) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.gallery import Gallery
 from rtdetr_nb.ui.live_plot import LivePlot, check_labels, follow
-from rtdetr_nb.ui.run_controls import image_sizes, make_controls
-from rtdetr_nb.ui.run_settings import RunSettings
-from rtdetr_nb.ui.stop_button import StopButton
+from rtdetr_nb.ui.panel.run_controls import image_sizes, make_controls
+from rtdetr_nb.ui.panel.run_settings import RunSettings
+from rtdetr_nb.ui.panel.stop_button import StopButton
 from rtdetr_nb.ui.widget_tree import close_widgets
 
 _BLOCKED = "While another cell runs, Start and Resume wait for it; the plot goes on and Stop works."
@@ -207,9 +207,26 @@ class RunPanel:
         self._gallery.draw()
         if self.stop_button.enabled == over:
             self.stop_button.enabled = not over
+        if over and self._restore_earlier(self._progress.run):
+            return
         if plot.is_over:
             for handle in self._kept:
                 handle.update(self._kept_bundle(), raw=True)
+
+    def _restore_earlier(self, run: Run) -> bool:
+        """Show the run before this one again, if this one failed before its first step."""
+        if not run.has_earlier:
+            return False
+        sentence, log = run.reason, run.log_tail()
+        try:
+            run.restore_earlier()
+        except RunError:  # somebody else has begun a run there
+            return False
+        self._follow(run)
+        self._show_message(
+            f"The run has not started: {sentence} The run before it is back in its place.", log
+        )
+        return True
 
     def _button(self, name: str, style: str, action: Callable[[], object]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=name, button_style=style)
@@ -236,9 +253,9 @@ class RunPanel:
             f"{escape(settings.code())}</code>"
         )
 
-    def _show_message(self, message: str) -> None:
+    def _show_message(self, message: str, details: str = "") -> None:
         self.message = message
-        self._message.value = error_html(message)
+        self._message.value = error_html(message, details)
 
     def _kept_bundle(self) -> dict[str, str]:
         """What a saved notebook keeps: folded, as the widget shows the same while it lives."""

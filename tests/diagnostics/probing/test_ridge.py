@@ -1,6 +1,6 @@
 import torch
 
-from rtdetr_nb.diagnostics.ridge import fit_ridge
+from rtdetr_nb.diagnostics.probing.ridge import fit_ridge
 
 
 def draw(count: int, dimensions: int, classes: int, seed: int = 0, noise: float = 0.5):

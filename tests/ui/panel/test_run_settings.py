@@ -1,15 +1,22 @@
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.errors import DatasetError, RunError
+from rtdetr_nb.errors import DatasetError, RunError, UserError
 from rtdetr_nb.runs.file_names import LAST_FILE, RUN_FILE
 from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.ui import run_settings as module
-from rtdetr_nb.ui.run_settings import FREEZING, RunSettings
+from rtdetr_nb.ui.panel import run_settings as module
+from rtdetr_nb.ui.panel.run_settings import FREEZING, RunSettings
+from tests.checkpoint.wild import backbone, prefixed
+from tests.checkpoint.wild import save as save_file
+from tests.paths import DATA, ROOT
 from tests.ui.fake_run import FakeRun
+
+DEMO = DATA / "demo_backbone_mmdet.pth"
 
 CONFIG = load_config("rtdetrv2_hgnetv2_x")
 
@@ -32,6 +39,10 @@ def settings(shapes_folder, tmp_path) -> RunSettings:
         ({"freeze_at": 5}, "freeze_at is 5; expected -1 to 4"),
         ({"output": " "}, "There is no output folder"),
         ({"tuning": "nowhere.pth"}, "There is no tuning file nowhere.pth"),
+        ({"device": "gpu"}, "The device is 'gpu'; expected cpu, cuda or cuda:N, or leave it empty"),
+        ({"tuning": str(DEMO)}, "is no tuning file.*rtdetr-nb convert --input"),
+        ({"data": "nowhere"}, "There is no nowhere"),
+        ({"batch_size": 1000}, "Batch size is 1000, but data/shapes has 64 training pictures."),
         ({"tuning": "x" * 300}, "Tuning is 'xxx.*', which cannot be a path .File name too long"),
         ({"data": "x" * 300}, "Data is 'xxx"),
         ({"output": "a\0b"}, "which cannot be a path .embedded null byte"),
@@ -42,9 +53,20 @@ def settings(shapes_folder, tmp_path) -> RunSettings:
         ({"backbone_of": CONFIG}, "Backbone of is of type Config; expected text"),
     ],
 )
-def test_bad_settings_are_refused_in_a_sentence(change, sentence):
-    with pytest.raises(RunError, match=sentence):
+def test_bad_settings_are_refused_in_a_sentence(change, sentence, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match=sentence):
         RunSettings(**change).check()
+
+
+def test_a_file_is_looked_at_again_when_it_has_changed(whole_file, settings, tmp_path):
+    tuning = tmp_path / "tuning.pth"
+    shutil.copy(whole_file, tuning)
+    given = replace(settings, tuning=str(tuning))
+    with pytest.raises(UserError, match="is no tuning file"):
+        given.check()
+    save_file({"model": prefixed("backbone.", backbone())}, tuning)
+    given.check()
 
 
 def test_a_gpu_has_to_be_there(monkeypatch):
@@ -105,8 +127,7 @@ def test_the_line_of_code_makes_the_same_settings(settings):
 
 
 def test_paths_and_whole_numbers_are_taken_as_they_come(tmp_path):
-    tuning = tmp_path / "tuning.pth"
-    tuning.touch()
+    tuning = save_file({"model": prefixed("backbone.", backbone())}, tmp_path / "tuning.pth")
     settings = RunSettings(tuning=tuning, learning_rate=1)  # type: ignore[arg-type]
     settings.check()
     assert settings.tuning == str(tuning)
@@ -172,16 +193,33 @@ def test_what_the_last_state_lacks_is_made_up_for(settings, started, saved):
     assert started[0]["max_steps"] == 12
 
 
-def test_the_run_before_one_that_failed_at_once_is_not_resumed_in_its_place(settings, started):
+def failed_start(settings: RunSettings, **facts: object) -> FakeRun:
+    """A run of 12 steps in the folder, and a start after it that failed before its first step."""
     fake = FakeRun(Path(settings.output))
     fake.run.checkpoint.touch()
+    fake.step(5)
     save(fake, 5)
-    fake.describe("stopped")
+    fake.describe("stopped", started="first")
     PreviousRun(fake.folder).move_description_away([RUN_FILE])
     fake.fail("There is no picture folder x.", "")
-    with pytest.raises(RunError, match="failed before its first step.*of the run before it"):
-        settings.resume()
-    assert started == []
-    fake.describe("failed", error="The file is damaged.", goes_on=True)
+    if facts:
+        fake.describe("failed", **facts)
+    return fake
+
+
+def test_the_run_before_a_start_that_failed_is_gone_on_with(settings, started):
+    fake = failed_start(settings)
+    assert fake.run.records == [] and fake.run.has_earlier
+    assert "restore_earlier() puts it back" in fake.run.error
+    settings.resume()
+    assert started[0]["resume"] == fake.run.checkpoint
+    assert 5 in [record.get("step") for record in fake.run.records]
+    assert not fake.run.has_earlier
+    assert not (fake.folder / "previous").exists()
+
+
+def test_a_run_that_failed_when_it_went_on_has_no_run_before_it(settings, started):
+    fake = failed_start(settings, error="The file is damaged.", goes_on=True)
+    assert not fake.run.has_earlier and not fake.run.restore_earlier()
     settings.resume()
     assert len(started) == 1

@@ -9,7 +9,8 @@ from PIL import Image
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.diagnostics.probe import probe_backbone
+from rtdetr_nb.diagnostics.probing import naming
+from rtdetr_nb.diagnostics.probing.probe_backbone import probe_backbone
 from rtdetr_nb.errors import DatasetError, UserError
 from rtdetr_nb.model.build import build_backbone
 
@@ -120,6 +121,24 @@ def test_the_global_generator_is_left_alone(config: Config, coloured: Path):
     first = probe(config, coloured)
     assert torch.equal(torch.get_rng_state(), before)
     assert probe(config, coloured).random == first.random
+
+
+def test_random_weights_are_probed_once(
+    config: Config, coloured: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second time no random backbone is made; other pictures, boxes and seeds are new."""
+    first = probe(config, coloured)
+    with monkeypatch.context() as patch:
+        patch.setattr(naming, "random_backbone", None)
+        again = probe(config, coloured)
+        assert again.per_class == first.per_class and again.random_ranks == first.random_ranks
+        with pytest.raises(TypeError):
+            probe(config, coloured, seeds=(0, 77))
+        with pytest.raises(TypeError):
+            probe(config, coloured, bins=1)
+        edit(coloured, "val", lambda content: content["annotations"][0]["bbox"].__setitem__(2, 8))
+        with pytest.raises(TypeError):
+            probe(config, coloured)
 
 
 def test_class_figures_add_up(config: Config, coloured: Path):

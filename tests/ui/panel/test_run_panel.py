@@ -4,11 +4,14 @@ from pathlib import Path
 import pytest
 
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.file_names import LOG_FILE, RUN_FILE
+from rtdetr_nb.runs.previous import PreviousRun
 from rtdetr_nb.runs.record_file import RecordReader
 from rtdetr_nb.runs.records import Record
-from rtdetr_nb.ui import live_plot, stop_button
-from rtdetr_nb.ui.run_panel import run_panel
-from rtdetr_nb.ui.run_settings import RunSettings
+from rtdetr_nb.ui import live_plot
+from rtdetr_nb.ui.panel import stop_button
+from rtdetr_nb.ui.panel.run_panel import run_panel
+from rtdetr_nb.ui.panel.run_settings import RunSettings
 from tests.ui.fake_page import open_widgets, plot_threads, wait_until
 from tests.ui.fake_run import FakeRun
 
@@ -128,6 +131,30 @@ def test_the_panel_of_a_living_run_finds_it_again(fake, page):
     panel.close()
 
 
+def test_a_start_that_fails_leaves_the_finished_run_on_the_page(panel, fake):
+    fake.step(1)
+    fake.describe("finished", started="first")
+    earlier = PreviousRun(fake.folder)
+    start = fake.describe
+
+    def begin_in_its_place(status: str, **facts: object) -> None:
+        earlier.move_description_away([RUN_FILE])
+        start(status, **facts)
+
+    fake.describe = begin_in_its_place
+    panel.start()
+    fake.describe = start
+    (fake.folder / LOG_FILE).write_text("of the run before\n--- started now\nof this start\n")
+    start("failed", error="There is no memory.")
+    wait_until(lambda: "back in its place" in panel.message)
+    assert panel.message.startswith("The run has not started: There is no memory.")
+    assert "of this start" in panel._message.value
+    assert "of the run before" not in panel._message.value
+    assert panel.run.status == "finished" and panel.run.describe().owns_records
+    wait_until(lambda: "finished" in panel.plot._status.value)
+    assert "step 1 of 20" in panel.plot._status.value
+
+
 def test_what_cannot_be_done_is_a_sentence(panel):
     for act, sentence in ((panel.stop, "no run to stop"), (panel.wait, "no run to wait for")):
         with pytest.raises(RunError, match=sentence):
@@ -225,5 +252,5 @@ def test_the_server_that_started_this_kernel_is_found(monkeypatch, tmp_path):
 def test_scripts_ask_nothing_of_the_network():
     """Only the server's own contents service, by a relative address."""
     folder = Path(stop_button.__file__).parent
-    for name in ("stop_button.js", "copy_text.js"):
+    for name in ("stop_button.js", "../copy_text.js"):
         assert not re.search(r"https?://", (folder / name).read_text())

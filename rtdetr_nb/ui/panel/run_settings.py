@@ -12,6 +12,7 @@ from rtdetr_nb.runs.file_names import LAST_FILE
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import Run, attach_run, start_run
+from rtdetr_nb.ui.panel.run_checks import check_data, check_device, check_tuning
 
 SMALLEST_IMAGE = 96
 # What `HGNetv2.freeze_at` means, in the names that the state dict has.
@@ -88,10 +89,10 @@ class RunSettings:
             raise RunError(f"freeze_at is {self.freeze_at}; expected -1 to {max(FREEZING)}.")
 
     def check(self) -> None:
-        """Refuse settings that cannot work.
+        """Refuse settings that cannot work, before a process is started for them.
 
         Raises:
-            RunError: the first setting that cannot be used, in a sentence.
+            UserError: the first setting that cannot be used, in a sentence.
         """
         self.check_kinds()
         for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("preview_freq", 0)):
@@ -112,12 +113,10 @@ class RunSettings:
             raise RunError("There is no output folder. Name one, for example runs/tuned.")
         for name in ("data", "output", "tuning"):
             _check_path(_named(name), getattr(self, name))
-        if self.tuning and not Path(self.tuning).is_file():
-            raise RunError(f"There is no tuning file {self.tuning}. Leave it empty to start from "
-                           "random weights.")  # fmt: skip
-        if self.device.startswith("cuda") and not _has_cuda():
-            raise RunError(f"The device is {self.device}, but this machine offers no GPU to "
-                           "PyTorch. Choose cpu, or leave it empty.")  # fmt: skip
+        check_device(self.device)
+        if self.tuning:
+            check_tuning(self.tuning, self.backbone_of)
+        check_data(self.data, self.batch_size)
 
     def warnings(self) -> list[str]:
         """Sentences on settings that work but are seldom meant."""
@@ -184,6 +183,8 @@ class RunSettings:
     def resume(self) -> Run:
         """Go on with the run in the folder up to `steps`, under these settings.
 
+        Where a start has failed before its first step, that is the run before it.
+
         Raises:
             UserError: there is no run to go on with, it lives, or it has as many steps already and
                 their evaluation.
@@ -193,14 +194,10 @@ class RunSettings:
         seen = earlier.describe()
         if not seen.is_over:
             raise RunError(f"The run in {self.output} goes on; there is nothing to resume.")
+        if earlier.has_earlier:
+            earlier.restore_earlier()
         if not earlier.checkpoint.is_file():
             raise RunError(f"{self.output} has no {earlier.checkpoint.name} to go on from.")
-        if not seen.owns_records:
-            raise RunError(
-                f"The run in {self.output} failed before its first step, and "
-                f"{earlier.checkpoint.name} is of the run before it. Start the failed one again, "
-                f"or go on with that one by start_run(..., resume={str(earlier.checkpoint)!r})."
-            )
         done, is_evaluated = _saved_step(earlier)
         if done >= self.steps and is_evaluated:
             raise RunError(
@@ -252,9 +249,3 @@ def _check_path(name: str, path: str) -> None:
 
 def _named(setting: str) -> str:
     return setting.replace("_", " ").capitalize()
-
-
-def _has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

@@ -9,6 +9,9 @@ from rtdetr_nb.checkpoint.comparison.config_findings import CONFIG_CHECKS
 from rtdetr_nb.checkpoint.comparison.coverage_findings import COVERAGE_CHECKS
 from rtdetr_nb.checkpoint.comparison.file_findings import FILE_CHECKS
 from rtdetr_nb.checkpoint.comparison.value_findings import VALUE_CHECKS
+from rtdetr_nb.config.size_findings import SIZE_CHECKS
+from rtdetr_nb.datasets.batches.shown_batch import BATCH_CHECKS
+from rtdetr_nb.datasets.checks.findings import DATA_CHECKS
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check
 
 SECTIONS: tuple[tuple[str, Sequence[Check[Any]]], ...] = (
@@ -16,8 +19,11 @@ SECTIONS: tuple[tuple[str, Sequence[Check[Any]]], ...] = (
     ("What of the model is filled", COVERAGE_CHECKS),
     ("The configuration", CONFIG_CHECKS),
     ("The values", VALUE_CHECKS),
+    ("Sizes of pictures", SIZE_CHECKS),
+    ("The data", DATA_CHECKS),
+    ("A batch", BATCH_CHECKS),
 )
-"""Every check of a comparison, by what it looks at."""
+"""Every check, by what it looks at."""
 
 _EFFECTS = {
     FAILURE: "The verdict is `failed`: `convert` writes nothing without `--force`.",
@@ -27,8 +33,9 @@ _EFFECTS = {
 _HEAD = """# Findings
 
 `rtdetr-nb diff`, `rtdetr-nb convert` and `diff.verdict` say what they find, and judge by the worst
-of it. Each finding below is one function in `rtdetr_nb/checkpoint/comparison/`, with the same name.
-`make findings` writes this page from these functions.
+of it; so do `rtdetr-nb check`, `rt.check_data`, `rt.show_batch` and every run, before its first
+step. Each finding below is one function with the same name. `make findings` writes this page from
+these functions. What opening a data set mends and tells stands in [data.md](data.md).
 
 | level | what it does to the verdict |
 |---|---|
