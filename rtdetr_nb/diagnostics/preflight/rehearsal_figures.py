@@ -11,8 +11,8 @@ from statistics import median
 from typing import Any
 
 from rtdetr_nb.diagnostics.preflight.part import Figure, Part, part
-from rtdetr_nb.diagnostics.preflight.room import spoken_bytes
 from rtdetr_nb.diagnostics.preflight.training import Training
+from rtdetr_nb.text.byte_counts import spoken_bytes
 from rtdetr_nb.text.durations import duration
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
 from rtdetr_nb.text.plain_text import counted

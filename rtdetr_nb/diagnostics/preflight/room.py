@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -9,16 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtdetr_nb.architecture.state_dict_table import model_keys
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.diagnostics.preflight.part import Figure, Part, part
 from rtdetr_nb.diagnostics.preflight.training import Training
+from rtdetr_nb.diagnostics.preflight.weights import resumed_epochs
+from rtdetr_nb.errors import UserError
 from rtdetr_nb.runs.run import Run
+from rtdetr_nb.text.byte_counts import spoken_bytes
 from rtdetr_nb.text.findings import FAILURE, NOTE, Finding
 from rtdetr_nb.text.plain_text import counted
+from rtdetr_nb.training.start.disk_room import count_checkpoints
 
 _BYTES = 4  # of a number
-_ALWAYS = 3  # last.pth, best.pth, and the one that is being written beside them
-_MOST_TRIED = 10_000  # a larger checkpoint_freq is not proposed
+_MOST = 10**9  # a checkpoint_freq that no training reaches
 
 
 def look_at_room(training: Training) -> Part:
@@ -57,20 +62,20 @@ def checkpoint_bytes(config: Config) -> int:
 
 
 def checkpoints(training: Training, freq: int | None = None) -> int:
-    """Files that a training has written at its end, and the one that it writes meanwhile."""
-    return training.epochs // (freq or training.config.checkpoint_freq) + _ALWAYS
+    """Files that a training has still to write, and those that it writes anew each time."""
+    config = training.config if freq is None else training.config.with_values(
+        {"checkpoint_freq": freq}
+    )
+    steps = training.steps_per_epoch or 1
+    return count_checkpoints(config, _epochs_behind(training), steps, training.max_steps)
 
 
-def spoken_bytes(count: float) -> str:
-    """A number of bytes in words: "184 MB", "1.4 GB"."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return (
-                f"{count / size:,.3g} {unit}"
-                if count < 1000 * size
-                else f"{count / size:,.0f} {unit}"
-            )
-    return f"{count:.0f} bytes"
+def _epochs_behind(training: Training) -> int:
+    """Epochs whose checkpoints are written already."""
+    try:
+        return (training.resume and resumed_epochs(open_checkpoint(training.resume))) or 0
+    except UserError:  # told where weights are looked at
+        return 0
 
 
 def _nearest(folder: Path) -> Path:
@@ -126,8 +131,8 @@ def _goes_on(training: Training) -> bool:
 
 
 def _too_little(training: Training, size: int, needed: int, free: int) -> Finding:
-    fitting = (n for n in range(1, _MOST_TRIED) if checkpoints(training, n) * size <= free)
-    freq = next(fitting, None)
+    room = free // size - checkpoints(training, _MOST)  # for those that are kept beside
+    freq = math.ceil(training.epochs / room) if room > 0 else None
     enough = (
         f"Make room, or set checkpoint_freq={freq}."
         if freq is not None and freq <= training.epochs

@@ -9,6 +9,7 @@ from rtdetr_nb.architecture.state_dict_table import model_keys
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import compare
 from rtdetr_nb.checkpoint.comparison.judge import judge
+from rtdetr_nb.checkpoint.official_loader.every_door import doors_of
 from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch, match_officially
 from rtdetr_nb.checkpoint.tuning.load import match_tuning_file
@@ -62,15 +63,28 @@ def _has_labels(training: Training) -> bool:
 
 
 def _loaded(checkpoint: Checkpoint, config: Config) -> tuple[str, list[Figure]]:
-    """How many of the model's tensors the file fills, as it is."""
+    """How many of the model's tensors the file fills, as it is; and each official door."""
     shapes = {key: info.shape for key, info in model_keys(config).items()}
     try:
-        _, _, match = match_tuning_file(checkpoint, shapes)
+        loaded = len(match_tuning_file(checkpoint, shapes)[2].loaded)
     except UserError:
-        return f"{checkpoint.path.name} loads nothing.", [Figure("tensors loaded", 0, "0")]
-    loaded, total = len(match.loaded), len(shapes)
-    figure = Figure("tensors loaded", loaded, f"{loaded:,} of {total:,}")
-    return f"{checkpoint.path.name} fills {loaded:,} of the model's {total:,} tensors.", [figure]
+        loaded = 0
+    figures = [Figure("tensors loaded", loaded, f"{loaded:,} of {len(shapes):,}")]
+    name = checkpoint.path.name
+    if not loaded:
+        return f"{name} loads nothing.", [*figures, *_doors(checkpoint, config)]
+    sentence = f"{name} fills {loaded:,} of the model's {len(shapes):,} tensors."
+    return sentence, [*figures, *_doors(checkpoint, config)]
+
+
+def _doors(checkpoint: Checkpoint, config: Config) -> list[Figure]:
+    """What each door of the official code does with the file."""
+    doors = doors_of(checkpoint, config)
+    return [
+        Figure(f"official {door}", each.loaded, f"{each.loaded:,} of {doors.wanted[door]:,}",
+               each.outcome)
+        for door, each in doors.predictions.items()
+    ]  # fmt: skip
 
 
 def _door_findings(training: Training, checkpoint: Checkpoint) -> list[Finding]:
@@ -111,7 +125,7 @@ def _resume_part(training: Training, path: Path) -> Part:
     )
     done = resumed_epochs(checkpoint)
     sentence = f"{path.name} goes on after {counted(done or 0, 'epoch')}."
-    return part("weights", sentence, findings, [figure])
+    return part("weights", sentence, findings, figures)
 
 
 def _no_state(tree: object) -> Finding:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rtdetr_nb.datasets.open_data import open_data
-from rtdetr_nb.diagnostics.preflight.room import checkpoint_bytes, look_at_room, spoken_bytes
+from rtdetr_nb.diagnostics.preflight.room import checkpoint_bytes, look_at_room
 from rtdetr_nb.diagnostics.preflight.training import Training
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.text.findings import FAILURE, NOTE
@@ -80,14 +80,6 @@ def test_the_size_is_that_of_a_written_checkpoint(shapes_folder, tmp_path):
     # The names and the places of 900 small tensors weigh more here than in a model of full size,
     # where they are a thousandth (measured: 528 MB expected, 529 MB written).
     assert 0.75 < size / path.stat().st_size < 1
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(0, "0 bytes"), (1500, "1.5 kB"), (184_000_000, "184 MB"), (1.234e12, "1.23 TB")],
-)
-def test_bytes_in_words(count, words):
-    assert spoken_bytes(count) == words
 
 
 def test_nothing_is_left_behind(training, tmp_path):
