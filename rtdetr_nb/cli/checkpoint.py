@@ -102,6 +102,13 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subkey", metavar="KEY", help="look below this key only, e.g. ema.module")
+    parser.add_argument(
+        "--rename",
+        action="append",
+        metavar="PATTERN=REPLACEMENT",
+        help="search names in which every match of a regular expression is replaced, as in re.sub, "
+        r"e.g. '\.wrapped\.=.'; may be given several times",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -109,7 +116,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     """List what is in a file."""
     from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 
-    checkpoint = open_checkpoint(options.file, subkey=options.subkey)
+    checkpoint = open_checkpoint(options.file, subkey=options.subkey, rename=options.rename)
     if options.json:
         print_json(**inspect_json(checkpoint))
     else:
@@ -123,7 +130,7 @@ def run_diff(options: argparse.Namespace) -> int:
     from rtdetr_nb.checkpoint.comparison.diff import compare
     from rtdetr_nb.config.load import load_config
 
-    checkpoint = open_checkpoint(options.file, subkey=options.subkey)
+    checkpoint = open_checkpoint(options.file, subkey=options.subkey, rename=options.rename)
     config = load_config(options.config)
     diff = compare(choose_candidate(checkpoint, options.candidate, config.backbone.name), config)
     if options.json:
@@ -146,6 +153,7 @@ def run_convert(options: argparse.Namespace) -> int:
         candidate=options.candidate,
         subkey=options.subkey,
         accept_near=options.accept_near,
+        rename=options.rename,
         base=options.base,
         prefix=options.prefix,
         input_format=options.input_format,

@@ -317,7 +317,7 @@ def evaluate_weights(
             load_tuning_file(model, tuning)
         elif resume:
             load_evaluated_weights(model, resume, config.use_ema)
-        shares = {"rank": processes.rank, "world_size": processes.size}
-        loader = build_dataloader(config, "val", **shares, device=device)
+        rank, size = processes.rank, processes.size
+        loader = build_dataloader(config, "val", rank=rank, world_size=size, device=device)
         model.to(device)
     return evaluate_state(model, build_postprocessor(config), loader, device, precision, processes)

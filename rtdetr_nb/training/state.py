@@ -22,6 +22,7 @@ from rtdetr_nb.training.optimizer import LinearWarmup
 logger = logging.getLogger(__name__)
 
 # The part of a checkpoint that only this package writes; the official loader ignores it.
+_MOMENTS = 2  # AdamW keeps two numbers for each that it trains
 _OWN_KEY = "rtdetr_nb"
 # What PyTorch raises for a damaged checkpoint, or one of another program.
 _WRONG_CONTENT = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)
@@ -132,6 +133,15 @@ class TrainingState:
         self.seed, self.best_ap = own["seed"], own.get("best_ap")
         self.evaluated_step = own.get("evaluated_step")
         self.total_batch_size = own.get("total_batch_size")
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """The size of a checkpoint once the optimizer has made a step."""
+        weights = [*self.model.state_dict().values()]
+        averaged = [*self.ema.module.state_dict().values()] if self.ema else []
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        kept = (*weights, *averaged, *(_MOMENTS * trained))
+        return sum(each.numel() * each.element_size() for each in kept)
 
     def use_batch_size(self, total: int) -> None:
         """Set the batch size; if it changed, convert the position in the epoch.

@@ -126,6 +126,7 @@ def convert(
     candidate: str | None = None,
     subkey: str | None = None,
     accept_near: bool = False,
+    rename: Mapping[str, str] | Iterable[str] | None = None,
     base: str | PathLike[str] | Checkpoint | None = None,
     prefix: str = BACKBONE,
     input_format: InputFormat | str | None = None,
@@ -143,6 +144,8 @@ def convert(
         candidate: which backbone of the file to take, by its name, prefix or role.
         subkey: look below this key of the file only.
         accept_near: apply the pairs of near names that the comparison offers.
+        rename: names to search instead of the file's, as `open_checkpoint` takes them; added to
+            those of a source that is open already.
         base: a full official checkpoint whose encoder and decoder are kept.
         prefix: what the backbone's names begin with in the output. The official `-t` needs
             "backbone.".
@@ -162,7 +165,9 @@ def convert(
     """
     config = config if isinstance(config, Config) else load_config(config)
     if not isinstance(source, Checkpoint):
-        source = open_checkpoint(source, subkey=subkey)
+        source = open_checkpoint(source, subkey=subkey, rename=rename)
+    elif rename:
+        source = source.renamed(rename)
     opened = open_base(base)
     path = check_output_path(output, [source, *([opened] if opened else [])], overwrite=force)
     if bare:

@@ -6,6 +6,7 @@ it holds `rtdetr_nb`, the provenance, which the official loader ignores.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -188,7 +189,9 @@ def _provenance(content: TuningContent) -> dict[str, Any]:
             for name in ("name", "prefix", "dialect", "variant", "role", "dtype")
         },
         "selection": {"description": selection.description, "tensors": len(selection)},
+        "asked_renames": [rename.text for rename in checkpoint.renames],
         "renames": {row.model_key: row.checkpoint_key for row in rows},
+        "rules": dict(Counter(row.rule for row in rows if row.rule)),
         "value_fixes": {row.model_key: row.fix.why for row in rows if row.fix},
     }
     if content.stem is not None:
@@ -205,11 +208,7 @@ def _base_keys(selection: Selection, base: Checkpoint) -> dict[str, str]:
         TuningError: it is no full official checkpoint of the selection's variant.
     """
     candidate: FileCandidate = choose_candidate(base)
-    names = {
-        key.removeprefix(candidate.root): key
-        for key in base.tensors
-        if key.startswith(candidate.root)
-    }
+    names = base.keys_behind(candidate.root)
     has_heads = any(name.startswith(("encoder.", "decoder.")) for name in names)
     if candidate.dialect != "official" or candidate.root == candidate.prefix or not has_heads:
         raise TuningError(
