@@ -6,15 +6,17 @@ from .checkpoint.comparison.selection import Selection
 from .checkpoint.naming.candidates import Candidate
 from .checkpoint.official_loader.every_door import predict_doors
 from .checkpoint.official_loader.prediction import predict_official
-from .checkpoint.tuning.convert import Conversion, convert
 from .checkpoint.tuning.input_format import InputFormat
 from .checkpoint.tuning.load import load_tuning_file, prove_loaded
 from .checkpoint.tuning.report import TuningReport
 from .checkpoint.tuning.write import write_tuning_file
 from .checkpoint.tuning.write_as import write_as
+from .checkpoint.tuning.write_as_trained_on import write_as_trained_on
 from .config.config import Config
 from .config.explain import explain_config
 from .config.load import load_config
+from .conversion.conversion import Conversion
+from .conversion.convert import convert
 from .datasets.batches.show_batch import show_batch
 from .datasets.batches.shown_batch import ShownBatch
 from .datasets.checks.check_data import check_data
@@ -117,5 +119,6 @@ __all__ = [
     "training_commands",
     "what_moved",
     "write_as",
+    "write_as_trained_on",
     "write_tuning_file",
 ]

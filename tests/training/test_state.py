@@ -35,6 +35,7 @@ def resume(state: TrainingState, path: Path, steps_per_epoch: int) -> None:
     state.resume(saved, path, steps_per_epoch)
 
 
+@pytest.mark.slow
 def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_path: Path) -> None:
     state = make_state(small_config)
     do_step(state, small_config)
