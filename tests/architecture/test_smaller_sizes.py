@@ -9,7 +9,11 @@ from rtdetr_nb.checkpoint.naming.dialects import DIALECTS
 from rtdetr_nb.checkpoint.naming.renaming import rename_back
 from tests.paths import REFERENCE
 
-REAL = json.loads((REFERENCE / "keys" / "dfine_small_use_lab.json").read_text())
+TABLE = json.loads((REFERENCE / "dialects" / "dfine_backbone_B0_to_B3_use_lab.json").read_text())
+REAL = {
+    size: {key[3:]: info for key, info in TABLE.items() if key.startswith(f"{size}.")}
+    for size in ("B0", "B1", "B2", "B3")
+}
 (DFINE,) = (dialect for dialect in DIALECTS if dialect.name == "dfine")
 
 
