@@ -67,6 +67,8 @@ CHECKS = {
         "freeze_at.reveal().right == '15, those of the stem'",
         "pattern.reveal().right == 'no, it finds the name'",
         "warm_up.reveal().right == '3 %'",
+        "resumed.reveal().right == 'it loads none, and trains'",
+        "last_door.open == ('pretrained',)",
     ),
     "06_full_training": (
         "full.backbone.freeze_at == -1",
