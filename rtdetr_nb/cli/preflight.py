@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from typing import Any
 
 from rtdetr_nb.cli.output import Printer, print_json
@@ -65,7 +64,6 @@ def run_preflight(options: argparse.Namespace) -> int:
         processes=options.nproc,
         official=options.official,
         rehearse=not options.no_rehearsal,
-        progress=_tell,
     )
     if options.html:
         report.save(options.html)
@@ -77,9 +75,3 @@ def run_preflight(options: argparse.Namespace) -> int:
         for line in report.text(width).split("\n"):
             printer.line(line)
     return 0 if report.go else IN_THE_WAY
-
-
-def _tell(name: str) -> None:
-    """Say on a terminal what is looked at now."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{name} ...", end="", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rtdetr_nb.config.config import Config
@@ -24,10 +25,19 @@ from rtdetr_nb.diagnostics.preflight.weights import look_at_weights
 from rtdetr_nb.errors import RunError, UserError
 from rtdetr_nb.files.pasted_path import pasted_path
 from rtdetr_nb.official.command import open_official
+from rtdetr_nb.progress_bar import ProgressBar, progress
 from rtdetr_nb.text.findings import FAILURE, NOTE, Finding
 
 _SECONDS = 60.0  # of a rehearsal's steps and evaluation on a CPU
 PathLike = str | os.PathLike[str]
+
+_LOOKS: dict[str, Callable[[Training], Part]] = {
+    "configuration": look_at_configuration,
+    "data": look_at_data,
+    "weights": look_at_weights,
+    "disk": look_at_room,
+}
+"""The parts that are looked at without a step, in that order."""
 
 
 def preflight(
@@ -44,7 +54,6 @@ def preflight(
     official: PathLike | None = None,
     rehearse: bool = True,
     seconds: float = _SECONDS,
-    progress: Callable[[str], object] | None = None,
 ) -> PreflightReport:
     """Say before the first step of a training whether it can be begun, and what it will take.
 
@@ -67,7 +76,6 @@ def preflight(
         rehearse: whether to rehearse at all.
         seconds: that steps and evaluation of the rehearsal may take on a CPU, which get fewer
             pictures for it.
-        progress: is told the name of each part as it begins.
 
     Returns:
         A report, whatever is wrong: what stands in the way is in its `findings`.
@@ -78,7 +86,6 @@ def preflight(
     if processes < 1:
         raise RunError(f"The number of processes is {processes}; expected at least 1.")
     began = time.monotonic()
-    tell = progress or (lambda _name: None)
     flags = {"use_amp": use_amp, "output_dir": output_dir and os.fspath(output_dir)}
     given = {name: value for name, value in flags.items() if value is not None}
     planned = plan_training(config, overrides, given, data)
@@ -94,7 +101,9 @@ def preflight(
             max_steps=max_steps,
         )
         parts.append(part("configuration", "", refused))
-        parts += _look(training, tell, seconds if rehearse else None)
+        count = len(_LOOKS) + (1 + (training.official is not None) if rehearse else 0)
+        with progress("Preflight", count, "part") as bar:
+            parts += _look(training, bar, seconds if rehearse else None)
     return PreflightReport(
         config=config.source if isinstance(config, Config) else os.fspath(config),
         parts=_joined(parts),
@@ -102,27 +111,20 @@ def preflight(
     )
 
 
-def _look(
-    training: Training, tell: Callable[[str], object], seconds: float | None
-) -> Iterator[Part]:
+def _look(training: Training, bar: ProgressBar, seconds: float | None) -> Iterator[Part]:
     """Look at one part after the other."""
-    looks: dict[str, Callable[[], Part]] = {
-        "configuration": lambda: look_at_configuration(training),
-        "data": lambda: look_at_data(training),
-        "weights": lambda: look_at_weights(training),
-        "disk": lambda: look_at_room(training),
-    }
     seen: dict[str, Part] = {}
-    for name, look in looks.items():
-        tell(name)
-        seen[name] = look_at(name, look)
+    for name, look in _LOOKS.items():
+        bar.say(name)
+        seen[name] = look_at(name, partial(look, training))
+        bar.advance()
         yield seen[name]
     if seconds is not None:
-        yield from _rehearse(training, seen, tell, seconds)
+        yield from _rehearse(training, seen, bar, seconds)
 
 
 def _rehearse(
-    training: Training, seen: dict[str, Part], tell: Callable[[str], object], seconds: float
+    training: Training, seen: dict[str, Part], bar: ProgressBar, seconds: float
 ) -> Iterator[Part]:
     """Rehearse what can be; a file of weights that cannot be used is left out."""
     if training.source is None or seen["data"].verdict == "failed" or stops_at_once(training):
@@ -133,12 +135,13 @@ def _rehearse(
         training = replace(training, tuning=None, resume=None, config=training.without_download)
         notes = (Finding(NOTE, "It began with random weights: those that are given cannot be used.",
                          "rehearsal"),)  # fmt: skip
-    tell("rehearsal")
+    bar.say("rehearsal")
     with passing_folder(training) as folder:
         done = look_at("rehearsal", lambda: look_at_rehearsal(training, folder, seconds))
     yield replace(done, findings=(*done.findings, *notes))
     if training.official is not None:
-        tell("official rehearsal")
+        bar.advance()
+        bar.say("official rehearsal")
         pictures = next((f.value for f in done.figures if f.name == REHEARSED), None)
         number = int(pictures or training.processes)
         with passing_folder(training) as folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import tempfile
@@ -63,8 +62,8 @@ def checkpoint_bytes(config: Config) -> int:
 
 def checkpoints(training: Training, freq: int | None = None) -> int:
     """Files that a training has still to write, and those that it writes anew each time."""
-    config = training.config if freq is None else training.config.with_values(
-        {"checkpoint_freq": freq}
+    config = (
+        training.config if freq is None else training.config.with_values({"checkpoint_freq": freq})
     )
     steps = training.steps_per_epoch or 1
     return count_checkpoints(config, _epochs_behind(training), steps, training.max_steps)
@@ -132,7 +131,7 @@ def _goes_on(training: Training) -> bool:
 
 def _too_little(training: Training, size: int, needed: int, free: int) -> Finding:
     room = free // size - checkpoints(training, _MOST)  # for those that are kept beside
-    freq = math.ceil(training.epochs / room) if room > 0 else None
+    freq = training.epochs // (room + 1) + 1 if room >= 0 else None
     enough = (
         f"Make room, or set checkpoint_freq={freq}."
         if freq is not None and freq <= training.epochs

@@ -120,9 +120,9 @@ def _resume_part(training: Training, path: Path) -> Part:
     findings = _resume_findings(match, path)
     if not findings:
         findings = _what_is_left(training, resumed_epochs(checkpoint) or 0)
-    figure = Figure(
-        "tensors loaded", len(match.loaded), f"{len(match.loaded):,} of {len(shapes):,}"
-    )
+    loaded = f"{len(match.loaded):,} of {len(shapes):,}"
+    figures = [Figure("tensors loaded", len(match.loaded), loaded)]
+    figures += _doors(checkpoint, training.config)
     done = resumed_epochs(checkpoint)
     sentence = f"{path.name} goes on after {counted(done or 0, 'epoch')}."
     return part("weights", sentence, findings, figures)

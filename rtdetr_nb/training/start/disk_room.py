@@ -37,8 +37,8 @@ def disk_finding(folder: Path, count: int, size: int, checkpoint_freq: int) -> F
         return None
     return Finding(
         WARNING,
-        f"The run will write {count:,} checkpoints of {spoken_bytes(size)}, {spoken_bytes(count * size)} in "
-        f"all; the disk has {spoken_bytes(free)} free.",
+        f"The run will write {count:,} checkpoints of {spoken_bytes(size)}, "
+        f"{spoken_bytes(count * size)} in all; the disk has {spoken_bytes(free)} free.",
         str(folder),
         "It would end where the disk is full.",
         f"Set a larger checkpoint_freq (now {checkpoint_freq}), or give another --output-dir.",

@@ -117,12 +117,12 @@ def test_a_part_that_breaks_is_a_finding_and_not_the_end(sound, tmp_path, monkey
     def broken(_training):
         raise ZeroDivisionError("by hand")
 
-    monkeypatch.setattr(whole, "look_at_room", broken)
+    monkeypatch.setitem(whole._LOOKS, "disk", broken)
     report = look(sound, tmp_path)
     assert report.go and report.verdict == "warnings"
     (found,) = report.verdict.warnings
     assert "'disk'" in found.what and "ZeroDivisionError: by hand" in found.what
-    monkeypatch.setattr(whole, "look_at_data", broken)
+    monkeypatch.setitem(whole._LOOKS, "data", broken)
     assert len(look(sound, tmp_path).verdict.warnings) == 2
 
 
