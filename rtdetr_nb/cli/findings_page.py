@@ -37,9 +37,10 @@ _EFFECTS = {
 _HEAD = """# Findings
 
 `rtdetr-nb diff`, `rtdetr-nb convert` and `diff.verdict` say what they find, and judge by the worst
-of it; so do `rtdetr-nb check`, `rt.check_data`, `rt.show_batch`, `rtdetr-nb preflight`, and every run,
-before its first step. Each finding below is one function with the same name. `make findings` writes this page from
-these functions. What opening a data set mends and tells stands in [data.md](data.md).
+of it; so do `rtdetr-nb check`, `rt.check_data`, `rt.show_batch`, `rtdetr-nb preflight` and every
+run, before its first step. Each finding below is one function with the same name. `make findings`
+writes this page from these functions. What opening a data set mends and tells stands in
+[data.md](data.md).
 
 | level | what it does to the verdict |
 |---|---|
