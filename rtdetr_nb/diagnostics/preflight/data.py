@@ -43,7 +43,8 @@ def look_at_data(training: Training) -> Part:
     """Check the data, and whether they fit the configuration."""
     config, source = training.config, training.source
     if source is None:
-        return part("data", "They cannot be opened.")  # why is said where they were looked for
+        # Why is said where they were looked for.
+        return Part("data", "They cannot be opened.", is_left_out=True)
     report = check_data(
         source,
         "sample",

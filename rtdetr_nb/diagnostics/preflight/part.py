@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.text.findings import FAILURE, WARNING, Finding, Verdict
@@ -38,6 +38,7 @@ class Part:
         findings: what is worth knowing.
         figures: its numbers.
         seconds: that it took.
+        is_left_out: what other parts have found leaves nothing to look at.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Part:
     findings: tuple[Finding, ...] = ()
     figures: tuple[Figure, ...] = field(default=(), repr=False)
     seconds: float = 0.0
+    is_left_out: bool = False
+
+    @property
+    def word(self) -> str:
+        """The verdict in a table."""
+        return "left out" if self.is_left_out else str(self.verdict)
 
     @property
     def verdict(self) -> Verdict:
@@ -71,7 +78,7 @@ def look_at(name: str, look: Callable[[], Part]) -> Part:
         seen = Part(name, "It cannot be used.", (Finding(FAILURE, str(error)),))
     except Exception as error:  # noqa: BLE001 - whatever breaks here, the other parts are looked at
         seen = Part(name, "It could not be looked at.", (_crash(name, error),))
-    return Part(name, seen.sentence, seen.findings, seen.figures, time.monotonic() - began)
+    return replace(seen, name=name, seconds=time.monotonic() - began)
 
 
 def _crash(name: str, error: Exception) -> Finding:

@@ -128,7 +128,7 @@ def _rehearse(
 ) -> Iterator[Part]:
     """Rehearse what can be; a file of weights that cannot be used is left out."""
     if training.source is None or seen["data"].verdict == "failed" or stops_at_once(training):
-        yield part("rehearsal", "Nothing was rehearsed: what is found above would stop it.")
+        yield Part("rehearsal", "What is found above would stop it.", is_left_out=True)
         return
     notes: tuple[Finding, ...] = ()
     if seen["weights"].verdict == "failed":
@@ -156,12 +156,12 @@ def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
         new = tuple(finding for finding in each.findings if finding not in told)
         told.update(new)
         before = joined.get(each.name, Part(each.name))
-        joined[each.name] = Part(
-            each.name,
-            each.sentence or before.sentence,
-            (*before.findings, *new),
-            (*before.figures, *each.figures),
-            before.seconds + each.seconds,
+        joined[each.name] = replace(
+            each,
+            sentence=each.sentence or before.sentence,
+            findings=(*before.findings, *new),
+            figures=(*before.figures, *each.figures),
+            seconds=before.seconds + each.seconds,
         )
     return tuple(joined.values())
 

@@ -14,7 +14,7 @@ from rtdetr_nb.errors import UserError
 from rtdetr_nb.files.atomic_file import write_atomically
 from rtdetr_nb.files.pasted_path import pasted_path
 from rtdetr_nb.text.durations import duration
-from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Finding, Verdict, findings_table
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Finding, Verdict
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.plain_text import counted, show_as_text
 from rtdetr_nb.text.printable import printable
@@ -115,7 +115,7 @@ class PreflightReport:
             "findings": [asdict(finding) for finding in self.findings],
             "figures": {name: asdict(figure) for name, figure in self.figures.items()},
             "parts": [
-                {"name": each.name, "verdict": str(each.verdict), "sentence": each.sentence,
+                {"name": each.name, "verdict": each.word, "sentence": each.sentence,
                  "seconds": round(each.seconds, 2)}
                 for each in self.parts
             ],
@@ -127,7 +127,7 @@ class PreflightReport:
         lines = [*_filled(self.sentence, width), ""]
         names = max((len(each.name) for each in self.parts), default=0)
         for each in self.parts:
-            head = f"  {each.name:<{names}}  {each.verdict!s:<8}  "
+            head = f"  {each.name:<{names}}  {each.word:<8}  "
             lines += _filled(head + each.sentence, width, " " * len(head))
         for level, heading in _HEADINGS.items():
             found = [finding for finding in self.findings if finding.level == level]
@@ -156,16 +156,24 @@ class PreflightReport:
 
     def html(self) -> str:
         """The report as HTML that reads on a light page as on a dark one."""
-        rows = tuple((each.name, str(each.verdict), each.sentence) for each in self.parts)
+        rows = tuple((each.name, each.word, each.sentence) for each in self.parts)
         numbers = tuple((f.name, f.text, f.note) for f in self.figures.values())
-        found = findings_table(self.findings).html() if self.findings else ""
         return (
             f"<p>{badge(str(self.verdict))} <b>{shown(self.sentence)}</b></p>"
             + Table("", ("part", "verdict", "what was seen"), rows).html()
-            + found
+            + self._findings_html()
             + Table("", ("figure", "value", "how"), numbers, frozenset({"value"})).html()
             + f"<p>Looked at in {duration(self.seconds)}.</p>"
         )
+
+    def _findings_html(self) -> str:
+        """A list a level: sentences, which a table would break into narrow columns."""
+        lists = []
+        for level, heading in _HEADINGS.items():
+            items = "".join(_item(each) for each in self.findings if each.level == level)
+            if items:
+                lists.append(f"<p>{badge(level)} <b>{heading}</b></p><ol>{items}</ol>")
+        return "".join(lists)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report as one HTML page that opens offline, and return its path.
@@ -185,6 +193,12 @@ class PreflightReport:
 
     def _repr_html_(self) -> str:
         return self.html()
+
+
+def _item(finding: Finding) -> str:
+    where = f" <code style='overflow-wrap:anywhere'>{shown(finding.where)}</code>"
+    more = shown(" ".join(filter(None, (finding.why, finding.action))))
+    return f"<li><b>{shown(finding.what)}</b>{where if finding.where else ''} {more}</li>"
 
 
 def _filled(text: str, width: int, indent: str = "") -> list[str]:

@@ -60,8 +60,8 @@ class Training:
 
     @property
     def total_steps(self) -> int | None:
-        """Steps from the beginning to the end; None where that is not known."""
-        if self.steps_per_epoch is None:
+        """Steps from beginning to end; None where that is not known, or no step is filled."""
+        if not self.steps_per_epoch:
             return self.max_steps
         steps = self.steps_per_epoch * self.config.epoches
         return min(steps, self.max_steps) if self.max_steps else steps
