@@ -73,7 +73,8 @@ _ACTS = {"write": _write, "undo": _undo, "mend": _mend, "leave": _leave}
 
 
 def _say(picker: LayerPicker, text: str, caution: str = "", failed: bool = False) -> None:
-    picker.message, picker.caution, picker.failed = printable(text), printable(caution), failed
+    picker.message = "\n".join(printable(line) for line in text.splitlines())
+    picker.caution, picker.failed = printable(caution), failed
 
 
 def _in_words_of_the_page(error: UserError) -> str:

@@ -163,7 +163,7 @@ class Tree {
     this.mend.hidden = !this.model.get("can_look");
     this.leave.hidden = !folded;
     if (this.mend.disabled) return;  // what it says comes with the answer
-    const mended = folded ? `The stem is rewritten as it is written: it expects ${folded}. ` : "";
+    const mended = folded ? `The stem will be rewritten in the file: it expects ${folded}. ` : "";
     this.looked.textContent = mended + this.model.get("looked");
   }
 
@@ -174,7 +174,7 @@ class Tree {
     this.path.value = this.model.get("path");
     const base = element("input", {
       type: "text", "aria-label": "Full checkpoint to put it into", spellcheck: "false",
-      placeholder: "optional: full checkpoint to put it into",
+      placeholder: "into a full checkpoint (optional)",
     });
     const replace = element("input", { type: "checkbox", "aria-label": "Replace an existing file" });
     const anyway = element("input", { type: "checkbox", "aria-label": "Write it all the same" });

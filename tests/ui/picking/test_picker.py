@@ -277,6 +277,7 @@ def test_a_failed_selection_is_written_only_where_the_box_says_so(
     send(picker, **click, anyway=False)
     assert picker.failed and not target.exists()
     assert "HGNetv2-L" in picker.message and "Write it all the same" in picker.message
+    assert len(picker.message.splitlines()) == 3 and "\\n" not in picker.message
     with pytest.raises(ConversionRefusedError, match="allow_failed=True"):
         picker.write(target)
     send(picker, **click, anyway=True)
