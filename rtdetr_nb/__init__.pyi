@@ -31,6 +31,8 @@ from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
+from .diagnostics.preflight.preflight import preflight
+from .diagnostics.preflight.report import PreflightReport
 from .diagnostics.probing.probe_backbone import probe_backbone
 from .diagnostics.probing.result import ProbeResult
 from .errors import UserError
@@ -68,6 +70,7 @@ __all__ = [
     "InputFormat",
     "OfficialCheckout",
     "OfficialCommand",
+    "PreflightReport",
     "ProbeResult",
     "Run",
     "RunSettings",
@@ -104,6 +107,7 @@ __all__ = [
     "pick_layers",
     "predict_doors",
     "predict_official",
+    "preflight",
     "probe_backbone",
     "probe_detection",
     "prove_loaded",
