@@ -53,7 +53,7 @@ from .ui.guess import guess
 from .ui.live_plot import live_plot
 from .ui.panel.run_panel import run_panel
 from .ui.panel.run_settings import RunSettings
-from .ui.picker import pick_layers
+from .ui.picking.picker import pick_layers
 from .ui.tables import show_table
 
 __version__: str

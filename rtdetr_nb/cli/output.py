@@ -96,10 +96,8 @@ def show_conversion(done: Conversion) -> None:
             f"for the official -u HGNetv2.pretrained={done.report.path}; its -t stops at this file",
             _STYLES["warning"],
         )
-    elif done.report.path.suffix == ".safetensors":
-        show.line(
-            "the official -t reads files of torch.save only: give it a .pth", _STYLES["warning"]
-        )
+    elif done.report.caution:
+        show.line(done.report.caution, _STYLES["warning"])
     elif filled is not None:
         loaded, total = _found_officially(filled)
         show.line(f"the official -t will load {loaded} of the model's {total} tensors from it")
