@@ -41,6 +41,7 @@ def _add_diff(commands: Any) -> None:
     parser = commands.add_parser("diff", help="compare a checkpoint with the model")
     parser.add_argument("file", metavar="FILE", help="checkpoint of any kind; nothing in it is run")
     _add_config(parser)
+    _add_data(parser)
     _add_common(parser)
     parser.set_defaults(run=run_diff)
 
@@ -73,8 +74,9 @@ def _add_convert(commands: Any) -> None:
         "--input-format",
         metavar="NAME",
         help="the pictures that the backbone was trained on, such as imagenet: its stem is "
-        "rewritten for those that RT-DETRv2 feeds",
+        "rewritten for those that RT-DETRv2 feeds; auto finds them with --data",
     )
+    _add_data(parser)
     parser.add_argument(
         "--bare",
         action="store_true",
@@ -98,6 +100,15 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         help=f"YAML file or shipped name (default: {DEFAULT_CONFIG})",
     )
     parser.add_argument("--candidate", metavar="NAME", help="which backbone of the file to take")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="pictures of the training to come (a data set or a folder): is the backbone used to "
+        "pictures as RT-DETRv2 feeds them?",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -129,25 +140,30 @@ def run_diff(options: argparse.Namespace) -> int:
     from rtdetr_nb.checkpoint.checkpoint import choose_candidate, open_checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import compare
     from rtdetr_nb.config.load import load_config
+    from rtdetr_nb.conversion.input_look import findings_on_pictures
+    from rtdetr_nb.text.findings import Verdict
 
     checkpoint = open_checkpoint(options.file, subkey=options.subkey, rename=options.rename)
     config = load_config(options.config)
     diff = compare(choose_candidate(checkpoint, options.candidate, config.backbone.name), config)
+    report, findings = findings_on_pictures(diff.candidate, options.data, config)
+    verdict = Verdict([*diff.verdict.findings, *findings])
     if options.json:
-        print_json(**diff_json(diff))
+        print_json(**diff_json(diff, verdict, report))
     else:
-        show_diff(diff)
+        show_diff(diff, verdict, report)
     return 0
 
 
 def run_convert(options: argparse.Namespace) -> int:
     """Write a tuning file, unless the verdict is failed, and prove it."""
-    from rtdetr_nb.checkpoint.tuning.convert import convert
+    from rtdetr_nb.conversion.convert import convert
 
     done = convert(
         options.input,
         options.output,
         options.config,
+        options.data,
         include=options.include,
         exclude=options.exclude,
         candidate=options.candidate,

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.files.atomic_file import write_atomically
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.optimizer import LinearWarmup
 
@@ -174,6 +175,23 @@ def read_resume_file(path: Path) -> dict[str, Any]:
     Raises:
         RunError: there is no such file, or a run cannot be resumed from it.
     """
+    state = _read_content(path)
+    missing = [key for key in ("model", "optimizer", "last_epoch") if key not in state]
+    if missing:
+        raise RunError(
+            f"{path} holds no {', '.join(missing)}, so a run cannot be resumed from it. Give a "
+            "run's last.pth, or use the file's weights as a tuning file (-t)."
+        )
+    _check_own_part(state.get(_OWN_KEY), path)
+    return state
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """The content of a file that `-r` names.
+
+    Raises:
+        RunError: there is no such file, or it is not a dict of torch.save.
+    """
     if not path.is_file():
         raise RunError(f"There is no file {path} to resume from (-r); give a run's last.pth.")
     try:
@@ -188,13 +206,6 @@ def read_resume_file(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint to resume from: it holds a {type(state).__name__}, not a "
             "dict. Give a run's last.pth."
         )
-    missing = [key for key in ("model", "optimizer", "last_epoch") if key not in state]
-    if missing:
-        raise RunError(
-            f"{path} holds no {', '.join(missing)}, so a run cannot be resumed from it. Give a "
-            "run's last.pth, or use the file's weights as a tuning file (-t)."
-        )
-    _check_own_part(state.get(_OWN_KEY), path)
     return state
 
 
@@ -215,16 +226,44 @@ def _check_own_part(own: object, path: Path) -> None:
         )
 
 
-def load_evaluated_weights(model: nn.Module, path: Path) -> None:
-    """Load the averaged weights of a run's checkpoint, or its raw ones if none were averaged.
+def load_evaluated_weights(model: nn.Module, path: Path, use_ema: bool = True) -> None:
+    """Load what `--test-only -r` evaluates: of a run's checkpoint, or of a released model.
+
+    Parity: the official code evaluates the average where the configuration has one (`use_ema`), and
+    asks for no other part of the file. Where the file has no average, the official code evaluates
+    random weights; here its raw weights are evaluated, and that is logged.
+
+    Args:
+        model: changed in place.
+        path: a file with `['ema']['module']`, `['model']` or both.
+        use_ema: take the average if there are both, else the raw weights.
 
     Raises:
-        RunError: the file is not a run's checkpoint, or is one of another model.
+        RunError: the file has neither, or is one of another model.
     """
-    state = read_resume_file(path)
-    name = "ema" if state.get("ema") else "model"
+    state = _read_content(path)
+    wanted = ("ema", "model") if use_ema else ("model", "ema")
+    name = next((part for part in wanted if state.get(part)), None)
+    if name is None:
+        held = first_of([str(key) for key in state]) or "nothing"
+        raise RunError(
+            f"{path} holds neither an average (ema) nor a model to evaluate, but {held}: the "
+            "official code would evaluate random weights. Give a run's last.pth or a released "
+            "model, or evaluate a tuning file with -t FILE --test-only."
+        )
+    if name != wanted[0]:
+        logger.warning("%s", _OTHER_PART[name].format(path=path))
     with _explained(path, name):
         model.load_state_dict(state["ema"]["module"] if name == "ema" else state["model"])
+
+
+_OTHER_PART = {
+    "model": "{path} holds no average (ema): its raw weights are evaluated. The official code "
+    "evaluates random weights there.",
+    "ema": "{path} holds no raw weights (model): its average is evaluated, although use_ema is "
+    "False. The official code evaluates random weights there.",
+}
+"""What is said where the file has the other part only, by the part that is taken."""
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from rtdetr_nb.errors import UserError
 from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.plain_text import show_as_text
+from rtdetr_nb.ui.static_twin import StaticTwin
 
 REFUSED = "refused"
 """The outcome of an experiment that ends with a sentence of this kit's."""
@@ -85,6 +86,7 @@ class Guess(widgets.VBox):
         heading = widgets.HTML(f"<b>{shown(question)}</b>")
         super().__init__([heading, self._radio, self._button, self._answer])
         self._button.on_click(lambda _: self._show_answer())
+        self._twin = StaticTwin(lambda: self.text, self._as_html)
 
     def choose(self, words: str) -> None:
         """Choose one of the choices.
@@ -121,10 +123,15 @@ class Guess(widgets.VBox):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and beside it what a page without widgets can show."""
-        choices = "".join(f"<li>{shown(words)}</li>" for words in self._choices)
-        html = f"<p><b>{shown(self._question)}</b></p><ul>{choices}</ul>{self._answer.value}"
         data = super()._repr_mimebundle_(**options) or {}
-        return {**data, "text/html": html, "text/plain": self.text}
+        return {**data, "text/html": self._as_html(), "text/plain": self.text}
+
+    def _ipython_display_(self) -> None:
+        self._twin.show(self._repr_mimebundle_())
+
+    def _as_html(self) -> str:
+        choices = "".join(f"<li>{shown(words)}</li>" for words in self._choices)
+        return f"<p><b>{shown(self._question)}</b></p><ul>{choices}</ul>{self._answer.value}"
 
     def _show_answer(self) -> None:
         try:
@@ -133,6 +140,7 @@ class Guess(widgets.VBox):
             self._answer.value = folded.replace("<details>", "<details open>", 1)
         except UserError as error:
             self._answer.value = f"{badge('failed')} {shown(str(error))}"
+        self._twin.update()
 
 
 def guess(question: str, choices: Mapping[str, object], ask: Callable[[], object]) -> Guess:

@@ -9,8 +9,12 @@ import sys
 import pytest
 import torch
 
+import rtdetr_nb as rt
 from rtdetr_nb.cli.main import main
 from tests.checkpoint.wild import as_dfine, backbone, detector, prefixed, save, tensor
+from tests.paths import ROOT
+
+DEMO = ROOT / "data" / "demo_backbone_mmdet.pth"
 
 
 @pytest.fixture
@@ -284,3 +288,37 @@ def test_wrong_usage_exits_2(arguments):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def test_diff_says_what_the_pictures_say_of_the_input_format(run, tmp_path):
+    config = rt.load_config("rtdetrv2_hgnetv2_l")
+    made = rt.write_as_trained_on(rt.compare(DEMO, config).select(), tmp_path / "a.pth", "imagenet")
+    _, out, _ = run("diff", made)
+    assert "No pictures given, so nothing is known of the input format." in out
+    code, out, err = run("diff", made, "--data", ROOT / "data" / "shapes")
+    assert (code, err) == (0, "") and "No pictures given" not in out
+    assert "a.pth expects RGB, ImageNet's mean and standard deviation" in out
+    assert "warning: The norms remember other pictures" in out
+    _, out, _ = run("diff", made, "--data", ROOT / "data" / "shapes", "--json")
+    listed = json.loads(out)["input"]
+    assert (listed["found"]["name"], listed["to_mend"], listed["certain"]) == (
+        ("imagenet", "imagenet", False)
+    )
+
+
+def test_convert_finds_no_format_without_pictures(run, backbone_file, tmp_path):
+    words = ("convert", "--input", backbone_file, "--output", tmp_path / "t.pth")
+    code, out, err = run(*words, "--input-format", "auto")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "--data DIR" in err
+    code, _, err = run(*words, "--data", tmp_path / "nothing")
+    assert code == 2 and "no folder" in err and not (tmp_path / "t.pth").exists()
+
+
+def test_convert_json_has_what_was_folded(run, backbone_file, tmp_path):
+    words = ("convert", "--input", backbone_file, "--output", tmp_path / "t.pth", "--json")
+    _, out, _ = run(*words, "--input-format", "imagenet")
+    done = json.loads(out)
+    assert done["input_format"]["name"] == "imagenet" and done["input"] is None

@@ -46,7 +46,7 @@ def diff_title(diff: Diff) -> str:
     candidate = diff.candidate
     return (
         f"{diff.checkpoint.path}: {candidate.name} ({candidate.role}, HGNetv2-"
-        f"{candidate.variant or '?'}, {candidate.dialect} names, {candidate.dtype}) "
+        f"{candidate.size}, {candidate.dialect} names, {candidate.dtype}) "
         f"against HGNetv2-{diff.config.backbone.name}"
     )
 

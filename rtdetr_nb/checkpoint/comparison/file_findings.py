@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rtdetr_nb.architecture.smaller_sizes import who_trains
 from rtdetr_nb.checkpoint.comparison.row import MISSING, Row
 from rtdetr_nb.checkpoint.naming.searched_names import is_told_rule
 from rtdetr_nb.checkpoint.naming.unknown_names import explain_unknown_names
@@ -29,8 +30,8 @@ def another_variant(diff: Diff) -> Iterator[Words]:
     found, wanted = diff.candidate.variant, diff.config.backbone.name
     if found == wanted:
         return
-    named = f"HGNetv2-{found}" if found else "an HGNetv2 of another size"
-    if not found and (hint := _right_shapes_under_other_names(diff)):
+    other = diff.candidate.other_size
+    if not found and not other and (hint := _right_shapes_under_other_names(diff)):
         yield Words(
             "The file holds tensors of HGNetv2 under each other's names.",
             diff.candidate.name,
@@ -39,12 +40,12 @@ def another_variant(diff: Diff) -> Iterator[Words]:
         )
         return
     yield Words(
-        f"The file holds {named}; the configuration builds HGNetv2-{wanted}.",
+        f"The file holds {diff.candidate.sized}; the configuration builds HGNetv2-{wanted}.",
         diff.candidate.name,
         "The official loader would take the few tensors of equal shape and say nothing.",
         f"Use the configuration of that size (-c rtdetrv2_hgnetv2_{found.lower()})."
         if found
-        else "Only HGNetv2-L, -X and -H can be loaded.",
+        else f"Only HGNetv2-L, -X and -H can be loaded. {who_trains(other)}".rstrip(),
     )
 
 
@@ -115,7 +116,7 @@ def affine_blocks_left_out(diff: Diff) -> Iterator[Words]:
     The backbone would compute something else, and the official loader reports nothing.
     """
     extra = _extra_affine_blocks(diff)
-    if extra:
+    if extra and not diff.candidate.other_size:
         yield Words(
             f"The file has {len(extra)} tensors of learnable affine blocks (LAB); the "
             f"configuration builds the model without.",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar
 
+from rtdetr_nb.architecture.smaller_sizes import smaller_tables
 from rtdetr_nb.architecture.state_dict_table import variant_tables
 from rtdetr_nb.checkpoint.naming.anchors import anchored_prefixes
 from rtdetr_nb.checkpoint.naming.copy_roles import copy_roles
@@ -71,6 +72,7 @@ class Candidate:
         dtype: their floating-point types.
         notes: sentences on how the role was found.
         origins: the official name of each tensor and where it comes from.
+        other_size: "B0" to "B3" by shapes, which RT-DETRv2 has no configuration for.
     """
 
     name: str
@@ -82,6 +84,17 @@ class Candidate:
     dtype: str
     notes: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = field(default=(), repr=False)
+    other_size: str | None = None
+
+    @property
+    def size(self) -> str:
+        """The size as it is shown: "L", "B0", or "?" where no size has these shapes."""
+        return self.variant or self.other_size or "?"
+
+    @property
+    def sized(self) -> str:
+        """What it is, to stand in a sentence."""
+        return "an HGNetv2 of another size" if self.size == "?" else f"HGNetv2-{self.size}"
 
     @cached_property
     def root(self) -> str:
@@ -101,7 +114,7 @@ AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
 def candidate_table(candidates: Iterable[Candidate]) -> Table:
     """Return the backbones of a file, the one that is taken first."""
     rows = tuple(
-        (c.name, c.role, c.variant or "?", c.dialect, str(c.tensors), c.dtype, c.prefix or "-")
+        (c.name, c.role, c.size, c.dialect, str(c.tensors), c.dtype, c.prefix or "-")
         for c in candidates
     )
     columns = ("name", "role", "HGNetv2", "dialect", "tensors", "dtype", "prefix")
@@ -160,6 +173,7 @@ def _describe(
         if origin.name in known
     ]
     shapes = {o.name: tensors[o.checkpoint_key].shape for o in origins}
+    size = _size(shapes)
     dtypes = Counter(tensors[o.checkpoint_key].dtype for o in origins)
     floating = [dtype for dtype, _ in dtypes.most_common() if "float" in dtype]
     fused = any("fused bias" in origin.rules for origin in origins)
@@ -167,7 +181,8 @@ def _describe(
         name=prefix,
         prefix=prefix,
         dialect=dialect.name,
-        variant=_variant(shapes),
+        variant=size if size in variant_tables() else None,
+        other_size=size if size in smaller_tables() else None,
         role="model",
         tensors=len(origins),
         dtype=", ".join(floating),
@@ -191,16 +206,20 @@ def _all_backbone_names() -> frozenset[str]:
     return frozenset(name for table in variant_tables().values() for name in table)
 
 
-def _variant(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
-    """Return the variant that most shapes agree with, if more than half of them do."""
+def _size(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Return the size that most shapes agree with, if more than half of them do.
+
+    Where a part of a backbone fits several sizes, one of RT-DETRv2 is meant.
+    """
     weights = {name: shape for name, shape in shapes.items() if len(shape) > 0}
+    tables = {**variant_tables(), **smaller_tables()}
     agreed = {
-        variant: sum(
+        size: sum(
             name in table and table[name].shape == tuple(shape) for name, shape in weights.items()
         )
-        for variant, table in variant_tables().items()
+        for size, table in tables.items()
     }
-    best = max(agreed, key=lambda variant: agreed[variant])
+    best = max(agreed, key=lambda size: agreed[size])
     return best if 2 * agreed[best] > len(weights) else None
 
 

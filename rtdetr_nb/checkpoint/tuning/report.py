@@ -82,6 +82,13 @@ class WriteReport:
         """Whether every selected tensor is bit for bit in the file."""
         return all(self.equal.values())
 
+    @property
+    def caution(self) -> str:
+        """What the official `-t` cannot do with this file, as a sentence; empty where it can."""
+        if self.path.suffix == ".safetensors":
+            return "The official -t reads files of torch.save only: give it a .pth."
+        return ""
+
     _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
@@ -94,4 +101,5 @@ class WriteReport:
         return f"{written}; {kept} unchanged and read back bit-equal; {self.stem}{door}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{badge('ok')} {shown(str(self))}</p>"
+        caution = f"<p>{badge('warning')} {shown(self.caution)}</p>" if self.caution else ""
+        return f"<p>{badge('ok')} {shown(str(self))}</p>{caution}"

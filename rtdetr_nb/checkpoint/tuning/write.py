@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from rtdetr_nb.checkpoint.checkpoint import (
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.tuning.bare import check_bare, prove_strict, whole_backbone
 from rtdetr_nb.checkpoint.tuning.input_format import InputFormat, fold_into_stem, named_format
+from rtdetr_nb.checkpoint.tuning.judged import ConversionRefusedError, judge_content
 from rtdetr_nb.checkpoint.tuning.output_path import check_output_path
 from rtdetr_nb.checkpoint.tuning.proof import ReadBack, write_proved
 from rtdetr_nb.checkpoint.tuning.report import WriteReport
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     import torch
 
 _PARTS = (BACKBONE, "encoder.", "decoder.")
+_WAY_OUT = "allow_failed=True"
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,11 @@ def write_tuning_file(
     prefix: str = BACKBONE,
     input_format: InputFormat | str | None = None,
     bare: bool = False,
+    allow_failed: bool = False,
 ) -> WriteReport:
     """Write the selected tensors as a tuning file, and prove that the file returns them.
+
+    What `convert` refuses is refused here too, with the same verdict.
 
     Args:
         selection: what to write.
@@ -84,11 +89,13 @@ def write_tuning_file(
             rewritten for the pictures that RT-DETRv2 feeds, and the rewriting is proved.
         bare: write the form that the official `HGNetv2.pretrained=FILE` loads strictly: the whole
             backbone under bare names, and nothing else. The official `-t` cannot read it.
+        allow_failed: write although the verdict on it is "failed".
 
     Returns:
         The proof: every selected tensor, bit for bit or not.
 
     Raises:
+        ConversionRefusedError: the verdict is "failed"; nothing was written.
         TuningError: the file cannot be written or does not return what was written, `base` does not
             fit, or the input format cannot be folded in. Nothing is left behind then.
         CheckpointError: the source or the base cannot be read.
@@ -96,10 +103,14 @@ def write_tuning_file(
     opened = open_base(base)
     sources = [selection.diff.checkpoint, *([opened] if opened else [])]
     target = check_output_path(path, sources, overwrite=overwrite)
+    expected = None if input_format is None else named_format(input_format)
     if bare:
         check_bare(target, prefix, opened is not None)
-    content = read_content(selection, opened, prefix, input_format, bare)
-    return write_content(content, target)[0]
+    content = read_content(selection, opened, prefix, bare)
+    verdict = judge_content(content, target).verdict
+    if verdict.failures and not allow_failed:
+        raise ConversionRefusedError(target, verdict, _WAY_OUT)
+    return write_content(mend_content(content, expected), target)[0]
 
 
 def open_base(base: str | PathLike[str] | Checkpoint | None) -> Checkpoint | None:
@@ -111,7 +122,6 @@ def read_content(
     selection: Selection,
     base: Checkpoint | None,
     prefix: str,
-    input_format: InputFormat | str | None = None,
     bare: bool = False,
 ) -> TuningContent:
     """Read the values of the selection, and of the base what the selection does not replace.
@@ -129,28 +139,32 @@ def read_content(
     kept = {} if base is None else _base_keys(selection, base)
     if bare:
         selection = whole_backbone(selection)
-    selected, stem = _mended(selection.read(), input_format)
+    selected = selection.read()
     if bare:
         tensors = {name.removeprefix(BACKBONE): value for name, value in selected.items()}
-        return TuningContent(selection, selected, tensors, None, prefix, stem, bare)
+        return TuningContent(selection, selected, tensors, None, prefix, bare=True)
     values = {} if base is None else base.read(k for n, k in kept.items() if n not in selected)
     merged = {
         name: selected[name] if name in selected else values[kept[name]]
         for name in {**kept, **selected}
     }
     tensors = {_prefixed(name, prefix): value for name, value in merged.items()}
-    return TuningContent(selection, selected, tensors, base, prefix, stem)
+    return TuningContent(selection, selected, tensors, base, prefix)
 
 
-def _mended(
-    tensors: Mapping[str, torch.Tensor], input_format: InputFormat | str | None
-) -> tuple[Mapping[str, torch.Tensor], StemProof | None]:
-    """Fold an input format into the stem, and prove that on pictures."""
+def mend_content(content: TuningContent, input_format: InputFormat | None) -> TuningContent:
+    """Fold an input format into the selected stem, and prove that on pictures.
+
+    Raises:
+        TuningError: the stem is not selected, or the two do not compute the same.
+    """
     if input_format is None:
-        return tensors, None
-    expected = named_format(input_format)
-    mended = fold_into_stem(tensors, expected)
-    return mended, prove_stem(tensors, mended, expected)
+        return content
+    mended = fold_into_stem(content.selected, input_format)
+    proof = prove_stem(content.selected, mended, input_format)
+    new = {name: value for name, value in mended.items() if value is not content.selected[name]}
+    tensors = {**content.tensors, **{content.name_of(name): value for name, value in new.items()}}
+    return replace(content, selected=mended, tensors=tensors, stem=proof)
 
 
 def write_content(content: TuningContent, path: Path) -> tuple[WriteReport, ReadBack]:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from rtdetr_nb.config.config import Config
+from rtdetr_nb.text.byte_counts import spoken_bytes
 from rtdetr_nb.text.findings import WARNING, Finding
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ def disk_finding(folder: Path, count: int, size: int, checkpoint_freq: int) -> F
         return None
     return Finding(
         WARNING,
-        f"The run will write {count:,} checkpoints of {_spoken(size)}, {_spoken(count * size)} in "
-        f"all; the disk has {_spoken(free)} free.",
+        f"The run will write {count:,} checkpoints of {spoken_bytes(size)}, "
+        f"{spoken_bytes(count * size)} in all; the disk has {spoken_bytes(free)} free.",
         str(folder),
         "It would end where the disk is full.",
         f"Set a larger checkpoint_freq (now {checkpoint_freq}), or give another --output-dir.",
@@ -69,7 +70,3 @@ def _free_bytes(folder: Path) -> int | None:
         return None if place is None else shutil.disk_usage(place).free
     except OSError:
         return None
-
-
-def _spoken(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"

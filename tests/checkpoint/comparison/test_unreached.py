@@ -8,7 +8,8 @@ from rtdetr_nb.architecture.state_dict_table import model_keys
 from rtdetr_nb.checkpoint.comparison.diff import compare
 from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.checkpoint.comparison.unreached import find_unreached
-from rtdetr_nb.checkpoint.tuning.convert import ConversionRefusedError, convert
+from rtdetr_nb.checkpoint.tuning.judged import ConversionRefusedError
+from rtdetr_nb.conversion.convert import convert
 from tests.checkpoint.listed import BACKBONE_SHAPES, below, listed, named, verdict_on
 from tests.checkpoint.wild import CONFIG, backbone, prefixed, save
 

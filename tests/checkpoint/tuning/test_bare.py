@@ -7,9 +7,9 @@ import torch
 
 from rtdetr_nb.checkpoint.comparison.diff import compare
 from rtdetr_nb.checkpoint.official_loader.every_door import predict_doors
-from rtdetr_nb.checkpoint.tuning.convert import convert
 from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from rtdetr_nb.config.load import load_config
+from rtdetr_nb.conversion.convert import convert
 from rtdetr_nb.errors import TuningError
 from rtdetr_nb.model.build import build_backbone
 from tests.checkpoint.wild import CONFIG, as_dfine, backbone, detector, prefixed, save
