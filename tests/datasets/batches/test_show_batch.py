@@ -124,7 +124,7 @@ def levels(config: Config, data: Path) -> dict[str, str]:
 def test_boxes_in_another_form_are_a_failure_and_drawn_where_they_are(squares: Path) -> None:
     ops = official().yaml["train_dataloader"]["dataset"]["transforms"]["ops"]
     for last in ([], [{"type": "ConvertBoxes", "fmt": "xywh", "normalize": True}]):
-        batch = show_batch(official(**{OPS: [*ops[:-1], *last]}), squares)
+        batch = show_batch(official().with_values({OPS: [*ops[:-1], *last]}), squares)
         assert batch.verdict == "failed"
         assert "ConvertBoxes" in str(batch.findings[0])
         for each in batch.pictures:
@@ -136,7 +136,7 @@ def test_normalised_pictures_are_told_and_shown_as_they_were(squares: Path) -> N
     ops = official().yaml["train_dataloader"]["dataset"]["transforms"]["ops"]
     mean_std = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     normalised = [*ops, {"type": "Normalize", **mean_std}]
-    batch = show_batch(official(**{OPS: normalised}), squares)
+    batch = show_batch(official().with_values({OPS: normalised}), squares)
     plain = show_batch(official(), squares)
     assert [found.level for found in batch.findings] == ["note"] and batch.verdict == "ok"
     for one, other in zip(batch.pictures, plain.pictures, strict=True):
