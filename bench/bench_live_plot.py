@@ -1,6 +1,6 @@
 """The live plot: what watching two runs takes from the machine that trains them.
 
-A process of its own writes the records of two runs, faster than the plot looks. The watching
+A separate process writes the records of two runs, faster than the plot looks. The watching
 process's time on the processors, over the time on the clock and the number of processors, is the
 share that a training on all of them loses at most.
 """

@@ -6,7 +6,7 @@ compare; that way judges nothing, keeps no provenance and knows one layout of fi
 
 The large file is a full training checkpoint of HGNetv2-L (model, EMA, AdamW state; 3,600 tensors,
 530 MB) with random numbers; the small one is the checkpoint of the demo. Every measurement runs in
-a process of its own, after torch was imported, and the methods take turns, so that a noisy machine
+a separate process, after torch was imported, and the methods take turns, so that a noisy machine
 harms all of them alike.
 """
 

@@ -1,7 +1,7 @@
 """The training step: ours against its straightforward form.
 
 The median of the ratios of steps of the same round in one process, so that a noisy machine harms
-both alike; ratios of peak memory in processes of their own.
+both alike; ratios of peak memory in separate processes.
 """
 
 import copy
@@ -113,7 +113,7 @@ def step_function(variant: Variant = VARIANTS["float32"]) -> Callable[[], float]
 
 
 def _megabytes(name: str) -> float:
-    """Peak memory that a model and its steps add to a process of their own."""
+    """Peak memory that a model and its steps add to a separate process."""
     command = [sys.executable, "-m", "bench.bench_step", name]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)

@@ -39,7 +39,7 @@ class ProgressBar:
 
     Attributes:
         title: what is done, "Probe".
-        total: units in all; None where that is not known.
+        total: units in all; None if that is not known.
         unit: what is counted, in the singular, and `units` in the plural.
         done: units so far, with fractions.
         note: what is done just now; may be empty.
@@ -77,12 +77,12 @@ class ProgressBar:
 
     @property
     def share(self) -> float | None:
-        """Of the whole that is done, 0 to 1; None where the whole is not known."""
+        """Of the whole that is done, 0 to 1; None if the whole is not known."""
         return None if not self.total else min(self.done / self.total, 1.0)
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the end if it goes on as so far; None where that cannot be guessed."""
+        """Until the end if it goes on as so far; None if that cannot be guessed."""
         share = self.share
         if not share or self.seconds < _FIRST_GUESS:
             return None

@@ -108,7 +108,7 @@ def test_notebook_is_stripped_and_thin(path: Path) -> None:
     given = dict(re.findall(r"^(\w+) = (.*)$", code[0].source, re.MULTILINE))
     about = "data" if path.stem == "07_your_pictures" else "checkpoint"
     assert {about, "config", "output"} <= set(given)
-    assert f"../runs/{path.stem[3:]}" in given["output"], "each notebook has a folder of its own"
+    assert f"../runs/{path.stem[3:]}" in given["output"], "each notebook has its own folder"
     for cell in code:
         assert not cell.outputs and cell.execution_count is None
         assert not re.search(r"^\s*(def|class) ", cell.source, re.MULTILINE)

@@ -46,7 +46,7 @@ def show_diff(diff: Diff, verdict: Verdict, report: InputReport | None) -> None:
     Args:
         diff: the comparison.
         verdict: on it, and on what the pictures say.
-        report: what they say; None where none were given.
+        report: what they say; None if none were given.
     """
     from rtdetr_nb.checkpoint.comparison.diff_tables import diff_tables, diff_title
 

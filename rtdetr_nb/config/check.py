@@ -79,7 +79,7 @@ def _choices(config: ConfigFile) -> Iterator[tuple[str, Any, set[Any]]]:
 
 
 def _least_values(config: ConfigFile) -> Iterator[tuple[str, int | None, int]]:
-    """Counts, None where the file gives no number, and the smallest that makes sense."""
+    """Counts, None if the file gives no number, and the smallest that makes sense."""
     for key in ("num_classes", "epoches", "print_freq", "checkpoint_freq", "eval_freq"):
         yield key, getattr(config, key), 1
     for key in ("preview_freq", "seed"):

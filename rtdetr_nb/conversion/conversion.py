@@ -56,7 +56,7 @@ class Conversion:
         verdict: the verdict on what was written.
         report: what was written and read back.
         proof: what a fresh model loads from it; None if its names are not the official ones.
-        input: which pictures the backbone expects, as it was written; None where no pictures were
+        input: which pictures the backbone expects, as it was written; None if no pictures were
             given.
     """
 

@@ -32,7 +32,7 @@ class InputLook:
     Attributes:
         input_format: to fold into the stem; None leaves the stem as it is.
         findings: on the backbone as it will be written.
-        report: of that backbone; None where no pictures were given.
+        report: of that backbone; None if no pictures were given.
     """
 
     input_format: InputFormat | None
@@ -141,7 +141,7 @@ def _automatic(
 
 
 def _probed(selection: Selection, data: Pictures | None, config: Config) -> InputReport | None:
-    """The report with the probe of the boxes in `data`; None where there are none."""
+    """The report with the probe of the boxes in `data`; None if there are none."""
     from rtdetr_nb.datasets.open_data import open_data
     from rtdetr_nb.diagnostics.input_format.check_input import check_input
 

@@ -7,7 +7,7 @@ from rtdetr_nb.datasets.split import Split
 
 
 def crowding_note(split: Split, num_queries: int, num_denoising: int) -> DataNote | None:
-    """What to tell about the picture with the most boxes; None where there is room for them.
+    """What to tell about the picture with the most boxes; None if there is room for them.
 
     Args:
         split: that is trained on.

@@ -54,8 +54,8 @@ class Evaluation:
     """Results on a validation set.
 
     Attributes:
-        statistics: the figures of `STATISTICS`; None where no box is of that kind.
-        per_class: AP by category name; None where a category has no box.
+        statistics: the figures of `STATISTICS`; None if no box is of that kind.
+        per_class: AP by category name; None if a category has no box.
         num_images: pictures evaluated.
         precision_recall: the curves behind the figures.
     """
@@ -182,7 +182,7 @@ def _annotations(split: Split) -> Iterator[dict[str, Any]]:
 
 
 def _named_categories(split: Split) -> list[dict[str, Any]]:
-    """Categories, each with a name of its own: figures are told by name."""
+    """Categories, each with its own name: figures are told by name."""
     counts = Counter(split.classes.values())
     return [
         {

@@ -105,7 +105,7 @@ class Split:
         return int(self.pictures.image_ids[index]) if given is None else given[index]
 
     def listed_size_wh(self, index: int) -> tuple[int, int] | None:
-        """Listed width and height of a picture in pixels; None where they are not listed."""
+        """Listed width and height of a picture in pixels; None if they are not listed."""
         width, height = self.pictures.sizes_wh[index].tolist()
         return (width, height) if width > 0 else None
 

@@ -37,7 +37,7 @@ def compared_rules(folder: Path) -> str:
 
 
 def _digest(path: Path) -> str:
-    """Return the SHA-256 of a text file, whatever ends its lines; "" where there is none."""
+    """Return the SHA-256 of a text file, whatever ends its lines; "" if there is no file."""
     try:
         return sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     except OSError:

@@ -131,7 +131,7 @@ class EvaluationRecord(_Written):
         epoch: number of whole epochs before it.
         statistics: the twelve figures of COCO by the names in `coco_categories.STATISTICS`; None
             where no box is of that kind.
-        per_class: AP by category name; None where a category has no box.
+        per_class: AP by category name; None if a category has no box.
         num_images: pictures evaluated.
     """
 

@@ -14,7 +14,7 @@ _BAR = "width:16em;height:.9em;vertical-align:middle;margin-right:.7em;accent-co
 
 
 def cell_bar() -> CellBar | None:
-    """Return a bar for the running cell; None where no notebook shows it."""
+    """Return a bar for the running cell; None if no notebook shows it."""
     return CellBar() if getattr(get_ipython(), "kernel", None) is not None else None
 
 

@@ -1,4 +1,4 @@
-"""A web server in a process of its own, and a page of it that notes what it complains of."""
+"""A web server in a separate process, and a page of it that notes what it complains of."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The script of the layer tree on a page of its own."""
+"""The script of the layer tree on a page by itself."""
 
 import re
 from collections.abc import Iterator

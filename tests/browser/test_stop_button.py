@@ -1,4 +1,4 @@
-"""The script of the Stop button on a page of its own, with the browser's clock turned by hand."""
+"""The script of the Stop button on a page by itself, with the browser's clock turned by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path

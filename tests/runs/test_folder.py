@@ -86,7 +86,7 @@ def test_a_configuration_that_somebody_wrote_into_the_folder_is_not_lost(runs: R
     runs.folder.mkdir()
     own.write_text(written)
     runs.file = own
-    for resume in ((), ("-r", runs.last), ()):  # the last one is a run of its own
+    for resume in ((), ("-r", runs.last), ()):  # the last one is a new run
         runs.finish("--max-steps", 1, *resume)
         assert own.read_text() == written
     (kept,) = (runs.folder / "previous").iterdir()

@@ -97,7 +97,7 @@ def make_criterion(s: Settings) -> Criterion:
 
 
 def gradients(losses: Mapping[str, Tensor], outputs: Mapping[str, Any]) -> list[Tensor]:
-    # Each loss with a factor of its own, lest errors cancel in the sum.
+    # Each loss with a factor of its own, so that errors do not cancel in the sum.
     total = sum((i + 1) * losses[name] for i, name in enumerate(sorted(losses)))
     assert isinstance(total, Tensor)
     found = torch.autograd.grad(total, leaves(outputs), allow_unused=True)

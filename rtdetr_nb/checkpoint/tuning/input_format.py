@@ -159,7 +159,7 @@ def named_format(wanted: InputFormat | str) -> InputFormat:
     """The input format of that name, or the one that was given.
 
     Raises:
-        TuningError: there is none of that name.
+        TuningError: no format has that name.
     """
     if isinstance(wanted, InputFormat):
         return wanted

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[+-]?\d+")
 
 
 def id_of(value: Any) -> Id | None:
-    """The id that a JSON value stands for; None where it is no id.
+    """The id that a JSON value stands for; None if it is no id.
 
     A number in quotes, or with nothing behind its decimal point, is that number.
     """

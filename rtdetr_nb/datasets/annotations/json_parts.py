@@ -39,7 +39,7 @@ def split_parts(content: bytes) -> tuple[Parts, memoryview]:
 
 
 def _without_annotations(content: bytes) -> tuple[Parts, memoryview] | None:
-    """As `split_parts`, without reading the annotations; None where their place is not certain.
+    """As `split_parts`, without reading the annotations; None if their place is not certain.
 
     With an empty list in the place of what is taken for the annotations, the rest has to be whole,
     and the one list of that name has to be that one. `pieces` sees whether the array is.

@@ -12,7 +12,7 @@ _FILE = re.compile(r"instances_[a-z]+\d{4}", re.IGNORECASE)
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Raises:
         DatasetError: an annotation file cannot be used.

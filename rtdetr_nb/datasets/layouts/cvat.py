@@ -12,7 +12,7 @@ _FILE = re.compile(r"instances_.+", re.IGNORECASE)
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Subsets without one for training are taken for training where there is only one.
 

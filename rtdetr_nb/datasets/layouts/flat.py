@@ -21,7 +21,7 @@ LOOKED_FOR = "one COCO-format .json file, or one with train and one with val in 
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Raises:
         DatasetError: an annotation file cannot be used.

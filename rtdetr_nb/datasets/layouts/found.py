@@ -41,7 +41,7 @@ class Found:
 
     Attributes:
         train: to train on.
-        val: to evaluate on; None where there is none.
+        val: to evaluate on; None if there is none.
         notes: what was decided.
     """
 
@@ -51,7 +51,7 @@ class Found:
 
 
 def split_of(name: str) -> str | None:
-    """ "train", "val" or "test", for a name with such a word in it; None where it has none, or two.
+    """ "train", "val" or "test", for a name with such a word in it; None if it has none, or two.
 
     Digits may stand behind the word, as in `instances_val2017`.
     """

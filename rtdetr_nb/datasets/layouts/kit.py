@@ -9,7 +9,7 @@ LOOKED_FOR = "images/train, images/val, annotations/train.json and annotations/v
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Raises:
         DatasetError: an annotation file cannot be used.

@@ -9,7 +9,7 @@ LOOKED_FOR = "result.json and images"
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Raises:
         DatasetError: the annotation file cannot be used.

@@ -11,7 +11,7 @@ _FILE = "_annotations.coco.json"
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Raises:
         DatasetError: an annotation file cannot be used.

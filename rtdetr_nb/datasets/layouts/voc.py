@@ -24,7 +24,7 @@ _MARKED = ("annotations", "Annotations", "xmls")
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Raises:
         DatasetError: a list names what is not there, or an XML file cannot be read.

@@ -25,7 +25,7 @@ LOOKED_FOR = "data.yaml with train, val and names"
 
 
 def find(root: Path) -> Found | None:
-    """The data set in a folder; None where it has another layout.
+    """The data set in a folder; None if it has another layout.
 
     Raises:
         DatasetError: `data.yaml` names what is not there, or a label file cannot be read.

@@ -27,7 +27,7 @@ def read_picture(path: Path, listed_wh: tuple[int, int] | None = None) -> Image.
 
     Args:
         path: of the file.
-        listed_wh: width and height that the labels are for, in pixels; None where not known.
+        listed_wh: width and height that the labels are for, in pixels; None if not known.
 
     Raises:
         PictureModeError: floats or integers of another range.
@@ -113,7 +113,7 @@ def decode(path: Path, source: Path, listed_wh: tuple[int, int] | None = None) -
         ) from error
     except PictureModeError as error:
         raise DatasetError(f"The picture {path} cannot be used: {error}.") from error
-    # Pillow reports damage by OSError, SyntaxError, ValueError and errors of its own.
+    # Pillow reports damage by OSError, SyntaxError, ValueError and its own errors.
     except Exception as error:  # noqa: BLE001
         raise DatasetError(
             f"The picture {path} cannot be decoded ({type(error).__name__}: {error}). Replace "

@@ -48,7 +48,7 @@ def header_notes(
 
     Args:
         paths: of the files that are looked at.
-        listed_whs: (files, 2) listed widths and heights; 0 where there is none.
+        listed_whs: (files, 2) listed widths and heights; 0 if not listed.
         where: the annotation file.
         of: pictures of the whole split.
     """

@@ -166,7 +166,7 @@ class FormatJudgement:
 
     @property
     def found(self) -> InputFormat | None:
-        """The format, in RGB order where the order is not told; None where nothing is."""
+        """The format, in RGB order where the order is not told; None if nothing is."""
         nearest = self.hypotheses[0].format
         if not self.is_decided:
             return None

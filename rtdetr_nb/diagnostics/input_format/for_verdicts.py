@@ -14,7 +14,7 @@ NO_PICTURES = "No pictures given, so nothing is known of the input format."
 
 
 def input_findings(report: InputReport | None) -> list[Finding]:
-    """What a verdict on a file should hold of its input format; None where nothing was checked."""
+    """What a verdict on a file should hold of its input format; None if nothing was checked."""
     if report is None:
         return [Finding(NOTE, NO_PICTURES, WHERE, action="Give some (data=..., or --data DIR).")]
     return list(report.findings)

@@ -62,7 +62,7 @@ class Evidence:
 
     @property
     def to_mend(self) -> InputFormat | None:
-        """The format to fold into the stem; None where that would not help, or would spoil it."""
+        """The format to fold into the stem; None if that would not help, or would spoil it."""
         return None if self.is_detector or _probed_well(self) else self.suspect
 
     @property

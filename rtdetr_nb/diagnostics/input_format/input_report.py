@@ -51,15 +51,15 @@ class InputReport:
 
     Attributes:
         source: name of the file.
-        found: the format that the backbone expects; None where that is not known.
+        found: the format that the backbone expects; None if that is not known.
         findings: what is worth knowing, the worst first.
         statements: formats that the file states, the outermost first.
-        judgement: what the first norm says of the pictures; None where it says nothing.
-        fits: every norm from the stem to the last stage; empty where there are none.
+        judgement: what the first norm says of the pictures; None if it says nothing.
+        fits: every norm from the stem to the last stage; empty if there are no norms.
         pictures: how many of the user's pictures were looked at.
         probed: the probe as it is and mended, where it was asked for.
         seconds: that it took.
-        to_mend: the format to fold into the stem, which the findings speak of; None where nothing
+        to_mend: the format to fold into the stem, which the findings speak of; None if nothing
             is to be mended.
         is_certain: whether statement and statistics, or the probe, speak for it.
     """

@@ -14,7 +14,7 @@ from rtdetr_nb.model.build import build_backbone, build_model
 
 
 def loaded_backbone(config: Config, tuning: str | os.PathLike[str] | None) -> nn.Module | None:
-    """The backbone of a tuning file, or of `HGNetv2.pretrained`; None where neither names one.
+    """The backbone of a tuning file, or of `HGNetv2.pretrained`; None if neither names one.
 
     The global generator is left alone.
     """

@@ -71,7 +71,7 @@ def read_backbone(source: Weights, variant: str | None = None) -> BackboneWeight
         variant: the configured size, which may decide between several backbones of a file.
 
     Raises:
-        CheckpointError: there is none, or it is of a size that RT-DETRv2 does not have.
+        CheckpointError: the file has no backbone, or one of a size that RT-DETRv2 does not have.
         AmbiguousCheckpointError: there are several that nothing tells apart.
     """
     if isinstance(source, Selection):

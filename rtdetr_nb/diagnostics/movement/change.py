@@ -39,7 +39,7 @@ class TensorChange:
         name: in the model.
         role: "trainable", "frozen", or "statistic" (mean or variance of a norm that is not frozen).
         source: where its first value comes from; empty where that is not known.
-        bit_identical: whether no bit has changed; None where the first value is not known.
+        bit_identical: whether no bit has changed; None if the first value is not known.
         difference: sum of squares of what was added; NaN where the first value is not known.
         start: sum of squares of the first value; NaN likewise.
         average_difference: as `difference`, of the averaged weights; NaN without an average.
@@ -106,7 +106,7 @@ class Movement:
 
     @property
     def moved(self) -> float | None:
-        """Norm of what was added over the norm of the start; None where that is not known.
+        """Norm of what was added over the norm of the start; None if that is not known.
 
         Infinite if the start was zero.
         """
@@ -124,7 +124,7 @@ class Movement:
 
     @property
     def statistics_moved(self) -> float | None:
-        """As `moved`, of the norms' means and variances together; None where there are none."""
+        """As `moved`, of the norms' means and variances together; None if there are none."""
         return relative_change(self.statistics, "difference", "start")
 
 

@@ -31,7 +31,7 @@ def judge_movement(
 
     Args:
         parts: as `by_part` gives them.
-        steps: optimizer updates between the two; None where that is not known.
+        steps: optimizer updates between the two; None if that is not known.
         config: of the run.
         records: of the run, for the learning rates.
     """

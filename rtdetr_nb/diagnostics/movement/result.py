@@ -34,7 +34,7 @@ class WhatMoved:
         run: name of the run's folder.
         checkpoint: name of the file that was compared.
         beginning: what it was compared with, to put behind "from".
-        step: optimizer updates before the checkpoint; None where that is not known.
+        step: optimizer updates before the checkpoint; None if that is not known.
         steps: of those, the ones that lie between the two; None likewise.
         layers: how far each layer has moved, in the order of the data.
         part_movements: the same of the backbone as a whole, of its parts, encoder and decoder.
@@ -196,6 +196,6 @@ def _frame(movements: Iterable[Movement]) -> pandas.DataFrame:
 
 
 def _all_identical(movement: Movement) -> bool | None:
-    """Whether no bit of the weights has changed; None where a start is not known."""
+    """Whether no bit of the weights has changed; None if a start is not known."""
     known = [t.bit_identical for t in movement.weights]
     return None if None in known else all(known)

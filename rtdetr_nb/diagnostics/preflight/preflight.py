@@ -169,7 +169,7 @@ def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
 def _given(
     path: PathLike | None, flag: str, read: Callable[[PathLike], Path], refused: list[Finding]
 ) -> Path | None:
-    """A path that is given; None where there is none, or where it cannot be one."""
+    """A path that is given; None if there is none, or where it cannot be one."""
     if path is None or not os.fspath(path):
         return None
     try:

@@ -93,7 +93,7 @@ def _command(processes: int, folder: Path) -> list[str]:
 
 
 def _run(command: list[str], limit: float) -> tuple[int | None, str]:
-    """Run a program to its end; its status, None where it took too long, and what it printed.
+    """Run a program to its end; its status, None if it took too long, and what it printed.
 
     Whatever happens, none of its processes is left.
     """
@@ -118,7 +118,7 @@ def _run(command: list[str], limit: float) -> tuple[int | None, str]:
 def _end(process: subprocess.Popen[str]) -> None:
     """End a process and those that it has started."""
     if process.poll() is None:
-        process.terminate()  # torchrun then ends those that are in sessions of their own
+        process.terminate()  # torchrun then ends those in other sessions
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE)
     with contextlib.suppress(ProcessLookupError, PermissionError):

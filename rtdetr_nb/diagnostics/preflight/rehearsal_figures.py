@@ -87,7 +87,7 @@ class Rehearsed:
 
     @property
     def total_seconds(self) -> float | None:
-        """Seconds of all that is left to train; None where that is not known."""
+        """Seconds of all that is left to train; None if that is not known."""
         steps = self.training.total_steps
         if steps is None:
             return None

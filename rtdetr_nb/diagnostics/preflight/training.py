@@ -21,9 +21,9 @@ class Training:
         resume: checkpoint to go on from.
         output_dir: of the run.
         processes: that train together.
-        max_steps: after which it ends; None where epochs alone count.
+        max_steps: after which it ends; None if epochs alone count.
         official: checkout of the official code, if that trains.
-        source: the data; None where they cannot be opened.
+        source: the data; None if they cannot be opened.
     """
 
     config: Config
@@ -50,7 +50,7 @@ class Training:
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Steps of an epoch; None where the data are not known, 0 where a batch is not filled."""
+        """Steps of an epoch; None if the data are not known, 0 where a batch is not filled."""
         if self.source is None:
             return None
         each = math.ceil(len(self.source.train) / self.processes)
@@ -60,7 +60,7 @@ class Training:
 
     @property
     def total_steps(self) -> int | None:
-        """Steps from beginning to end; None where that is not known, or no step is filled."""
+        """Steps from beginning to end; None if that is not known, or no step is filled."""
         if not self.steps_per_epoch:
             return self.max_steps
         steps = self.steps_per_epoch * self.config.epoches
@@ -95,13 +95,13 @@ class Training:
 
     @property
     def resized_hw(self) -> tuple[int, int] | None:
-        """Height and width that the operations leave; None where they leave different ones."""
+        """Height and width that the operations leave; None if they leave different ones."""
         resized = resized_to(self.config, "train")
         return resized.size_hw if resized else None
 
     @property
     def largest_hw(self) -> tuple[int, int] | None:
-        """The largest height and width that a step has; None where it is not known."""
+        """The largest height and width that a step has; None if it is not known."""
         sizes = [(side, side) for side in self.scales]
         stop = self.config.train_dataloader.collate_fn.stop_epoch
         without_scales = not sizes or (stop is not None and stop < self.config.epoches)
@@ -111,7 +111,7 @@ class Training:
 
     @property
     def mean_area(self) -> float | None:
-        """Pixels of a picture in the mean over the training; None where it is not known."""
+        """Pixels of a picture in the mean over the training; None if it is not known."""
         drawn = [side * side for side in self.scales]
         resized = math.prod(self.resized_hw) if self.resized_hw else None
         if not drawn:

@@ -177,7 +177,7 @@ def _what_is_left(training: Training, done: int) -> list[Finding]:
 
 
 def resumed_epochs(checkpoint: Checkpoint) -> int | None:
-    """Whole epochs behind a checkpoint to resume from; None where it does not say."""
+    """Whole epochs behind a checkpoint to resume from; None if it does not say."""
     tree = checkpoint.tree
     last = tree.get("last_epoch") if isinstance(tree, Mapping) else None
     return last + 1 if isinstance(last, int) else None

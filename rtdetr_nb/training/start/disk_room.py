@@ -64,7 +64,7 @@ def count_checkpoints(
 
 
 def _free_bytes(folder: Path) -> int | None:
-    """Free room where the folder is or will be; None where the system does not say."""
+    """Free room where the folder is or will be; None if the system does not say."""
     place = next((each for each in (folder, *folder.absolute().parents) if each.exists()), None)
     try:
         return None if place is None else shutil.disk_usage(place).free

@@ -1,6 +1,6 @@
 // Asks a run to stop. While another cell blocks the kernel no handler of a button runs, so the
 // request does not go through the kernel: it is a file beside the run, written by the server's
-// contents service. Where there is none (or it refuses), a message to the kernel does it.
+// contents service. If there is no such service (or it refuses), a message to the kernel does it.
 
 const SECONDS_UNTIL_ASKED_AGAIN = 10;
 
@@ -50,7 +50,7 @@ function render({ model, el }) {
     button.disabled = !model.get("enabled");
     note.textContent = "";
   };
-  // A step may be long, and a request may be lost: whoever asked can ask again.
+  // A step may be long, and a request may be lost: a person who asked can ask again.
   const offerAgain = () => {
     show();
     if (!button.disabled) note.textContent = "It has not stopped yet; you can ask again.";

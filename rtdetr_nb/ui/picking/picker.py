@@ -143,7 +143,7 @@ class LayerPicker(anywidget.AnyWidget):
         self.picked = []
 
     def undo(self) -> None:
-        """Take back the last change of the ticks; nothing where there is none."""
+        """Take back the last change of the ticks; does nothing if there is none to take back."""
         if self._earlier:
             *before, self.picked = self._earlier
             self._earlier, self.can_undo = before, bool(before)

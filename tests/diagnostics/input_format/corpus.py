@@ -64,7 +64,7 @@ class Case:
         build: makes it of the demo backbone and the foreign network.
         first: the layer that should be named first; "" where none should be.
         cause: a word of the cause that should be named.
-        format: name of the input format that should be found; None where none can be.
+        format: name of the input format that should be found; None if none can be.
         pictures: the kind of pictures that it is checked with.
     """
 

@@ -67,7 +67,7 @@ class TreeBuilder:
     """Turns the description of one pickle into the tree of a checkpoint.
 
     Args:
-        find_storage: Gives the storage that a torch persistent id refers to; None where the
+        find_storage: Gives the storage that a torch persistent id refers to; None if the
             container has no storages.
         make_storage: Gives the storage of a long payload inside the pickle.
         big_endian: Byte order of the torch tensors.
