@@ -137,7 +137,9 @@ def test_lab_opens_copies_with_the_options_filled_in(server: Server, tmp_path: P
     }
     for name in NOTEBOOKS:
         values = _values(tmp_path / folder / name)
-        assert values["checkpoint"] == str(file) and values["config"] == config
+        # Not every notebook is about one checkpoint.
+        assert values.get("checkpoint", str(file)) == str(file)
+        assert values["config"] == config
         assert values["output"] == str(output / Path(name).stem)
 
 

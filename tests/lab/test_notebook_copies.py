@@ -34,12 +34,12 @@ def _run_parameters(path: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_copy_has_the_parameters_filled_in(notebook: Path, tmp_path: Path) -> None:
-    (copy,) = copy_notebooks([notebook], tmp_path, {"checkpoint": "/a 'b'.pth"})
+    (copy,) = copy_notebooks([notebook], tmp_path, {"config": "/a 'b'.yml"})
     nbformat.validate(nbformat.read(copy, as_version=4))
     values = _run_parameters(copy)
-    assert values.pop("checkpoint") == "/a 'b'.pth"
+    assert values.pop("config") == "/a 'b'.yml"
     defaults = _run_parameters(notebook)
-    defaults.pop("checkpoint")
+    defaults.pop("config")
     assert values == defaults
 
 

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from rtdetr_nb.runs.file_names import METRICS_FILE, RUN_FILE
-from rtdetr_nb.runs.previous import PreviousRun
+from rtdetr_nb.runs.previous import EARLIER_IS_KEPT, PreviousRun
 from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.text.html_pieces import error_html
 from tests.ui.fake_run import FakeRun
@@ -110,7 +110,7 @@ def test_a_run_that_failed_before_its_records_shows_none_of_an_earlier_one(fake)
     followed.update()
     PreviousRun(fake.folder).move_description_away([RUN_FILE])
     fake.fail("There is no picture folder x.", "")
-    text = "tuned: failed, no step yet\nThere is no picture folder x."
+    text = f"tuned: failed, no step yet\nThere is no picture folder x. {EARLIER_IS_KEPT}"
     for progress in (followed, RunProgress(fake.run, "tuned")):
         progress.update()
         assert progress.text() == text
