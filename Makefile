@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # For the command that a target runs, such as `make lab ARGS=--allow-root`.
 ARGS ?=
 
-.PHONY: help demo quick test lint lab class bench pictures findings clean
+.PHONY: help demo quick test lint lab class bench pictures findings chinese clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,8 +20,9 @@ help:
 	@echo "               OFFICIAL=DIR, an official rtdetrv2_pytorch folder, adds its training step"
 	@echo "make pictures  the pictures of docs/, after make demo"
 	@echo "make findings  docs/findings.md, the page of all findings"
+	@echo "make chinese   copy the notebooks' code into the Chinese ones, list the texts that have fallen behind"
 	@echo "make clean     remove what the demo and the tests have written; runs/lab stays"
-	@echo "ARGS='...' is passed on by demo, lab, class, quick and test: make test ARGS='-k wheel'"
+	@echo "ARGS='...' is passed on by demo, lab, class, quick, test and chinese: make test ARGS='-k wheel'"
 
 $(READY): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +60,9 @@ bench: $(READY)
 pictures: $(READY)
 	RTDETR_NB_PICTURES=docs RTDETR_NB_RUNS=runs/demo $(BIN)/python -m pytest tests/browser
 	$(BIN)/python -m tests.browser.small_pictures docs
+
+chinese: $(READY)
+	$(BIN)/python -m tests.chinese_notebooks $(ARGS)
 
 findings: $(READY)
 	$(BIN)/python -m rtdetr_nb.cli.findings_page > docs/findings.md

@@ -17,6 +17,8 @@ from rtdetr_nb.errors import UserError
 from rtdetr_nb.files.checkout import shipped, working_root
 from rtdetr_nb.files.pasted_path import pasted_path
 
+# Where the notebooks of each language are, among the shipped files.
+_NOTEBOOK_FOLDERS = {"en": "notebooks", "zh": "notebooks/zh-CN"}
 _CLASS_NOTEBOOKS = ("00_quickstart.ipynb", "05_how_loading_works.ipynb")
 # The template that Voila is given: this folder holds `voila/templates/class`.
 _CLASS_PAGE = Path(lab.__path__[0]) / "class_page"
@@ -55,6 +57,7 @@ def add_commands(commands: Any) -> None:
         metavar="DIR",
         help="each notebook writes to its folder there",
     )
+    _add_language(lab)
     lab.add_argument("--allow-root", action="store_true", help="let root start JupyterLab")
     lab.add_argument("jupyter", nargs="*", metavar="ARGUMENT", help="for jupyter, after --")
     lab.set_defaults(run=run_lab)
@@ -66,8 +69,18 @@ def add_commands(commands: Any) -> None:
         "deleted. The pages load nothing from other machines. Arguments after -- go to voila: "
         "--no-browser, --port=8866, and --Voila.ip=0.0.0.0 to serve other machines.",
     )
+    _add_language(room)
     room.add_argument("voila", nargs="*", metavar="ARGUMENT", help="for voila, after --")
     room.set_defaults(run=run_class)
+
+
+def _add_language(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--language",
+        choices=sorted(_NOTEBOOK_FOLDERS),
+        default="en",
+        help="of the notebooks' text: English (en) or Chinese (zh)",
+    )
 
 
 def run_lab(options: argparse.Namespace) -> int:
@@ -96,9 +109,9 @@ def _lab_copies(options: argparse.Namespace) -> list[Path]:
     if given:
         _check_usable(options)
     name = options.checkpoint.stem if options.checkpoint else "notebooks"
-    folder = working_root() / "runs" / "lab" / name
+    folder = working_root() / "runs" / "lab" / _in_language(name, options.language)
     output = folder / "output" if options.output is None else options.output.resolve()
-    notebooks = sorted(shipped("notebooks").glob("*.ipynb"))
+    notebooks = sorted(shipped(_NOTEBOOK_FOLDERS[options.language]).glob("*.ipynb"))
     copies = copy_notebooks(notebooks, folder, {**_defaults(), **given}, output=output)
     print(f"copies of the notebooks are in {folder}; they write to {output}")
     for copy in outdated_copies(copies, notebooks):
@@ -115,10 +128,11 @@ def run_class(options: argparse.Namespace) -> int:
 
     let_waiting_threads_sleep()  # in the kernels, which inherit it
     root = working_root()
-    folder = root / "runs" / "class"
+    folder = root / "runs" / _in_language("class", options.language)
+    notebooks = shipped(_NOTEBOOK_FOLDERS[options.language])
     command, environment = pages_command(folder, options.voila)
     copy_notebooks(
-        [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],
+        [notebooks / name for name in _CLASS_NOTEBOOKS],
         folder,
         _defaults(),
         code=_make_visitor_folder(),
@@ -126,6 +140,11 @@ def run_class(options: argparse.Namespace) -> int:
         leave_out=NOTEBOOK_ONLY,
     )
     return subprocess.call(command, cwd=root, env=environment)
+
+
+def _in_language(name: str, language: str) -> str:
+    """The name of a folder of copies: two languages never share one."""
+    return name if language == "en" else f"{name}-{language}"
 
 
 def pages_command(folder: Path, arguments: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:

@@ -143,6 +143,19 @@ def test_lab_opens_copies_with_the_options_filled_in(server: Server, tmp_path: P
         assert values["output"] == str(output / Path(name).stem)
 
 
+def test_lab_and_class_speak_chinese(server: Server, tmp_path: Path) -> None:
+    main(["lab", "--language", "zh"])
+    folder = tmp_path / "runs" / "lab" / "notebooks-zh"
+    assert server.command[-1].endswith(f"=/lab/tree/runs/lab/notebooks-zh/{NOTEBOOKS[0]}")
+    assert sorted(path.name for path in folder.iterdir()) == NOTEBOOKS
+    assert Path(str(_values(folder / NOTEBOOKS[0])["checkpoint"])).is_file()
+    assert "检查点" in (folder / NOTEBOOKS[1]).read_text(encoding="utf-8")
+    main(["class", "--language", "zh"])
+    assert server.command[:2] == ["voila", str(tmp_path / "runs" / "class-zh")]
+    page = tmp_path / "runs" / "class-zh" / "05_how_loading_works.ipynb"
+    assert "实验 1" in page.read_text(encoding="utf-8")
+
+
 def test_what_is_not_given_is_filled_in_by_paths_that_hold_for_a_copy(
     server: Server, tmp_path: Path
 ) -> None:
