@@ -26,6 +26,8 @@ from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
+from .diagnostics.overfit.overfit import overfit, start_overfit
+from .diagnostics.overfit.report import OverfitReport
 from .diagnostics.probe import ProbeResult, probe_backbone
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
@@ -62,6 +64,7 @@ __all__ = [
     "InputFormat",
     "OfficialCheckout",
     "OfficialCommand",
+    "OverfitReport",
     "ProbeResult",
     "Run",
     "RunSettings",
@@ -94,6 +97,7 @@ __all__ = [
     "open_checkpoint",
     "open_data",
     "open_official",
+    "overfit",
     "pick_layers",
     "predict_official",
     "probe_backbone",
@@ -106,6 +110,7 @@ __all__ = [
     "show_predictions",
     "show_table",
     "start_official_run",
+    "start_overfit",
     "start_run",
     "training_commands",
     "what_moved",

@@ -98,6 +98,7 @@ def _least_values(config: ConfigFile) -> Iterator[tuple[str, int | None, int]]:
 def _rates(config: ConfigFile) -> Iterator[tuple[str, float | None]]:
     """Learning rates and other factors; None in a group stands for the optimizer's value."""
     yield "clip_max_norm", config.clip_max_norm
+    yield "stop_at_ap", config.stop_at_ap
     yield "optimizer.lr", config.optimizer.lr
     yield "optimizer.weight_decay", config.optimizer.weight_decay
     for index, group in enumerate(config.optimizer.params):

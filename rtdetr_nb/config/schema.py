@@ -245,6 +245,8 @@ class Settings:
             never (likewise).
         eval_pictures: evaluate on at most so many of the validation pictures, chosen evenly; None
             is all of them (likewise).
+        stop_at_ap: end the run as soon as an evaluation reaches this AP; None never does
+            (likewise).
         data: the data set, of any layout, for what `img_folder` and `ann_file` cannot say: its
             folder, or pictures and annotations as `datasets.source.DataSource.from_files` takes
             them (likewise).
@@ -272,6 +274,7 @@ class Settings:
     eval_freq: int = 1
     preview_freq: int = 0
     eval_pictures: int | None = None
+    stop_at_ap: float | None = None
     data: Any = None
     output_dir: str | None = None
     summary_dir: str | None = None

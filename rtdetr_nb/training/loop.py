@@ -134,7 +134,9 @@ class _Training:
         self._stopping = self._stopping or self.processes.any(self.options.stop_requested())
 
     def _is_over(self) -> bool:
-        limit = self.options.max_steps
+        limit, wanted = self.options.max_steps, self.config.stop_at_ap
+        if wanted is not None and (self.state.best_ap or 0.0) >= wanted:
+            return True
         return self._stopping or (limit is not None and self.state.step >= limit)
 
     def _train_epoch(self) -> Iterator[Record]:
