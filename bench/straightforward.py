@@ -25,8 +25,14 @@ from rtdetr_nb.training.matcher import Targets
 class LayerByLayerCriterion(Criterion):
     """The same losses with one matching and one computation for each layer."""
 
-    def forward(self, outputs: Mapping[str, Any], targets: Targets) -> dict[str, Tensor]:
-        """As `Criterion.forward`, layer by layer."""
+    def forward(
+        self,
+        outputs: Mapping[str, Any],
+        targets: Targets,
+        num_boxes: float | Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """As `Criterion.forward`, layer by layer; of one batch only."""
+        assert num_boxes is None
         last = {key: outputs[key] for key in ("pred_logits", "pred_boxes")}
         losses = super().forward(last, targets)
         for index, layer in enumerate(outputs["aux_outputs"]):

@@ -80,7 +80,14 @@ def _choices(config: ConfigFile) -> Iterator[tuple[str, Any, set[Any]]]:
 
 def _least_values(config: ConfigFile) -> Iterator[tuple[str, int | None, int]]:
     """Counts, None where the file gives no number, and the smallest that makes sense."""
-    for key in ("num_classes", "epoches", "print_freq", "checkpoint_freq", "eval_freq"):
+    for key in (
+        "num_classes",
+        "epoches",
+        "print_freq",
+        "checkpoint_freq",
+        "eval_freq",
+        "accumulate",
+    ):
         yield key, getattr(config, key), 1
     for key in ("preview_freq", "seed"):
         yield key, getattr(config, key), 0

@@ -238,6 +238,8 @@ class Settings:
         eval_spatial_size: (height, width) of the pictures in evaluation.
         epoches: epochs to train.
         clip_max_norm: the gradient is scaled down to this norm; 0 switches that off.
+        accumulate: batches of an optimizer update, whose gradients are added up (not in the
+            official schema). Schedules, averaging and steps count updates.
         checkpoint_freq: write `checkpointNNNN.pth` every so many epochs, besides `last.pth`.
         eval_freq: evaluate every so many epochs, and at the end (not in the official schema, which
             evaluates after every epoch).
@@ -269,6 +271,7 @@ class Settings:
     find_unused_parameters: bool = False
     epoches: int = 72
     clip_max_norm: float = 0.0
+    accumulate: int = 1
     print_freq: int = 100
     checkpoint_freq: int = 1
     eval_freq: int = 1
