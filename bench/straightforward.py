@@ -39,11 +39,11 @@ class LayerByLayerCriterion(Criterion):
             found = super().forward(layer, targets)
             losses |= {f"{name}_aux_{index}": value for name, value in found.items()}
         meta = outputs["dn_meta"]
-        num_boxes = max(sum(len(t["labels"]) for t in targets), 1) * meta["dn_num_group"]
+        repeated = max(sum(len(t["labels"]) for t in targets), 1) * meta["dn_num_group"]
         for index, layer in enumerate(outputs["dn_aux_outputs"]):
             matches = denoising_matches(meta, targets, num_layers=1)
             logits, boxes = layer["pred_logits"][None], layer["pred_boxes"][None]
-            found = self._losses(logits, boxes, targets, matches, num_boxes)
+            found = self._losses(logits, boxes, targets, matches, repeated)
             losses |= {f"{name}_dn_{index}": value[0] for name, value in found.items()}
         for index, layer in enumerate(outputs["enc_aux_outputs"]):
             found = super().forward(layer, targets)

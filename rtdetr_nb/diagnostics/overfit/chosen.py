@@ -12,6 +12,7 @@ from rtdetr_nb.errors import DatasetError
 
 SMALLEST_SIDE = 1 / 16  # of the picture's: 10 pixels at 160
 MOST_BOXES = 12
+_INSIDE = 0.95  # share of a box that lies in its picture, at least
 _LOOKED_AT = 512  # pictures with boxes, spread evenly
 
 
@@ -23,16 +24,22 @@ class ChosenPicture:
         index: in the split.
         boxes: usable ones.
         smallest_side: the shortest side of a box over that side of the picture, in 0..1.
+        cut: boxes that reach beyond the edge of the picture by more than a twentieth.
     """
 
     index: int
     boxes: int
     smallest_side: float
+    cut: int = 0
 
     @property
-    def hardness(self) -> tuple[bool, bool, bool]:
-        """What makes it a poor choice, the worst first: small boxes, many boxes, a single box."""
-        return self.smallest_side < SMALLEST_SIDE, self.boxes > MOST_BOXES, self.boxes < 2
+    def hardness(self) -> tuple[bool, ...]:
+        """What makes it a poor choice, the worst first.
+
+        Boxes that are cut off, that are small, that are many, and a single box.
+        """
+        is_small = self.smallest_side < SMALLEST_SIDE
+        return self.cut > 0, is_small, self.boxes > MOST_BOXES, self.boxes < 2
 
 
 def choose_pictures_to_learn(split: Split, count: int) -> list[ChosenPicture]:
@@ -74,5 +81,9 @@ def _look_at(split: Split, index: int, count: int) -> ChosenPicture:
     if size_wh is None:  # a broken file: the last to be chosen
         return ChosenPicture(index, count, 0.0)
     own = split.boxes(index)
-    sides = own.boxes_xywh[own.labels >= 0][:, 2:] / np.asarray(size_wh, dtype=float)
-    return ChosenPicture(index, count, float(sides[(sides > 0).all(axis=1)].min()))
+    boxes = own.boxes_xywh[(own.labels >= 0) & (own.boxes_xywh[:, 2:] > 0).all(axis=1)]
+    first, size = boxes[:, :2], np.asarray(size_wh, dtype=float)
+    last = first + boxes[:, 2:]
+    inside = np.maximum(np.minimum(last, size) - np.maximum(first, 0), 0).prod(axis=1)
+    cut = int((inside < _INSIDE * boxes[:, 2:].prod(axis=1)).sum())
+    return ChosenPicture(index, count, float((boxes[:, 2:] / size).min()), cut)

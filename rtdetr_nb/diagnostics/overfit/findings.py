@@ -181,6 +181,18 @@ def same_picture_other_boxes(outcome: Outcome) -> Iterator[Words]:
 
 
 @check(WARNING)
+def boxes_beyond_the_edge(outcome: Outcome) -> Iterator[Words]:
+    """Boxes reach beyond the edge of their picture, where nothing can be found."""
+    cut = sum(picture.cut for picture in outcome.chosen)
+    if cut:
+        boxes = sum(picture.boxes for picture in outcome.chosen)
+        yield Words(f"{cut} of {counted(boxes, 'box reaches', 'boxes reach')} beyond the edge of "
+                    "the picture.", str(outcome.split.source),
+                    "What lies there cannot be found; boxes may be those of other pictures.",
+                    "Look at .figure(), and run check_data on the whole data set.")  # fmt: skip
+
+
+@check(WARNING)
 def losses_without_weight(outcome: Outcome) -> Iterator[Words]:
     """A loss has a weight of 0, so that it is not learnt."""
     weights = outcome.config.loss.weight_dict
@@ -205,7 +217,7 @@ def small_boxes(outcome: Outcome) -> Iterator[Words]:
     """A box is so small at this picture size that learning it by heart takes long."""
     size = outcome.lesson.image_size
     small = [picture for picture in outcome.chosen if picture.smallest_side < SMALLEST_SIDE]
-    if small:
+    if small and not outcome.is_learnt:
         side = min(picture.smallest_side for picture in small) * size
         yield Words(f"{counted(len(small), 'picture has', 'pictures have')} boxes that are small "
                     f"at {size} pixels: down to {side:.1f}.", "", "They take longer to learn.",
@@ -239,6 +251,7 @@ CHECKS: tuple[Check[Outcome], ...] = (
     not_learnt,
     still_learning,
     same_picture_other_boxes,
+    boxes_beyond_the_edge,
     losses_without_weight,
     more_boxes_than_queries,
     small_boxes,

@@ -84,8 +84,8 @@ def compare_boxes(picture: PredictedPicture) -> LearntPicture:
     A detection stands for one box at most; the surest ones choose first.
     """
     count = len(picture["true_boxes"])
-    true = torch.tensor(picture["true_boxes"]).reshape(-1, 4)
-    found = torch.tensor(picture["boxes"][:count]).reshape(-1, 4)
+    true = torch.tensor(picture["true_boxes"], dtype=torch.float32).reshape(-1, 4)
+    found = torch.tensor(picture["boxes"][:count], dtype=torch.float32).reshape(-1, 4)
     iou, _ = iou_and_giou(found[:, None], true[None])  # (detections, true boxes)
     same = torch.tensor(
         [[own == name for name in picture["true_labels"]] for own in picture["labels"][:count]],

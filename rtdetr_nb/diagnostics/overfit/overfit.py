@@ -67,7 +67,7 @@ def overfit(
             folder.
     """
     lesson = Lesson(pictures, image_size, steps, target)
-    plan = _plan(config, data, lesson, Path(output_dir))
+    plan = plan_overfit(config, data, lesson, Path(output_dir))
     run = ensure_run(plan.config, output_dir=output_dir, tuning=tuning, max_steps=steps)
     run.wait()
     return judge_overfit(run, lesson, plan.chosen, plan.split, plan.config, tuning is not None)
@@ -90,22 +90,33 @@ def start_overfit(
     the same arguments then waits for it and judges it. See there for arguments and errors.
     """
     lesson = Lesson(pictures, image_size, steps, target)
-    plan = _plan(config, data, lesson, Path(output_dir))
+    plan = plan_overfit(config, data, lesson, Path(output_dir))
     return ensure_run(plan.config, output_dir=output_dir, tuning=tuning, max_steps=steps)
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What a run learns, and its configuration."""
+class OverfitPlan:
+    """What a run learns, and its configuration.
+
+    Attributes:
+        config: of the run.
+        split: the pictures that it learns, alone.
+        chosen: the same pictures, by their places in the whole split.
+    """
 
     config: Config
     split: Split
     chosen: list[ChosenPicture]
 
 
-def _plan(
+def plan_overfit(
     config: Config, data: DataSource | PathLike | None, lesson: Lesson, output_dir: Path
-) -> _Plan:
+) -> OverfitPlan:
+    """Choose the pictures, write them below the folder of the run, and derive its configuration.
+
+    Raises:
+        UserError: as in `overfit`.
+    """
     lesson.check()
     if data is not None:
         source = open_data(data)
@@ -119,7 +130,7 @@ def _plan(
     chosen = choose_pictures_to_learn(split, lesson.pictures)
     few = split.subset(np.array([picture.index for picture in chosen]))
     folder = _write_pictures(few, output_dir)
-    return _Plan(overfit_config(config, folder, lesson, len(few)), few, chosen)
+    return OverfitPlan(overfit_config(config, folder, lesson, len(few)), few, chosen)
 
 
 def _write_pictures(split: Split, output_dir: Path) -> Path:

@@ -32,8 +32,8 @@ def draw_overfit(result: OverfitReport) -> Figure:
     images, rows = predicted_rows({"at the end": record})
     width = max(_SIDE * len(images), 2.4 * _SIDE)
     figure = transparent_figure(width, _CURVES + _SIDE * len(rows))
-    parts = np.ravel(figure.subfigures(2, 1, height_ratios=[_CURVES, _SIDE * len(rows)]))
-    above, below = parts
+    heights = [_CURVES, _SIDE * len(rows)]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=heights)[:, 0]
     _draw_curves(above.subplots(1, 2), result)
     axes = below.subplots(len(rows), len(images), squeeze=False)
     for part in (above, below):
