@@ -16,7 +16,8 @@ help:
 	@echo "make quick     the tests that are neither slow nor in a browser"
 	@echo "make test      all tests"
 	@echo "make lint      ruff, ruff format --check, pyright"
-	@echo "make bench     the figures about speed; writes the table of bench/README.md"
+	@echo "make bench     the figures about speed; writes the table of bench/README.md;"
+	@echo "               OFFICIAL=DIR, an official rtdetrv2_pytorch folder, adds its training step"
 	@echo "make pictures  the pictures of docs/, after make demo"
 	@echo "make findings  docs/findings.md, the page of all findings"
 	@echo "make clean     remove what the demo and the tests have written; runs/lab stays"
@@ -33,8 +34,9 @@ $(READY): pyproject.toml setup.py constraints.txt
 demo: $(READY)
 	$(BIN)/rtdetr-nb demo $(ARGS)
 
+# A worker a core; a file's tests stay together, since they share what they prepare.
 quick: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not browser" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser" $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
@@ -59,7 +61,7 @@ pictures: $(READY)
 	$(BIN)/python -m tests.browser.small_pictures docs
 
 findings: $(READY)
-	$(BIN)/python -m rtdetr_nb.checkpoint.comparison.findings_page > docs/findings.md
+	$(BIN)/python -m rtdetr_nb.cli.findings_page > docs/findings.md
 
 clean:
 	@# Copies of the notebooks may hold a user's work.

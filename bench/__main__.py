@@ -4,10 +4,26 @@ import os
 import platform
 from pathlib import Path
 
-from bench import bench_data, bench_live_plot, bench_open, bench_read, bench_step, bench_ui
+from bench import (
+    bench_data,
+    bench_live_plot,
+    bench_official,
+    bench_open,
+    bench_read,
+    bench_step,
+    bench_ui,
+)
 from bench.table import Result, as_markdown, with_table
 
-BENCHES = (bench_step, bench_data, bench_open, bench_read, bench_ui, bench_live_plot)
+BENCHES = (
+    bench_step,
+    bench_official,
+    bench_data,
+    bench_open,
+    bench_read,
+    bench_ui,
+    bench_live_plot,
+)
 PAGE = Path(__file__).with_name("README.md")
 
 

@@ -4,16 +4,21 @@ from .checkpoint.checkpoint import Checkpoint, open_checkpoint
 from .checkpoint.comparison.diff import Diff, compare
 from .checkpoint.comparison.selection import Selection
 from .checkpoint.naming.candidates import Candidate
+from .checkpoint.official_loader.every_door import predict_doors
 from .checkpoint.official_loader.prediction import predict_official
-from .checkpoint.tuning.convert import Conversion, convert
 from .checkpoint.tuning.input_format import InputFormat
 from .checkpoint.tuning.load import load_tuning_file, prove_loaded
 from .checkpoint.tuning.report import TuningReport
 from .checkpoint.tuning.write import write_tuning_file
 from .checkpoint.tuning.write_as import write_as
+from .checkpoint.tuning.write_as_trained_on import write_as_trained_on
 from .config.config import Config
 from .config.explain import explain_config
 from .config.load import load_config
+from .conversion.conversion import Conversion
+from .conversion.convert import convert
+from .datasets.batches.show_batch import show_batch
+from .datasets.batches.shown_batch import ShownBatch
 from .datasets.checks.check_data import check_data
 from .datasets.checks.report import DataReport
 from .datasets.open_data import open_data
@@ -28,7 +33,10 @@ from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
 from .diagnostics.overfit.overfit import overfit, start_overfit
 from .diagnostics.overfit.report import OverfitReport
-from .diagnostics.probe import ProbeResult, probe_backbone
+from .diagnostics.preflight.preflight import preflight
+from .diagnostics.preflight.report import PreflightReport
+from .diagnostics.probing.probe_backbone import probe_backbone
+from .diagnostics.probing.result import ProbeResult
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
 from .official.command import OfficialCheckout, OfficialCommand
@@ -45,9 +53,9 @@ from .ui.file_chooser import choose_checkpoint
 from .ui.gallery import show_predictions
 from .ui.guess import guess
 from .ui.live_plot import live_plot
+from .ui.panel.run_panel import run_panel
+from .ui.panel.run_settings import RunSettings
 from .ui.picker import pick_layers
-from .ui.run_panel import run_panel
-from .ui.run_settings import RunSettings
 from .ui.tables import show_table
 
 __version__: str
@@ -65,10 +73,12 @@ __all__ = [
     "OfficialCheckout",
     "OfficialCommand",
     "OverfitReport",
+    "PreflightReport",
     "ProbeResult",
     "Run",
     "RunSettings",
     "Selection",
+    "ShownBatch",
     "Split",
     "TuningReport",
     "UserError",
@@ -99,13 +109,16 @@ __all__ = [
     "open_official",
     "overfit",
     "pick_layers",
+    "predict_doors",
     "predict_official",
+    "preflight",
     "probe_backbone",
     "probe_detection",
     "prove_loaded",
     "quick_run_config",
     "run_panel",
     "show_backbone",
+    "show_batch",
     "show_features",
     "show_predictions",
     "show_table",
@@ -115,5 +128,6 @@ __all__ = [
     "training_commands",
     "what_moved",
     "write_as",
+    "write_as_trained_on",
     "write_tuning_file",
 ]

@@ -5,15 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.run import Run
-from tests.checkpoint.wild import backbone, save, tensor
+from tests.checkpoint.wild import backbone, detector, save, tensor
 from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config
 from tests.ui.fake_run import FakeRun
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is computed once in a folder of the tests, not in that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RTDETR_NB_CACHE", str(tmp_path_factory.mktemp("kept")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +73,18 @@ def backbone_file(tmp_path_factory) -> Path:
     return save(content, tmp_path_factory.mktemp("files") / "best_backbone_mmdet.pth")
 
 
+@pytest.fixture(scope="session")
+def detector_file(tmp_path_factory) -> Path:
+    """An official last.pth with raw and averaged weights and an optimizer."""
+    content = {
+        "model": detector(salt="raw"),
+        "ema": {"module": detector(salt="ema")},
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}},
+        "last_epoch": 3,
+    }
+    return save(content, tmp_path_factory.mktemp("files") / "last.pth")
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Runs are described and not started; what they were asked for is listed."""
@@ -78,5 +99,5 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         return run
 
     monkeypatch.setattr("rtdetr_nb.runs.find_or_start.start_run", start_run)
-    monkeypatch.setattr("rtdetr_nb.ui.run_settings.start_run", start_run)
+    monkeypatch.setattr("rtdetr_nb.ui.panel.run_settings.start_run", start_run)
     return calls

@@ -242,5 +242,5 @@ def test_light_parts_load_nothing_heavy():
 
 def test_building_a_model_loads_no_torchvision():
     """Importing torchvision takes as long as importing torch: `convert` needs only the latter."""
-    loaded = loaded_by(f"import {NAME}.model.build, {NAME}.checkpoint.tuning.convert")
+    loaded = loaded_by(f"import {NAME}.model.build, {NAME}.conversion.convert")
     assert "torch" in loaded and "torchvision" not in loaded

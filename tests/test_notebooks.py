@@ -15,6 +15,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = {
     "00_quickstart": "steps = 2\nimage_size = 96\nprobe_size = 128",
     "04_short_finetune": "steps = 2\nimage_size = 96\nprobe_size = 128\nbatch_size = 2",
+    "06_full_training": "overrides += ['train_dataloader.collate_fn.scales=[160]', "
+    "'val_dataloader.dataset.transforms.ops.0.size=[160,160]', 'eval_spatial_size=[160,160]']",
 }
 
 # Notebook -> what is evaluated in its kernel at the end, and has to be true.
@@ -67,8 +69,13 @@ CHECKS = {
         "freeze_at.reveal().right == '15, those of the stem'",
         "pattern.reveal().right == 'no, it finds the name'",
         "warm_up.reveal().right == '3 %'",
+        "resumed.reveal().right == 'it loads none, and trains'",
+        "last_door.open == ('pretrained',)",
     ),
     "06_full_training": (
+        "preflight.go and preflight.figures['tensors loaded'].value == 400",
+        "[part.name for part in preflight.parts][-1] == 'rehearsal'",
+        "preflight.figures['time of a step'].value > 0 and not (folder / 'full').exists()",
         "full.backbone.freeze_at == -1",
         "len(rt.predict_official(tuning, full).match.loaded) == 400",
         "str(commands).count(f'-t {tuning}') == 1",

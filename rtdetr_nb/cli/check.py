@@ -25,17 +25,9 @@ def add_command(commands: Any) -> None:
 
 def run_check(options: argparse.Namespace) -> int:
     """Check a data set; 2 where no run can use it."""
-    from tqdm import tqdm
-
     from rtdetr_nb.datasets.checks.check_data import check_data
 
-    with tqdm(desc="decoding pictures", unit=" pictures", leave=False, disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        report = check_data(options.data, "all" if options.all else "sample", progress=show)
+    report = check_data(options.data, "all" if options.all else "sample")
     if options.json:
         print_json(**report.to_json())
     else:

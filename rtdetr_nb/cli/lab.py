@@ -6,6 +6,7 @@ These commands import what they need when they run, so that the other commands a
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,9 @@ _VOILA_OPTIONS = (
     "--classic-tree",
     # An extension of Notebook 7 adds a button, which fails on a page.
     "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
+    # Voila runs all cells before it reads what the page answers. A server that asks for answers
+    # would give the page up after 90 seconds, and the visitor would see no later cell.
+    "--Voila.tornado_settings={'ws_ping_interval': 0}",
     # A closed page ends its kernel; this ends the kernels whose browser could not say so.
     "--MappingKernelManager.cull_idle_timeout=600",
     "--MappingKernelManager.cull_interval=60",
@@ -110,9 +114,9 @@ def run_class(options: argparse.Namespace) -> int:
     from rtdetr_nb.lab.notebook_copies import copy_notebooks
 
     let_waiting_threads_sleep()  # in the kernels, which inherit it
-    voila = _program("voila", "class")
     root = working_root()
     folder = root / "runs" / "class"
+    command, environment = pages_command(folder, options.voila)
     copy_notebooks(
         [shipped("notebooks") / name for name in _CLASS_NOTEBOOKS],
         folder,
@@ -121,13 +125,18 @@ def run_class(options: argparse.Namespace) -> int:
         keep=False,
         leave_out=NOTEBOOK_ONLY,
     )
-    templates = str(_CLASS_PAGE)
-    path = os.pathsep.join(filter(None, (templates, os.environ.get("JUPYTER_PATH"))))
-    return subprocess.call(
-        [voila, str(folder), *_VOILA_OPTIONS, *options.voila],
-        cwd=root,
-        env={**os.environ, "JUPYTER_PATH": path},
-    )
+    return subprocess.call(command, cwd=root, env=environment)
+
+
+def pages_command(folder: Path, arguments: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
+    """Return the command, and its environment, that serves the notebooks of a folder as pages.
+
+    Raises:
+        UserError: Voila is not installed.
+    """
+    path = os.pathsep.join(filter(None, (str(_CLASS_PAGE), os.environ.get("JUPYTER_PATH"))))
+    command = [_program("voila", "class"), str(folder), *_VOILA_OPTIONS, *arguments]
+    return command, {**os.environ, "JUPYTER_PATH": path}
 
 
 def _make_visitor_folder() -> str:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from rtdetr_nb.runs.process import start_line
+
 
 class _LogFile(logging.FileHandler):
     """A log file on a full disk must not end the run: the lines still go to standard error."""
@@ -25,6 +27,8 @@ def logging_to(path: Path | None) -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path is not None and not _is_same_file(path):
         handlers.append(_LogFile(path, encoding="utf-8"))
+        with contextlib.suppress(OSError), open(path, "a", encoding="utf-8") as file:
+            file.write(start_line())
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(message)s"))
         root.addHandler(handler)

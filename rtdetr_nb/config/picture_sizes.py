@@ -1,7 +1,7 @@
 """Where a configuration says how large the pictures are that the network sees."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from rtdetr_nb.config.config_file import ConfigFile
 from rtdetr_nb.config.schema import DataLoaderConfig
@@ -36,15 +36,37 @@ def _loader_sizes(
         yield f"{name}.collate_fn.scales", list(collate.scales)
     if scaled and (collate.stop_epoch is None or collate.stop_epoch >= epochs):
         return
+    for key, size in _sizing_operations(name, loader)[-1:]:
+        if _is_number(size) or (isinstance(size, list) and all(map(_is_number, size))):
+            yield key, size
+
+
+class Resized(NamedTuple):
+    """The size that a loader's operations leave its pictures in, and the key that says it."""
+
+    key: str
+    size_hw: tuple[int, int]
+
+
+def resized_to(config: ConfigFile, split: Literal["train", "val"]) -> Resized | None:
+    """Height and width in which the operations of a split leave all pictures; None if they differ.
+
+    A batch may be resized after that, to one of its `scales`.
+    """
+    name = f"{split}_dataloader"
+    for key, size in _sizing_operations(name, getattr(config, name))[-1:]:
+        if isinstance(size, list) and len(size) == 2 and all(map(_is_number, size)):
+            return Resized(key, (size[0], size[1]))
+    return None
+
+
+def _sizing_operations(name: str, loader: DataLoaderConfig) -> list[tuple[str, Any]]:
     ops = loader.dataset.transforms.ops
-    sized = [
+    return [
         (f"{name}.dataset.transforms.ops.{index}.size", operation.get("size"))
         for index, operation in enumerate(ops if isinstance(ops, list) else ())
         if isinstance(operation, dict) and operation.get("type") in _SIZING
     ]
-    for key, size in sized[-1:]:
-        if _is_number(size) or (isinstance(size, list) and all(map(_is_number, size))):
-            yield key, size
 
 
 def _is_number(value: Any) -> bool:

@@ -1,12 +1,15 @@
 """The data set that a configuration names."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.annotations.annotation_cache import read_once
 from rtdetr_nb.datasets.annotations.labels import LabelRule, joined_categories
 from rtdetr_nb.datasets.open_data import open_data
+from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.files.pasted_path import pasted_path
@@ -35,6 +38,32 @@ def configured_split(config: Config, split: SplitName) -> Split:
     return Split.of(split, folder, pictures, rule)
 
 
+def configured_data(config: Config) -> DataSource:
+    """The data set that a configuration names, both splits.
+
+    Raises:
+        DatasetError: it cannot be opened, or its splits number their categories differently.
+    """
+    if config.data is not None:
+        return open_data(config.data)
+    train, val = _named_split(config, "train"), _named_split(config, "val")
+    check_same_categories(train, val)
+    return DataSource(
+        layout="files of the configuration",
+        spec={each.name: [str(each.folder), str(each.source)] for each in (train, val)},
+        train=train,
+        val=val,
+        rule=LabelRule(config.num_classes, config.remap_mscoco_category),
+    )
+
+
+def _named_split(config: Config, split: SplitName) -> Split:
+    try:
+        return configured_split(config, split)
+    except DatasetError as error:
+        raise DatasetError(f"{split}_dataloader: {error}") from error
+
+
 def check_same_categories(train: Split, val: Split) -> None:
     """Refuse splits that number their categories differently.
 
@@ -52,7 +81,18 @@ def with_data_settings(config: Config) -> Config:
     """
     if config.data is None:
         return config
-    return config.with_values({"data": None, **open_data(config.data).settings})
+    return on_data(config, config.data)
+
+
+def on_data(
+    config: Config, data: DataSource | str | os.PathLike[str] | Mapping[str, Any]
+) -> Config:
+    """The configuration with another data set, its classes and labels; nothing else changes.
+
+    Raises:
+        DatasetError: the data set cannot be opened.
+    """
+    return config.with_values({"data": None, **open_data(data).settings})
 
 
 def _path(given: str) -> Path:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rtdetr_nb.config.config import Config
-from rtdetr_nb.diagnostics.effective_rank import effective_rank
+from rtdetr_nb.diagnostics.measuring.effective_rank import effective_rank
 from rtdetr_nb.diagnostics.measuring.norm_statistics import load_backbone
 from rtdetr_nb.diagnostics.measuring.pictures import Pictures, picture_paths, read_pictures
 from rtdetr_nb.diagnostics.measuring.weights import Weights, read_backbone

@@ -4,6 +4,7 @@ RUN_FILE = "run.json"  # what the run is and its status
 METRICS_FILE = "metrics.jsonl"  # its records; see `records`
 LOG_FILE = "train.log"
 CONFIG_FILE = "config.yml"
+LOG_START = "--- started "  # begins the line of the log after which a run's own lines stand
 LAST_FILE = "last.pth"
 BEST_FILE = "best.pth"
 LOCK_FILE = "run.lock"

@@ -6,16 +6,34 @@ data that cannot be read): first the files that describe the earlier run are mov
 `previous/pending/`. Once the new run is sure to train, the results follow, and `pending` gets its
 name. Where there are no results to keep (the new run resumes the earlier one, or the earlier one
 never trained), its description is removed, and nothing else ever is.
+
+A run can also fail before it records (a wrong path), at its first step (no memory) or be killed
+there. Then it has nothing to keep, and `restore_earlier_run` gives the earlier one its place again.
 """
 
 import itertools
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rtdetr_nb.errors import RunError
 from rtdetr_nb.files.json_file import read_json
-from rtdetr_nb.runs.file_names import DESCRIPTIONS, PREVIOUS_FOLDER, RESULTS, RUN_FILE
+from rtdetr_nb.runs.file_names import (
+    DESCRIPTIONS,
+    METRICS_FILE,
+    PREVIOUS_FOLDER,
+    REQUEST_FILE,
+    RESULTS,
+    RUN_FILE,
+)
+from rtdetr_nb.runs.record_file import read_last_step, read_records
+from rtdetr_nb.runs.records import is_step
 
+if TYPE_CHECKING:
+    from rtdetr_nb.runs.run import RunSnapshot
+
+EARLIER_IS_KEPT = "The run before it is kept: run.restore_earlier() puts it back in its place."
 _PENDING = "pending"
 
 
@@ -125,3 +143,58 @@ class PreviousRun:
         names = (f"{started}_{number}" for number in itertools.count(2))
         paths = (self._pending.with_name(name) for name in itertools.chain([started], names))
         return next(path for path in paths if not path.exists())
+
+
+def earlier_run(folder: Path, seen: "RunSnapshot") -> Path | None:
+    """Return where the earlier run's description lies, if the one in its place made no step.
+
+    Args:
+        folder: of both.
+        seen: what the folder says of the run in its place; unless that has failed there is none.
+    """
+    if not seen.failed:
+        return None
+    if PreviousRun(folder).owns_results:
+        # Of a run that goes on with its own results there is no earlier one.
+        pending = folder / PREVIOUS_FOLDER / _PENDING
+        return None if seen.owns_records or not (pending / RUN_FILE).is_file() else pending
+    name = seen.description.get("replaced")
+    if not isinstance(name, str) or "/" in name:
+        return None
+    kept = folder / PREVIOUS_FOLDER / name
+    return kept if (kept / RUN_FILE).is_file() and _made_no_step(folder / METRICS_FILE) else None
+
+
+def _made_no_step(metrics: Path) -> bool:
+    """Whether the records are whole and have no step; a long file is read at its end only."""
+    if read_last_step(metrics) is not None:
+        return False
+    try:
+        return not any(map(is_step, read_records(metrics)))
+    except RunError:
+        return False
+
+
+def restore_earlier_run(folder: Path, seen: "RunSnapshot") -> bool:
+    """Put the earlier run back, and remove what the one without a step has written.
+
+    The arguments are those of `earlier_run`.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        OSError: a file cannot be moved.
+    """
+    kept = earlier_run(folder, seen)
+    if kept is None:
+        return False
+    for pattern in (REQUEST_FILE, *(RESULTS if seen.owns_records else ())):
+        for file in folder.glob(pattern):
+            file.unlink()
+    for file in sorted(kept.iterdir()):
+        file.replace(folder / file.name)
+    kept.rmdir()
+    if not any(kept.parent.iterdir()):
+        kept.parent.rmdir()
+    return True

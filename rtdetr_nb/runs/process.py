@@ -1,4 +1,4 @@
-"""The process of a run: started, found alive or dead, and how it ended."""
+"""The process of a run: started, found alive or dead, how it ended, and the log it has written."""
 
 import contextlib
 import json
@@ -7,11 +7,14 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rtdetr_nb.runs.file_names import LOG_FILE, RUN_FILE
+from rtdetr_nb.runs.file_names import LOG_FILE, LOG_START, RUN_FILE
 from rtdetr_nb.runs.process_identity import identity_of, process_start_time
+
+_LOG_LINE_LENGTH = 300  # characters
 
 # Processes started here, by id: the system tells an exit status to the parent only.
 _started_here: dict[int, "subprocess.Popen[bytes]"] = {}
@@ -27,6 +30,8 @@ def launch(command: Iterable[str], folder: Path) -> None:
     """
     log = open(folder / LOG_FILE, "ab")  # noqa: SIM115 - the child inherits it
     with log:
+        log.write(start_line().encode())
+        log.flush()
         process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -36,6 +41,31 @@ def launch(command: Iterable[str], folder: Path) -> None:
         )
     _started_here[process.pid] = process
     describe_started(process.pid, folder)
+
+
+def start_line() -> str:
+    """Return the line that separates the log of a run from those of earlier runs."""
+    return f"{LOG_START}{datetime.now().astimezone().isoformat(sep=' ', timespec='seconds')}\n"
+
+
+def last_log_lines(folder: Path, count: int) -> str:
+    """Return the last lines of a run's log since its start.
+
+    The line that lists every missed name is cut short.
+    """
+    try:
+        text = (folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    lines = text.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith(LOG_START)]
+    own = lines[starts[-1] + 1 :] if starts else lines
+    return "\n".join(map(_cut, own[-count:]))
+
+
+def _cut(line: str) -> str:
+    cut = len(line) - _LOG_LINE_LENGTH
+    return line if cut <= 0 else f"{line[:_LOG_LINE_LENGTH]} ... ({cut:,} more characters)"
 
 
 def describe_started(pid: int, folder: Path) -> None:

@@ -21,7 +21,6 @@ from rtdetr_nb.files.json_file import read_json
 from rtdetr_nb.runs.file_names import (
     CONFIG_FILE,
     LAST_FILE,
-    LOG_FILE,
     METRICS_FILE,
     RUN_FILE,
     STOP_FILE,
@@ -29,13 +28,12 @@ from rtdetr_nb.runs.file_names import (
 from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.history import history_table, without_abandoned
 from rtdetr_nb.runs.lock import RunLock
-from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.runs.process import explain_exit, is_alive, launch, process_id
+from rtdetr_nb.runs.previous import EARLIER_IS_KEPT, PreviousRun, earlier_run, restore_earlier_run
+from rtdetr_nb.runs.process import explain_exit, is_alive, last_log_lines, launch, process_id
 from rtdetr_nb.runs.record_file import read_last_step, read_records
 from rtdetr_nb.runs.records import EvaluationRecord, Record, events
 
 _LOG_LINES_IN_ERROR = 15
-_LOG_LINE_LENGTH = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,11 @@ class RunSnapshot:
     def is_over(self) -> bool:
         """Whether nothing more will come."""
         return self.status not in ("starting", "running")
+
+    @property
+    def failed(self) -> bool:
+        """Whether an error ended it, recorded or not."""
+        return self.status in ("failed", "died")
 
 
 @dataclass(frozen=True)
@@ -114,21 +117,38 @@ class Run:
         return self.folder / LAST_FILE
 
     @property
+    def reason(self) -> str:
+        """What went wrong, in one sentence; empty if nothing did."""
+        seen = self.describe()
+        found = seen.description.get("error") or explain_exit(seen.description)
+        return str(found) if seen.failed else ""
+
+    @property
     def error(self) -> str:
         """What went wrong, in one sentence and the end of the log; empty if nothing did."""
-        seen = self.describe()
-        if seen.status not in ("failed", "died"):
+        reason = self.reason
+        if not reason:
             return ""
-        reason = seen.description.get("error") or explain_exit(seen.description)
-        return f"{reason}\n{self.log_tail()}".rstrip()
+        kept = f" {EARLIER_IS_KEPT}" if self.has_earlier else ""
+        return f"{reason}{kept}\n{self.log_tail()}".rstrip()
 
     def log_tail(self, lines: int = _LOG_LINES_IN_ERROR) -> str:
-        """The last lines of `train.log`; the line that lists every missed name is cut short."""
-        try:
-            text = (self.folder / LOG_FILE).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-        return "\n".join(_cut(line) for line in text.splitlines()[-lines:])
+        """The last lines of `train.log` since the run's start; overlong ones are cut short."""
+        return last_log_lines(self.folder, lines)
+
+    @property
+    def has_earlier(self) -> bool:
+        """Whether `restore_earlier` would put another run in the place of this one."""
+        return earlier_run(self.folder, self.describe()) is not None
+
+    def restore_earlier(self) -> bool:
+        """Put the earlier run back, if this one failed before a first step; return whether it did.
+
+        Raises:
+            RunError: another run has begun in the folder, or it cannot be written.
+        """
+        with preparing(self):
+            return restore_earlier_run(self.folder, self.describe())
 
     def stop(self) -> None:
         """Ask the run to finish its step, save and end; returns at once.
@@ -284,8 +304,3 @@ def attach_run(output_dir: str | os.PathLike[str]) -> Run:
 
 def _is_under_way(description: dict[str, Any]) -> bool:
     return description.get("status", "starting") in ("starting", "running")
-
-
-def _cut(line: str) -> str:
-    cut = len(line) - _LOG_LINE_LENGTH
-    return line if cut <= 0 else f"{line[:_LOG_LINE_LENGTH]} ... ({cut:,} more characters)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import getdoc
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rtdetr_nb.text.html_pieces import badge
 from rtdetr_nb.text.table import Table
@@ -37,13 +37,22 @@ class Finding:
         return " ".join(part for part in (f"{self.what}{where}", self.why, self.action) if part)
 
 
-class Words(NamedTuple):
-    """What a check says: a finding without its level, which belongs to the check."""
+@dataclass(frozen=True)
+class Words:
+    """What a check says: a finding without its level, which belongs to the check.
+
+    Attributes:
+        what, where, why, action: as in `Finding`.
+        count: how many things it is about, where they are counted.
+        level: instead of the check's, where it depends on how much was found.
+    """
 
     what: str
     where: str = ""
     why: str = ""
     action: str = ""
+    count: int = 0
+    level: str = ""
 
 
 Case = TypeVar("Case")
@@ -68,7 +77,10 @@ class Check(Generic[Case]):
 
     def __call__(self, case: Case) -> list[Finding]:
         """Return what is found in a case."""
-        return [Finding(self.level, *words) for words in self.look(case)]
+        return [
+            Finding(said.level or self.level, said.what, said.where, said.why, said.action)
+            for said in self.look(case)
+        ]
 
 
 def check(level: str) -> Callable[[Callable[[Case], Iterable[Words]]], Check[Case]]:

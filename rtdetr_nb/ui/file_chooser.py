@@ -101,7 +101,7 @@ class CheckpointChooser(widgets.VBox):
             raise CheckpointError("No file is chosen. Choose one of the list or type a path.")
         opened = open_checkpoint(_expand(self.path.strip()))
         self._checkpoint = opened
-        held = ", ".join(f"{c.name} (HGNetv2-{c.variant or '?'}, {c.dialect})"
+        held = ", ".join(f"{c.name} (HGNetv2-{c.size}, {c.dialect})"
                          for c in opened.candidates)  # fmt: skip
         word = badge("ok") if held else badge("warning")
         self._status.value = (

@@ -22,6 +22,7 @@ from rtdetr_nb.runs.progress import MAIN_PARTS, RunProgress
 from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.figures.run import RunFigure, run_colors
+from rtdetr_nb.ui.served_page import is_served_page
 from rtdetr_nb.ui.widget_tree import close_widgets
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -214,9 +215,11 @@ class LivePlot:
     def _publish(self) -> None:
         """Put a plain picture where the widget was: that is what a saved notebook keeps.
 
-        The widget is closed, since no page shows it any more. If somebody else has put it on a
-        page (there is no handle of a cell), it stays.
+        The widget is closed, since no page shows it any more. It stays if somebody else has put it
+        on a page (there is no handle of a cell), and on a page of Voila, which would show nothing.
         """
+        if is_served_page():
+            return
         for handle in self._handles:
             handle.update(self._static_bundle(), raw=True)
         if self._handles:

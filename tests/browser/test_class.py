@@ -4,10 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Browser, expect
 
+from rtdetr_nb.cli.lab import pages_command
 from tests.free_port import free_port
+from tests.paths import ROOT
 
 from .server import WatchedPage, serve, wait_until
 
@@ -92,3 +95,53 @@ def test_the_page_of_notebook_00(
 
     assert len(_folders(visitors)) == 1
     visit.close()  # in the middle of its cells: the kernel ends with the server, or when idle
+
+
+# Longer than the 90 seconds after which a server gives up a page that does not answer.
+_LONG_CELLS = (
+    "from pathlib import Path\n"
+    "from rtdetr_nb.ui.live_plot import live_plot\n"
+    "from tests.ui.fake_run import FakeRun\n"
+    "import tempfile, time\n"
+    "run = FakeRun(Path(tempfile.mkdtemp()) / 'tuned')\n"
+    "run.step(1)\n"
+    "live_plot(run.run)",
+    "time.sleep(3)\nrun.step(2)\nrun.finish()",
+    "time.sleep(115)\nprint('the last cell', 6 * 7)",
+)
+
+
+@pytest.fixture
+def long_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a page whose cells take two minutes, and whose run ends meanwhile."""
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    cells = [nbformat.v4.new_code_cell(source) for source in _LONG_CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "long.ipynb")
+    port = free_port()
+    options = ["--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    command, environment = pages_command(folder, options)
+    monkeypatch.setenv("JUPYTER_PATH", environment["JUPYTER_PATH"])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # the kernel finds the run that it follows
+    address = f"http://127.0.0.1:{port}"
+    with serve("voila", command[1:], address, tmp_path):
+        yield f"{address}/voila/render/long.ipynb"
+
+
+def test_a_page_lives_as_long_as_its_cells_for_each_of_two_visitors(
+    browser: Browser, long_page: str, pictures: Path
+) -> None:
+    server = long_page.partition("/voila/")[0]
+    visits = [Visit(browser, server) for _ in range(2)]
+    for visit in visits:
+        visit.page.goto(long_page, wait_until="commit")
+    for visit in visits:
+        expect(visit.page.get_by_text(re.compile("finished . step 2 of 20"))).to_be_visible()
+    for visit in visits:
+        expect(visit.page.get_by_text("the last cell 42")).to_be_visible(timeout=180_000)
+        picture = visit.page.locator("img.widget-image")  # of the run that has ended long ago
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.complete && image.naturalWidth") > 500
+    visits[0].page.screenshot(path=pictures / "class_long.png", full_page=True)
+    for visit in visits:
+        visit.close()

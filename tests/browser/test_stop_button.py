@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import rtdetr_nb.ui
 
-SOURCE = (Path(rtdetr_nb.ui.__file__).parent / "stop_button.js").read_text()
+SOURCE = (Path(rtdetr_nb.ui.__file__).parent / "panel" / "stop_button.js").read_text()
 # Plays the model that anywidget gives to `render`.
 PAGE = """
 async (source) => {

@@ -8,7 +8,7 @@ import torch
 
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.config.schema import BackboneConfig
-from rtdetr_nb.diagnostics.probe import probe_backbone
+from rtdetr_nb.diagnostics.probing.probe_backbone import probe_backbone
 from rtdetr_nb.model.build import make_backbone
 from tests.paths import DATA
 

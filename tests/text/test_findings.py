@@ -11,14 +11,20 @@ from rtdetr_nb.checkpoint.comparison import (
     config_findings,
     coverage_findings,
     file_findings,
-    findings_page,
     value_findings,
 )
+from rtdetr_nb.cli import findings_page
+from rtdetr_nb.config import size_findings
+from rtdetr_nb.datasets.batches import shown_batch
+from rtdetr_nb.datasets.checks import box_findings, class_findings, picture_findings
 from rtdetr_nb.text.findings import Check, Finding, Verdict, Words, check
 from tests.paths import ROOT
 
 PAGE = ROOT / "docs" / "findings.md"
-MODULES = (file_findings, coverage_findings, config_findings, value_findings)
+MODULES = (
+    *(file_findings, coverage_findings, config_findings, value_findings),
+    *(size_findings, box_findings, class_findings, picture_findings, shown_batch),
+)
 LEVELS = ("failure", "warning", "note")
 CHECKS = [each for _, checks in findings_page.SECTIONS for each in checks]
 
@@ -61,6 +67,15 @@ def test_a_check_gives_its_level_to_what_it_says():
     assert too_many(2) == []
     assert too_many(3) == [Finding("warning", "3 are too many.", action="Take two.")]
     assert (too_many.name, too_many.meaning) == ("too many", "There are too many.")
+
+
+def test_a_check_may_give_another_level_to_what_it_counts():
+    @check("note")
+    def many(case: int):
+        """There are many."""
+        yield Words(f"{case} are there.", count=case, level="warning" if case > 9 else "")
+
+    assert [found.level for case in (3, 30) for found in many(case)] == ["note", "warning"]
 
 
 def test_the_page_is_what_the_code_says():

@@ -7,7 +7,8 @@ import pytest
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
 from rtdetr_nb.config.load import load_config
-from rtdetr_nb.ui import live_plot, run_panel
+from rtdetr_nb.ui import live_plot
+from rtdetr_nb.ui.panel import run_panel
 from tests.checkpoint.wild import CONFIG, backbone, prefixed, save, tensor
 from tests.ui.fake_page import Page
 

@@ -244,6 +244,21 @@ def test_a_widget_that_was_shown_otherwise_stays(tuned, page):
     plot.close()
 
 
+def test_on_a_page_of_voila_the_plot_stays_when_its_run_ends(tuned, page, monkeypatch):
+    """Such a page shows no change of what a cell displayed, once the cell is done."""
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5.13")
+    plot = live_plot(tuned.run)
+    plot._ipython_display_()
+    tuned.step(1)
+    tuned.finish()
+    plot.wait()
+    assert plot.widget.comm is not None
+    assert plot._image.value == plot.png and "step 1 of 20" in plot._status.value
+    assert "finished" in plot._status.value
+    assert "application/vnd.jupyter.widget-view+json" in page.bundles[0]
+    plot.close()
+
+
 def test_labels_have_to_fit(tuned):
     with pytest.raises(RunError, match="2 labels for 1 runs"):
         live_plot(tuned.run, labels=["a", "b"])

@@ -59,17 +59,19 @@ class TransformPipeline:
 
     def __call__(self, image: Any, target: Target, epoch: int = 0) -> tuple[Any, Target]:
         """Apply to one picture and its target as in that epoch."""
-        stopping = self.stop_epoch is not None and epoch >= self.stop_epoch
         picture = _pending(image)
-        for name, operation in self.operations:
-            if stopping and name in self.stopped:
-                continue
+        for _, operation in self.active(epoch):
             if _is_composable(operation, picture, target):
                 picture, target = operation.compose(picture, target)
             else:
                 image, target = operation(_rendered(picture), target)
                 picture = _pending(image)
         return _rendered(picture), target
+
+    def active(self, epoch: int) -> list[tuple[str, Callable[..., Any]]]:
+        """The operations of that epoch, with their names."""
+        stopping = self.stop_epoch is not None and epoch >= self.stop_epoch
+        return [pair for pair in self.operations if not (stopping and pair[0] in self.stopped)]
 
     def without_scaling(self) -> "TransformPipeline":
         """The same, but its pictures stay bytes if nothing is done to the fractions of 255.

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rtdetr_nb.datasets.annotations.notes import NOTE, WARNING, DataNote
 from rtdetr_nb.datasets.checks.looked import Looked
 from rtdetr_nb.datasets.crowding import crowding_note
+from rtdetr_nb.text.findings import NOTE, WARNING, Words, check
 from rtdetr_nb.text.plain_text import counted
 
 _ENOUGH = 50  # boxes of a split, before its shares mean anything
@@ -16,14 +16,13 @@ _OTHER_SIZE = 2.0  # factor between the median sides of the boxes
 _MANY_DOUBLED = 0.01  # share of the boxes
 
 
-def boxes_outside(looked: Looked) -> Iterator[DataNote]:
-    """Boxes that lie wholly outside of their picture."""
+@check(WARNING)
+def boxes_outside(looked: Looked) -> Iterator[Words]:
+    """Boxes lie wholly outside of their picture, and are left out."""
     for split in looked.splits:
         count = looked.odd[split.name].outside
         if count:
-            yield DataNote(
-                "boxes outside",
-                WARNING,
+            yield Words(
                 f"{counted(count, 'box', 'boxes')} of {split.name} lie wholly outside of their "
                 "picture; they are left out.",
                 str(split.source),
@@ -33,14 +32,13 @@ def boxes_outside(looked: Looked) -> Iterator[DataNote]:
             )
 
 
-def tiny_boxes(looked: Looked) -> Iterator[DataNote]:
-    """Boxes of less than a pixel inside of their picture."""
+@check(NOTE)
+def tiny_boxes(looked: Looked) -> Iterator[Words]:
+    """Boxes have less than a pixel inside of their picture; no detector finds them."""
     for split in looked.splits:
         count = looked.odd[split.name].tiny
         if count:
-            yield DataNote(
-                "tiny boxes",
-                NOTE,
+            yield Words(
                 f"{counted(count, 'box', 'boxes')} of {split.name} are less than a pixel wide or "
                 "high inside of their picture.",
                 str(split.source),
@@ -49,33 +47,35 @@ def tiny_boxes(looked: Looked) -> Iterator[DataNote]:
             )
 
 
-def doubled_boxes(looked: Looked) -> Iterator[DataNote]:
-    """Boxes that stand twice in one picture."""
+@check(NOTE)
+def doubled_boxes(looked: Looked) -> Iterator[Words]:
+    """Boxes stand twice in one picture. More than one in a hundred is a warning."""
     for split in looked.splits:
         count = looked.odd[split.name].doubled
         if count:
             many = count > _MANY_DOUBLED * split.num_boxes
-            yield DataNote(
-                "doubled boxes",
-                WARNING if many else NOTE,
+            yield Words(
                 f"{counted(count, 'box', 'boxes')} of {split.name} stand twice: the same picture, "
                 "class and place.",
                 str(split.source),
                 "Each is a missed object in the evaluation, since one detection answers one box.",
                 "Remove the second of each.",
                 count,
+                level=WARNING if many else NOTE,
             )
 
 
-def crowding(looked: Looked) -> Iterator[DataNote]:
-    """More boxes in a picture than the decoder has queries for."""
+@check(NOTE)
+def crowded_pictures(looked: Looked) -> Iterator[Words]:
+    """A picture has more boxes than there are denoising queries for; of queries, a warning."""
     note = crowding_note(looked.source.train, looked.num_queries, looked.num_denoising)
     if note is not None:
-        yield note
+        yield Words(note.what, note.where, note.why, note.action, note.count, note.level)
 
 
-def other_sizes(looked: Looked) -> Iterator[DataNote]:
-    """Boxes of train and val whose median sides differ by a factor."""
+@check(WARNING)
+def boxes_of_another_size(looked: Looked) -> Iterator[Words]:
+    """The median sides of the boxes of train and val differ by a factor of 2."""
     sides = []
     for split in looked.splits:
         boxes = split.pictures.boxes.boxes_xywh
@@ -86,9 +86,7 @@ def other_sizes(looked: Looked) -> Iterator[DataNote]:
         sides.append(float(np.sqrt(np.median(areas))))
     factor = max(sides) / min(sides)
     if factor > _OTHER_SIZE:
-        yield DataNote(
-            "boxes of another size",
-            WARNING,
+        yield Words(
             f"The boxes of train have a median side of {sides[0]:.0f} pixels, those of val of "
             f"{sides[1]:.0f}.",
             str(looked.source.val.source),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from rtdetr_nb.datasets.checks.box_counts import count_classes, count_odd_boxes
-from rtdetr_nb.datasets.checks.decoding import Progress, broken_pictures, sample_of
+from rtdetr_nb.datasets.checks.decoding import broken_pictures, sample_of
 from rtdetr_nb.datasets.checks.findings import find_all
 from rtdetr_nb.datasets.checks.looked import Looked
 from rtdetr_nb.datasets.checks.report import DataReport
 from rtdetr_nb.datasets.checks.same_bytes import same_bytes
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.source import DataSource
+from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import UserError
 
 PICTURES = ("none", "sample", "all")
@@ -23,7 +26,6 @@ def check_data(
     *,
     num_queries: int = 300,
     num_denoising: int = 100,
-    progress: Progress | None = None,
 ) -> DataReport:
     """Say what is in a data set, and what is wrong with it.
 
@@ -34,7 +36,6 @@ def check_data(
             every one. But for "none", files with the same bytes are looked for too.
         num_queries: detections that the decoder can make, `RTDETRTransformerv2.num_queries`.
         num_denoising: pairs of denoising queries, `RTDETRTransformerv2.num_denoising`.
-        progress: is told how many of how many pictures are decoded.
 
     Raises:
         DatasetError: the data set cannot be opened.
@@ -45,8 +46,7 @@ def check_data(
     source = open_data(data)
     splits = (source.train, source.val)
     chosen = {"none": (), "sample": tuple(map(sample_of, splits)), "all": splits}[pictures]
-    broken = tuple(broken_pictures(chosen, progress))
-    paths = [split.image_path(i) for split in splits for i in range(len(split))]
+    broken = tuple(broken_pictures(chosen))
     looked = Looked(
         source=source,
         num_queries=num_queries,
@@ -54,7 +54,7 @@ def check_data(
         classes={split.name: count_classes(split) for split in splits},
         odd={split.name: count_odd_boxes(split) for split in splits},
         broken=broken,
-        twins=[] if pictures == "none" else same_bytes(dict.fromkeys(paths)),
+        twins=[] if pictures == "none" else same_bytes(_paths(splits)),
     )
     return DataReport(
         source=source,
@@ -65,3 +65,8 @@ def check_data(
         odd=looked.odd,
         broken=broken,
     )
+
+
+def _paths(splits: Iterable[Split]) -> Iterable[Path]:
+    """The files of all pictures, each once."""
+    return dict.fromkeys(split.image_path(i) for split in splits for i in range(len(split)))

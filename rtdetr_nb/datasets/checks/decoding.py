@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from rtdetr_nb.datasets.pictures.picture_file import read_picture
 from rtdetr_nb.datasets.split import Split
+from rtdetr_nb.progress_bar import progress
 
 SAMPLE = 256
 """Pictures of a split that are decoded as a sample, at equal distances in its order."""
-
-Progress = Callable[[int, int], None]
-"""Is told how many of how many pictures are decoded."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +29,21 @@ def sample_of(split: Split) -> Split:
     return split.evenly(SAMPLE)
 
 
-def broken_pictures(
-    splits: Sequence[Split], progress: Progress | None = None
-) -> list[BrokenPicture]:
+def broken_pictures(splits: Sequence[Split]) -> list[BrokenPicture]:
     """Decode every picture of the splits that has a file, on all cores.
-
-    Args:
-        splits: whose pictures are decoded.
-        progress: is told how far it is.
 
     Returns:
         Those that cannot be decoded, in the order of the splits.
     """
     jobs = [job for split in splits for job in _jobs(split)]
+    if not jobs:
+        return []
     broken = []
-    for done, (path, reason) in enumerate(_decode_all(jobs), start=1):
-        if reason:
-            broken.append(BrokenPicture(path, reason))
-        if progress is not None:
-            progress(done, len(jobs))
+    with progress("Decoding", len(jobs), "picture") as bar:
+        for path, reason in _decode_all(jobs):
+            if reason:
+                broken.append(BrokenPicture(path, reason))
+            bar.advance()
     return broken
 
 

@@ -4,7 +4,7 @@ The projection is the one onto the first principal components of each map's posi
 form from their covariance: nothing is trained, and no label has a say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +90,11 @@ class Features:
 
 
 def compute_features(
-    backbone: nn.Module, train: Tensor, val: Tensor, channels: int
+    backbone: nn.Module,
+    train: Tensor,
+    val: Tensor,
+    channels: int,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> tuple[Features, Features, tuple[float, ...]]:
     """Reduced maps of training and validation pictures.
 
@@ -99,6 +103,7 @@ def compute_features(
         train: (N, 3, S, S) uint8; the projection is fitted on these alone.
         val: (M, 3, S, S) uint8.
         channels: of each reduced map.
+        on_share: called with each share of the pictures that is done.
 
     Returns:
         Features of the two, and the share of variance kept a level.
@@ -107,19 +112,27 @@ def compute_features(
         TuningError: the maps are not finite.
     """
     places = np.linspace(0, len(train) - 1, min(len(train), _FITTED_PICTURES)).astype(int)
-    fitted = [torch.cat(level) for level in zip(*_maps(backbone, train[places]), strict=True)]
+    whole = len(places) == len(train)
+    each = 1 / (len(train) + len(val) + (0 if whole else len(places)))
+
+    def maps_of(images: Tensor) -> Iterator[list[Tensor]]:
+        for maps in _maps(backbone, images):
+            on_share(len(maps[0]) * each)
+            yield maps
+
+    fitted = [torch.cat(level) for level in zip(*maps_of(train[places]), strict=True)]
     if not all(bool(level.isfinite().all()) for level in fitted):
         raise TuningError(
             "With these weights the backbone's output is not finite, so there is nothing to probe. "
             "`rtdetr-nb diff` shows which tensors of the file are unsound."
         )
     projections = [fit_projection(level, channels) for level in fitted]
-    if len(places) == len(train):
+    if whole:
         known = [[p(level)] for p, level in zip(projections, fitted, strict=True)]
     else:
-        known = _reduce(backbone, train, projections)
+        known = _reduce(maps_of(train), projections)
     del fitted
-    asked = _reduce(backbone, val, projections)
+    asked = _reduce(maps_of(val), projections)
     kept = tuple(projection.kept for projection in projections)
     return _joined(known), _joined(asked), kept
 
@@ -128,12 +141,10 @@ def _joined(levels: list[list[Tensor]]) -> Features:
     return Features(tuple(torch.cat(level) for level in levels))
 
 
-def _reduce(
-    backbone: nn.Module, images: Tensor, projections: list[Projection]
-) -> list[list[Tensor]]:
+def _reduce(batches: Iterator[list[Tensor]], projections: list[Projection]) -> list[list[Tensor]]:
     """The reduced maps batch by batch, so that only these are kept."""
     levels: list[list[Tensor]] = [[] for _ in projections]
-    for maps in _maps(backbone, images):
+    for maps in batches:
         for level, projection, x in zip(levels, projections, maps, strict=True):
             level.append(projection(x))
     return levels

@@ -1,7 +1,7 @@
 """Trains a detection head on kept features for some hundred steps."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -61,7 +61,11 @@ class Look:
 
 
 def fit_head(
-    train: Features, val: Features, pictures: Pictures, options: FitOptions
+    train: Features,
+    val: Features,
+    pictures: Pictures,
+    options: FitOptions,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Iterator[Look]:
     """Train a head, and yield what it finds now and then and at the end.
 
@@ -70,6 +74,7 @@ def fit_head(
         val: features of the pictures that are looked at.
         pictures: whose boxes are learnt.
         options: how.
+        on_step: called after each step.
 
     Raises:
         TrainingError: the loss is not finite.
@@ -90,6 +95,7 @@ def fit_head(
         if not math.isfinite(losses[-1]):
             raise TrainingError(f"The loss of the head is not finite at step {step}.")
         _update(optimizer, loss, _PEAK_RATE * rate_at(step, options.steps))
+        on_step()
         if step in looks:
             yield Look(step, sum(losses) / len(losses), _detect(head, val, positions, options))
             losses.clear()

@@ -144,9 +144,3 @@ def _class_precision(matches: ClassMatches, weights: np.ndarray) -> np.ndarray:
     steps = np.diff(reached, axis=2, prepend=0)
     mean = (steps * precision).sum(axis=2) / len(_RECALLS)
     return np.where(boxes[None] > 0, mean, np.nan)
-
-
-def resampled_weights(count: int, sets: int, seed: int) -> np.ndarray:
-    """How often each picture occurs in sets drawn with replacement: (sets, count)."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(count, np.full(count, 1 / count), size=sets).astype(float)

@@ -8,42 +8,26 @@ anchor-free head learns, from the same seed for every backbone.
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch import nn
 
 from rtdetr_nb.config.config import Config
-from rtdetr_nb.diagnostics.detection.features import compute_features
-from rtdetr_nb.diagnostics.detection.fit import FitOptions, Look, fit_head
-from rtdetr_nb.diagnostics.detection.matching import (
-    average_precision,
-    match_detections,
-    resampled_weights,
-)
-from rtdetr_nb.diagnostics.detection.pictures import Detections, Pictures, read_pictures
+from rtdetr_nb.datasets.source import DataSource
+from rtdetr_nb.diagnostics.detection.job import percentile_interval, prepare_job
 from rtdetr_nb.diagnostics.detection.result import (
-    ClassFigure,
     DetectionProbe,
     DetectionRecord,
     DetectionScore,
     shown_pictures,
 )
-from rtdetr_nb.diagnostics.probe import loaded_backbone, random_backbone
-from rtdetr_nb.errors import ConfigError, DatasetError
-
-RANDOM = "random weights"
-
-_SETS = 300  # of pictures drawn again, for the interval
-_PERCENT_OUTSIDE = 2.5  # on each side of an interval
-_MULTIPLE = 32  # the coarsest map has this stride
+from rtdetr_nb.diagnostics.measuring.backbones import loaded_backbone
+from rtdetr_nb.progress_bar import progress
 
 
 def probe_detection(
     config: Config,
     tuning: str | os.PathLike[str] | None = None,
-    data: str | os.PathLike[str] | None = None,
+    data: DataSource | str | os.PathLike[str] | None = None,
     *,
     random: bool = True,
     steps: int = 200,
@@ -56,13 +40,14 @@ def probe_detection(
 ) -> DetectionProbe:
     """Train a small detector on the frozen features of a backbone, and of random weights.
 
-    Norms use the statistics they have, as in `probe_backbone`.
+    Norms use the statistics they have, as in `probe_backbone`. What random weights reach is
+    computed once for these pictures and settings, and kept.
 
     Args:
         config: names the backbone and, unless `data` is given, the data.
         tuning: file with the weights. None probes those of `HGNetv2.pretrained`, if that names a
             file, or else random weights alone.
-        data: a folder with `images/{train,val}` and COCO-format `annotations/{train,val}.json`.
+        data: a data set of any layout, or its folder, instead of the configured data.
         random: whether random weights are probed beside those of the file.
         steps: optimizer updates of the head.
         image_size: height and width that pictures are resized to, a multiple of 32.
@@ -78,114 +63,31 @@ def probe_detection(
         UserError: a tuning file that cannot be used.
     """
     started = time.monotonic()
-    _check_numbers(steps, image_size, channels)
-    train, val = (
-        read_pictures(config, data, split, image_size, max_pictures) for split in ("train", "val")
-    )
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    fit = FitOptions(steps, image_size, _labels(train, val), seed, place)
-    job = _Job(train, val, channels, fit, on_record)
     backbone = loaded_backbone(config, tuning)
     weights = None if backbone is None else str(tuning or config.backbone.pretrained)
-    loaded = None if backbone is None else job.score(backbone, weights or "")
-    by_chance = None
-    if random or loaded is None:
-        by_chance = job.score(random_backbone(config, seed), RANDOM)
+    is_compared = random or backbone is None
+    with progress("Detector", (backbone is not None) + is_compared, "backbone") as bar:
+        bar.say("decoding pictures")
+        job = prepare_job(
+            config, data, bar, steps=steps, image_size=image_size, max_pictures=max_pictures,
+            channels=channels, seed=seed, device=place, on_record=on_record,
+        )  # fmt: skip
+        loaded = None if backbone is None else job.score(job.run(backbone, weights or ""))
+        by_chance = job.score(job.run_at_random(config, seed)) if is_compared else None
     return DetectionProbe(
         weights=weights,
         loaded=loaded,
         random=by_chance,
         difference=_difference(loaded, by_chance),
-        pictures=(len(train), len(val)),
-        boxes=(train.num_boxes, val.num_boxes),
+        pictures=(len(job.train), len(job.val)),
+        boxes=(job.train.num_boxes, job.val.num_boxes),
         steps=steps,
         image_size=image_size,
-        shown=shown_pictures(val, loaded, by_chance),
-        notes=(*(p.note for p in (train, val) if p.note), *_absent_classes(fit.labels, val)),
+        shown=shown_pictures(job.val, loaded, by_chance),
+        notes=job.notes,
         seconds=round(time.monotonic() - started, 2),
     )
-
-
-def _check_numbers(steps: int, image_size: int, channels: int) -> None:
-    if image_size <= 0 or image_size % _MULTIPLE:
-        raise ConfigError(f"image_size is {image_size}; give a positive multiple of {_MULTIPLE}.")
-    for name, value in (("steps", steps), ("channels", channels)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; give a positive number.")
-
-
-def _labels(train: Pictures, val: Pictures) -> tuple[int, ...]:
-    """Labels with a box in training, which alone can be learnt."""
-    learnt = sorted({int(label) for labels in train.labels for label in labels})
-    if not any(int(label) in learnt for labels in val.labels for label in labels):
-        raise DatasetError(
-            "No class has boxes in both the training and the validation pictures, so nothing that "
-            "is learnt can be tested. Check that both annotation files number classes alike."
-        )
-    return tuple(learnt)
-
-
-def _absent_classes(labels: tuple[int, ...], val: Pictures) -> list[str]:
-    asked = sorted({int(label) for own in val.labels for label in own} - set(labels))
-    if not asked:
-        return []
-    names = ", ".join(val.classes[label] for label in asked)
-    return [f"No training boxes of: {names}. Their AP is 0."]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is the same for every backbone."""
-
-    train: Pictures
-    val: Pictures
-    channels: int
-    fit: FitOptions
-    on_record: Callable[[DetectionRecord], None]
-
-    def score(self, backbone: nn.Module, weights: str) -> DetectionScore:
-        """Train a head on one backbone's features, and evaluate it."""
-        started = time.monotonic()
-        backbone = backbone.to(self.fit.device).eval()
-        images = self.train.images, self.val.images
-        train, val, kept = compute_features(backbone, *images, self.channels)
-        featured = time.monotonic()
-        records: list[DetectionRecord] = []
-        found: list[Detections] = []
-        for look in fit_head(train, val, self.train, self.fit):
-            found = look.found
-            records.append(self._record(look, weights))
-            self.on_record(records[-1])
-        evaluation = self.val.evaluate(found)
-        # The same sets for every backbone, so that they can be compared in pairs.
-        sets = resampled_weights(len(self.val), _SETS, self.fit.seed)
-        resampled, _ = average_precision(match_detections(found, self.val), sets)
-        return DetectionScore(
-            ap=evaluation.ap,
-            ap50=evaluation.statistics["AP50"] or 0.0,
-            interval=_interval(resampled, evaluation.ap),
-            classes=self._classes(evaluation.per_class),
-            records=tuple(records),
-            kept=kept,
-            found=tuple(found),
-            resampled=resampled,
-            seconds=(round(featured - started, 2), round(time.monotonic() - featured, 2)),
-        )
-
-    def _record(self, look: Look, weights: str) -> DetectionRecord:
-        once = np.ones((1, len(self.val)))
-        ap, ap50 = average_precision(match_detections(look.found, self.val), once)
-        steps = self.fit.steps
-        return DetectionRecord(weights, look.step, steps, look.loss, float(ap[0]), float(ap50[0]))
-
-    def _classes(self, per_class: dict[str, float | None]) -> tuple[ClassFigure, ...]:
-        rows = []
-        for label, name in self.val.classes.items():
-            boxes = [sum(int((own == label).sum()) for own in pictures.labels)
-                     for pictures in (self.train, self.val)]  # fmt: skip
-            if any(boxes):
-                rows.append(ClassFigure(name, boxes[0], boxes[1], per_class.get(name)))
-        return tuple(rows)
 
 
 def _difference(
@@ -194,15 +96,4 @@ def _difference(
     """Interval of the difference, set by set."""
     if first is None or second is None:
         return None
-    return _interval(first.resampled - second.resampled, first.ap - second.ap)
-
-
-def _interval(resampled: np.ndarray, value: float) -> tuple[float, float]:
-    """The middle 95 % of what other sets would give, moved to lie around `value`.
-
-    A set drawn with replacement has fewer different pictures, and its AP is higher by about a
-    hundredth than that of as many different ones: this bias is taken off.
-    """
-    low, high = np.nanpercentile(resampled, [_PERCENT_OUTSIDE, 100 - _PERCENT_OUTSIDE])
-    bias = float(np.nanmean(resampled)) - value
-    return float(low) - bias, float(high) - bias
+    return percentile_interval(first.resampled - second.resampled, first.ap - second.ap)

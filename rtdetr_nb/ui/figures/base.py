@@ -207,7 +207,7 @@ def draw_pictures(
             ax.imshow(image, aspect="equal")
             ax.set_xticks([])
             ax.set_yticks([])
-            _draw_boxes(ax, boxes[column], color)
+            draw_boxes(ax, boxes[column], color)
         axes[row, 0].set_ylabel(label, parse_math=False)
 
 
@@ -223,7 +223,8 @@ def to_data_uri(figure: Figure, dpi: int = 110) -> str:
     return "data:image/png;base64," + base64.b64encode(to_png(figure, dpi)).decode("ascii")
 
 
-def _draw_boxes(ax: Axes, boxes: Boxes, color: str) -> None:
+def draw_boxes(ax: Axes, boxes: Boxes, color: str) -> None:
+    """Draw boxes with their names on the picture that axes show."""
     for index, (x1, y1, x2, y2) in enumerate(np.asarray(boxes.boxes_xyxy)):
         ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=color, linewidth=1.5))
         text = boxes.names[index]

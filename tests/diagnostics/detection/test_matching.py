@@ -11,9 +11,9 @@ from rtdetr_nb.config.config import Config
 from rtdetr_nb.diagnostics.detection.matching import (
     average_precision,
     match_detections,
-    resampled_weights,
 )
 from rtdetr_nb.diagnostics.detection.pictures import Detections, Pictures, read_pictures
+from rtdetr_nb.diagnostics.measuring.resampling import resampled_weights
 from tests.diagnostics.detection.conftest import SIDE, Edit
 
 

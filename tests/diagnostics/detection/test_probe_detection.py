@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from rtdetr_nb.config.config import Config
+from rtdetr_nb.diagnostics.detection import job
 from rtdetr_nb.diagnostics.detection.probe_detection import probe_detection
 from rtdetr_nb.diagnostics.detection.result import DetectionProbe, DetectionRecord
-from rtdetr_nb.diagnostics.probe import random_backbone
+from rtdetr_nb.diagnostics.measuring.backbones import random_backbone
 from rtdetr_nb.errors import ConfigError, DatasetError
 from tests.diagnostics.detection.conftest import SIDE, Edit
 
@@ -54,12 +55,14 @@ def test_what_the_features_hold_is_found(config: Config, squares: Path) -> None:
     assert np.mean([c.ap or 0.0 for c in classes]) == pytest.approx(result.ap)
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_not_learnt(config: Config, squares: Path, edit: Edit) -> None:
     sound = probe(config, squares)
     edit(squares, "train", shuffle_labels)
     assert probe(config, squares).ap < 0.6 * sound.ap
 
 
+@pytest.mark.slow
 def test_boxes_of_other_pictures_are_not_learnt(config: Config, squares: Path, edit: Edit) -> None:
     def exchange(content: dict[str, Any]) -> None:
         for annotation in content["annotations"]:
@@ -70,15 +73,39 @@ def test_boxes_of_other_pictures_are_not_learnt(config: Config, squares: Path, e
     assert probe(config, squares).ap50 < 0.5 * sound.ap50
 
 
-def test_the_same_seed_gives_the_same_figures(config: Config, squares: Path) -> None:
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_figures(
+    config: Config, squares: Path, tmp_path: Path
+) -> None:
+    file = write_weights(config, tmp_path / "one.pth", 0)
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first, second = (probe(config, squares, steps=20) for _ in range(2))
+    options: dict[str, Any] = {"tuning": file, "random": False, "steps": 20}
+    first, second = (probe(config, squares, **options) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert first.main.records == second.main.records and first.interval == second.interval
-    assert probe(config, squares, steps=20, seed=1).main.records != first.main.records
+    assert probe(config, squares, **options, seed=1).main.records != first.main.records
 
 
+def test_random_weights_are_probed_once(
+    config: Config, squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time nothing is trained, and everything is as before; other settings are new."""
+    first = probe(config, squares, steps=15)
+    heard: list[DetectionRecord] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "random_backbone", None)
+        again = probe(config, squares, steps=15, on_record=heard.append)
+        assert tuple(heard) == again.main.records == first.main.records
+        assert again.ap == first.ap and again.interval == first.interval
+        assert np.array_equal(again.shown[0].boxes["random"], first.shown[0].boxes["random"])
+        with pytest.raises(TypeError):
+            probe(config, squares, steps=16)
+        with pytest.raises(TypeError):
+            probe(config, squares, steps=15, seed=1)
+
+
+@pytest.mark.slow
 def test_loaded_weights_are_those_of_the_file(
     config: Config, squares: Path, tmp_path: Path
 ) -> None:
@@ -104,6 +131,7 @@ def test_a_class_without_training_boxes_is_said(config: Config, squares: Path, e
     assert result.per_class.random["colour <2>"] > 0.1
 
 
+@pytest.mark.slow
 def test_pictures_without_boxes_are_looked_at_too(
     config: Config, squares: Path, edit: Edit
 ) -> None:
