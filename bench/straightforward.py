@@ -25,19 +25,25 @@ from rtdetr_nb.training.matcher import Targets
 class LayerByLayerCriterion(Criterion):
     """The same losses with one matching and one computation for each layer."""
 
-    def forward(self, outputs: Mapping[str, Any], targets: Targets) -> dict[str, Tensor]:
-        """As `Criterion.forward`, layer by layer."""
+    def forward(
+        self,
+        outputs: Mapping[str, Any],
+        targets: Targets,
+        num_boxes: float | Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """As `Criterion.forward`, layer by layer; of one batch only."""
+        assert num_boxes is None
         last = {key: outputs[key] for key in ("pred_logits", "pred_boxes")}
         losses = super().forward(last, targets)
         for index, layer in enumerate(outputs["aux_outputs"]):
             found = super().forward(layer, targets)
             losses |= {f"{name}_aux_{index}": value for name, value in found.items()}
         meta = outputs["dn_meta"]
-        num_boxes = max(sum(len(t["labels"]) for t in targets), 1) * meta["dn_num_group"]
+        repeated = max(sum(len(t["labels"]) for t in targets), 1) * meta["dn_num_group"]
         for index, layer in enumerate(outputs["dn_aux_outputs"]):
             matches = denoising_matches(meta, targets, num_layers=1)
             logits, boxes = layer["pred_logits"][None], layer["pred_boxes"][None]
-            found = self._losses(logits, boxes, targets, matches, num_boxes)
+            found = self._losses(logits, boxes, targets, matches, repeated)
             losses |= {f"{name}_dn_{index}": value[0] for name, value in found.items()}
         for index, layer in enumerate(outputs["enc_aux_outputs"]):
             found = super().forward(layer, targets)

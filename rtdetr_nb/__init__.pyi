@@ -31,6 +31,8 @@ from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
+from .diagnostics.overfit.overfit import overfit, start_overfit
+from .diagnostics.overfit.report import OverfitReport
 from .diagnostics.preflight.preflight import preflight
 from .diagnostics.preflight.report import PreflightReport
 from .diagnostics.probing.probe_backbone import probe_backbone
@@ -70,6 +72,7 @@ __all__ = [
     "InputFormat",
     "OfficialCheckout",
     "OfficialCommand",
+    "OverfitReport",
     "PreflightReport",
     "ProbeResult",
     "Run",
@@ -104,6 +107,7 @@ __all__ = [
     "open_checkpoint",
     "open_data",
     "open_official",
+    "overfit",
     "pick_layers",
     "predict_doors",
     "predict_official",
@@ -119,6 +123,7 @@ __all__ = [
     "show_predictions",
     "show_table",
     "start_official_run",
+    "start_overfit",
     "start_run",
     "training_commands",
     "what_moved",

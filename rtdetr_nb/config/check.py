@@ -80,7 +80,14 @@ def _choices(config: ConfigFile) -> Iterator[tuple[str, Any, set[Any]]]:
 
 def _least_values(config: ConfigFile) -> Iterator[tuple[str, int | None, int]]:
     """Counts, None if the file gives no number, and the smallest that makes sense."""
-    for key in ("num_classes", "epoches", "print_freq", "checkpoint_freq", "eval_freq"):
+    for key in (
+        "num_classes",
+        "epoches",
+        "print_freq",
+        "checkpoint_freq",
+        "eval_freq",
+        "accumulate",
+    ):
         yield key, getattr(config, key), 1
     for key in ("preview_freq", "seed"):
         yield key, getattr(config, key), 0
@@ -98,6 +105,7 @@ def _least_values(config: ConfigFile) -> Iterator[tuple[str, int | None, int]]:
 def _rates(config: ConfigFile) -> Iterator[tuple[str, float | None]]:
     """Learning rates and other factors; None in a group stands for the optimizer's value."""
     yield "clip_max_norm", config.clip_max_norm
+    yield "stop_at_ap", config.stop_at_ap
     yield "optimizer.lr", config.optimizer.lr
     yield "optimizer.weight_decay", config.optimizer.weight_decay
     for index, group in enumerate(config.optimizer.params):

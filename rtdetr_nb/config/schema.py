@@ -238,6 +238,8 @@ class Settings:
         eval_spatial_size: (height, width) of the pictures in evaluation.
         epoches: epochs to train.
         clip_max_norm: the gradient is scaled down to this norm; 0 switches that off.
+        accumulate: batches of an optimizer update, whose gradients are added up (not in the
+            official schema). Schedules, averaging and steps count updates.
         checkpoint_freq: write `checkpointNNNN.pth` every so many epochs, besides `last.pth`.
         eval_freq: evaluate every so many epochs, and at the end (not in the official schema, which
             evaluates after every epoch).
@@ -245,6 +247,8 @@ class Settings:
             never (likewise).
         eval_pictures: evaluate on at most so many of the validation pictures, chosen evenly; None
             is all of them (likewise).
+        stop_at_ap: end the run as soon as an evaluation reaches this AP; None never does
+            (likewise).
         data: the data set, of any layout, for what `img_folder` and `ann_file` cannot say: its
             folder, or pictures and annotations as `datasets.source.DataSource.from_files` takes
             them (likewise).
@@ -267,11 +271,13 @@ class Settings:
     find_unused_parameters: bool = False
     epoches: int = 72
     clip_max_norm: float = 0.0
+    accumulate: int = 1
     print_freq: int = 100
     checkpoint_freq: int = 1
     eval_freq: int = 1
     preview_freq: int = 0
     eval_pictures: int | None = None
+    stop_at_ap: float | None = None
     data: Any = None
     output_dir: str | None = None
     summary_dir: str | None = None

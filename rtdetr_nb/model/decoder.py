@@ -21,7 +21,7 @@ from rtdetr_nb.model.denoising import (
     DenoisingSettings,
     make_denoising_queries,
 )
-from rtdetr_nb.model.layers import MLP, projection
+from rtdetr_nb.model.layers import MLP, as_tokens, projection
 from rtdetr_nb.model.query_selection import QuerySelection
 from rtdetr_nb.model.without_gradient import without_gradient
 
@@ -156,7 +156,7 @@ class RTDETRTransformerv2(nn.Module):
                 source = maps[-1] if level == len(maps) else projected[-1]
             projected.append(proj(source))
         sizes_hw = [(x.shape[2], x.shape[3]) for x in projected]
-        return torch.cat([x.flatten(2).transpose(1, 2) for x in projected], dim=1), sizes_hw
+        return torch.cat([as_tokens(x) for x in projected], dim=1), sizes_hw
 
     def _anchors_for(
         self, map_sizes_hw: Sequence[tuple[int, int]], device: torch.device

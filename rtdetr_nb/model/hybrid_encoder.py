@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtdetr_nb.model.layers import ConvNorm, build_activation, projection
+from rtdetr_nb.model.layers import ConvNorm, as_tokens, build_activation, projection
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class HybridEncoder(nn.Module):
         maps = [proj(x) for proj, x in zip(self.input_proj, maps, strict=True)]
         attention = zip(self.attention.maps, self.encoder, position_embeddings, strict=False)
         for index, encoder, embedding in attention:
-            tokens = maps[index].flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H*W, C)
+            tokens = as_tokens(maps[index])
             tokens = encoder(tokens, embedding).transpose(1, 2)
             maps[index] = tokens.reshape(maps[index].shape).contiguous()
         return self._bottom_up(self._top_down(maps))

@@ -60,6 +60,16 @@ def projection(in_channels: int, out_channels: int, kernel_size: int, stride: in
     return nn.Sequential(OrderedDict(conv=conv, norm=nn.BatchNorm2d(out_channels)))
 
 
+def as_tokens(x: Tensor) -> Tensor:
+    """Map (B, C, H, W) to tokens (B, H*W, C), row by row.
+
+    Not by `flatten(2).transpose(1, 2)`: for one picture the gradient of that has a stride of the
+    batch which PyTorch's batch norm on a CPU takes for another layout (2.14.1), and the gradients
+    of all layers before it are wrong.
+    """
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
 class MLP(nn.Module):
     """Linear layers with ReLU between them."""
 

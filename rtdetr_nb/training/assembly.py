@@ -15,8 +15,10 @@ from rtdetr_nb.checkpoint.tuning.report import TuningReport
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
 from rtdetr_nb.datasets.configured import configured_data
+from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR
+from rtdetr_nb.text.plain_text import counted
 from rtdetr_nb.training.criterion import Criterion, build_criterion
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device, synchronise_norms
 from rtdetr_nb.training.ema import ModelEMA
@@ -59,6 +61,8 @@ class Assembly:
     Attributes:
         network: `state.model`, or what wraps it for several processes or compilation.
         tuning_report: what the tuning file did, if there was one.
+        batches_of_epoch: batches of an epoch that are trained on.
+        steps_per_epoch: optimizer updates of an epoch.
     """
 
     device: torch.device
@@ -70,6 +74,26 @@ class Assembly:
     train_loader: DetectionLoader
     val_loader: DetectionLoader
     tuning_report: TuningReport | None
+    batches_of_epoch: int
+    steps_per_epoch: int
+
+
+def batches_of_epoch(loader: DetectionLoader, accumulate: int) -> int:
+    """Batches of an epoch that are trained on.
+
+    Raises:
+        ConfigError: with `drop_last` there is no whole update.
+    """
+    batches = len(loader)
+    if not loader.drops_last:
+        return batches
+    if batches < accumulate:
+        raise ConfigError(
+            f"accumulate is {accumulate}, but an epoch has {counted(batches, 'batch', 'batches')} "
+            "and drop_last is True, so it would have no step. Set a smaller accumulate or "
+            "total_batch_size, or train_dataloader.drop_last: False."
+        )
+    return batches - batches % accumulate
 
 
 def assemble(config: Config, options: TrainingOptions) -> Assembly:
@@ -91,6 +115,8 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         data = configured_data(config)
         train_loader = build_dataloader(config, "train", **shares, device=device, opened=data.train)
         val_loader = build_dataloader(config, "val", **shares, device=device, opened=data.val)
+        batches = batches_of_epoch(train_loader, config.accumulate)
+        updates = -(-batches // config.accumulate)  # the last of an epoch may have fewer batches
         if processes.is_first:
             tell_data(config, data)
         model = seeded_model(config, seed, options.tuning or options.resume)
@@ -100,7 +126,7 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         _place(model, config, device, processes)
         state = _make_state(model, config, precision, seed)
         if options.resume:
-            state.resume(saved, options.resume, steps_per_epoch=len(train_loader))
+            state.resume(saved, options.resume, steps_per_epoch=updates)
             logger.info("Resume checkpoint from %s", options.resume)
         if processes.is_first:
             tell_room(
@@ -108,7 +134,7 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
                 options.output_dir,
                 state.checkpoint_bytes,
                 state.epoch,
-                len(train_loader),
+                updates,
                 options.max_steps,
             )
     # Without auxiliary losses nothing reaches the heads of the query selection.
@@ -126,6 +152,8 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         train_loader=train_loader,
         val_loader=val_loader,
         tuning_report=report,
+        batches_of_epoch=batches,
+        steps_per_epoch=updates,
     )
 
 

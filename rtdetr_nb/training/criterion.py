@@ -55,18 +55,26 @@ class Criterion(nn.Module):
         self.boxes_weight_format = boxes_weight_format
         self.share_matched_indices = share_matched_indices
 
-    def forward(self, outputs: Mapping[str, Any], targets: Targets) -> dict[str, Tensor]:
+    def forward(
+        self,
+        outputs: Mapping[str, Any],
+        targets: Targets,
+        num_boxes: float | Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """All losses, weighted; their sum is what to minimise.
 
         Args:
             outputs: of the model in training mode (see `RTDETRTransformerv2.forward`).
             targets: for each image `labels` (n,) int64 and `boxes` (n, 4) cxcywh in 0..1.
+            num_boxes: what the losses are divided by, as `mean_num_boxes` gives it; by default that
+                of these targets. An update of several batches has one number for all of them.
 
         Returns:
             Scalars: `loss_vfl`, `loss_bbox`, `loss_giou` of the last layer, the same with `_aux_i`
             for the layers before it, `_dn_i` for denoising, `_enc_i` for the selection.
         """
-        num_boxes = _mean_num_boxes(targets, outputs["pred_logits"].device)
+        if num_boxes is None:
+            num_boxes = mean_num_boxes(targets, outputs["pred_logits"].device)
         last = {key: outputs[key] for key in ("pred_logits", "pred_boxes")}
         aux = outputs.get("aux_outputs", [])
         decoder = Predictions(*_stack([last, *aux]), targets)
@@ -214,8 +222,8 @@ def _sum_by_layer(values: Tensor, layer: Tensor, num_layers: int) -> Tensor:
     return values.new_zeros(num_layers).index_add(0, layer, values)
 
 
-def _mean_num_boxes(targets: Targets, device: torch.device) -> float | Tensor:
-    """Ground-truth boxes of a batch, averaged over the processes; at least 1.
+def mean_num_boxes(targets: Targets, device: torch.device) -> float | Tensor:
+    """Ground-truth boxes of these images, averaged over the processes; at least 1.
 
     With several processes it stays on the device, so that the host need not wait for it.
     """

@@ -135,6 +135,14 @@ class Processes:
         network.broadcast_buffers = False
         return network
 
+    def alone_with(
+        self, network: nn.Module, alone: bool
+    ) -> contextlib.AbstractContextManager[None]:
+        """A context in which `network` keeps its gradients to this process, if `alone`."""
+        if alone and isinstance(network, DistributedDataParallel):
+            return network.no_sync()
+        return contextlib.nullcontext()
+
 
 ALONE = Processes()
 

@@ -5,6 +5,7 @@ parameter group, `grad_norm`, and `seconds` for the step with `data_seconds` of 
 data. Any other record has `event`.
 """
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -99,7 +100,7 @@ class _Training:
             if state.epoch >= config.epoches or self._is_over():
                 return
             yield from self._train_epoch()
-            if state.batch < len(self.parts.train_loader):
+            if state.batch < self.parts.batches_of_epoch:
                 return  # the run ends before the epoch does
             yield from self._end_epoch()
 
@@ -115,7 +116,7 @@ class _Training:
             "event": "start",
             "step": self.state.step,
             "total_steps": self._total_steps(),
-            "steps_per_epoch": len(self.parts.train_loader),
+            "steps_per_epoch": self.parts.steps_per_epoch,
             "device": str(self.parts.device),
             "processes": self.processes.size,
             "precision": str(dtype).removeprefix("torch.") if dtype else "float32",
@@ -126,7 +127,7 @@ class _Training:
         }
 
     def _total_steps(self) -> int:
-        steps = self.config.epoches * len(self.parts.train_loader)
+        steps = self.config.epoches * self.parts.steps_per_epoch
         return min(steps, self.options.max_steps) if self.options.max_steps else steps
 
     def _check_stop(self) -> None:
@@ -134,7 +135,9 @@ class _Training:
         self._stopping = self._stopping or self.processes.any(self.options.stop_requested())
 
     def _is_over(self) -> bool:
-        limit = self.options.max_steps
+        limit, wanted = self.options.max_steps, self.config.stop_at_ap
+        if wanted is not None and (self.state.best_ap or 0.0) >= wanted:
+            return True
         return self._stopping or (limit is not None and self.state.step >= limit)
 
     def _train_epoch(self) -> Iterator[Record]:
@@ -143,11 +146,10 @@ class _Training:
         state.model.train()
         loader.set_position(state.epoch, state.batch)
         began = time.perf_counter()
-        for images, targets in self.processes.in_step(loader):
-            batch = self._to_device(images, targets)
+        for batches in self._updates():
             data_seconds = time.perf_counter() - began
             rates = [group["lr"] for group in state.optimizer.param_groups]
-            result = self._step(batch)
+            result = self._step(batches)
             yield as_record(
                 {
                     "step": state.step,
@@ -166,14 +168,25 @@ class _Training:
                 return
             began = time.perf_counter()
 
-    def _step(self, batch: Batch) -> StepResult:
+    def _updates(self) -> Iterator[list[Batch]]:
+        """The batches of each update of the epoch that are left, on the device.
+
+        The last batches of an epoch may be too few for an update. As single pictures that are too
+        few for a batch, they are left out with `drop_last`, and else make a smaller update.
+        """
+        fetched = self.processes.in_step(self.parts.train_loader)
+        while batches := list(itertools.islice(fetched, self.config.accumulate)):
+            if self.state.batch + len(batches) <= self.parts.batches_of_epoch:
+                yield [self._to_device(*batch) for batch in batches]
+
+    def _step(self, batches: list[Batch]) -> StepResult:
         """One update with the objects of the run."""
         parts = self.parts
         return train_step(
             self.state,
             parts.network,
             parts.criterion,
-            batch,
+            batches,
             parts.precision,
             self.config.clip_max_norm,
             self.processes,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rtdetr_nb.errors import NonFiniteLossError
-from rtdetr_nb.training.criterion import Criterion
+from rtdetr_nb.training.criterion import Criterion, mean_num_boxes
 from rtdetr_nb.training.distributed import ALONE, Processes
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import TrainingState
@@ -34,39 +34,40 @@ def train_step(
     state: TrainingState,
     network: nn.Module,
     criterion: Criterion,
-    batch: Batch,
+    batches: Batch | list[Batch],
     precision: Precision,
     clip_max_norm: float,
     processes: Processes = ALONE,
 ) -> StepResult:
     """Forward, backward, clip, update, average, warm up.
 
+    The update of several batches is that of one batch with all their pictures, but for two things
+    that are of each batch: the statistics of norms that are not frozen, and the number and noise of
+    denoising queries.
+
     Args:
         state: changed in place.
         network: `state.model`, or what wraps it for several processes or compilation.
         criterion: the losses.
-        batch: pictures (B, 3, H, W) in 0..1 and their targets, on the device.
+        batches: one or several of pictures (B, 3, H, W) in 0..1 and their targets, on the device.
         precision: of the forward pass; losses are always computed in float32.
         clip_max_norm: the gradient is scaled down to this norm; 0 leaves it alone.
         processes: those that take this step together, each with its share of the batch.
 
     Returns:
-        Losses averaged over the processes.
+        Losses summed over the batches, which share one normalisation, and averaged over the
+        processes.
 
     Raises:
         NonFiniteLossError: the loss or its gradient is not finite in at least one process. The
             state is as before the step, norm statistics included.
     """
-    images, targets = batch
+    batches = batches if isinstance(batches, list) else [batches]
     statistics = _NormStatistics(state.model)
-    # The step keys denoising noise and dropout, so that resuming needs no generator state. The rank
-    # does too, or all shares of a batch would have the same noise.
-    torch.manual_seed(hash((state.seed, state.step, processes.rank)) & 0x7FFF_FFFF_FFFF_FFFF)
-    with precision.autocast():
-        outputs = network(images, targets)
-    losses = criterion(outputs, targets)
+    state.optimizer.zero_grad(set_to_none=True)
+    losses = _accumulate(state, network, criterion, batches, precision, processes)
     total = torch.stack(list(losses.values())).sum()
-    grad_norm = _backward(state, total, clip_max_norm)
+    grad_norm = _clip(state, clip_max_norm)
     # One transfer for all figures of the step.
     figures = torch.stack([*losses.values(), total, grad_norm]).detach()
     values = processes.mean(figures.clone()).tolist()
@@ -75,24 +76,60 @@ def train_step(
     if _is_bad(result, state):
         statistics.put_back()
         own = dict(zip(losses, figures.tolist(), strict=False))
+        targets = [target for _, own_targets in batches for target in own_targets]
         raise _non_finite(result, state.step, own, targets, processes)
-    _update(state)
+    _update(state, len(batches))
     return result
 
 
-def _backward(state: TrainingState, total: Tensor, clip_max_norm: float) -> Tensor:
+def _accumulate(
+    state: TrainingState,
+    network: nn.Module,
+    criterion: Criterion,
+    batches: Sequence[Batch],
+    precision: Precision,
+    processes: Processes,
+) -> dict[str, Tensor]:
+    """Add up the gradients of the batches in the parameters; returns the sums of their losses."""
+    shared = {}
+    if len(batches) > 1:  # each has its share of the losses, as each picture has within one batch
+        targets = [target for _, own in batches for target in own]
+        shared = {"num_boxes": mean_num_boxes(targets, batches[0][0].device)}
+    sums: dict[str, Tensor] = {}
+    for place, (images, targets) in enumerate(batches):
+        torch.manual_seed(_noise_seed(state, processes.rank, place))
+        # Processes exchange their gradients once, with the last batch.
+        with processes.alone_with(network, place < len(batches) - 1):
+            with precision.autocast():
+                outputs = network(images, targets)
+            losses = criterion(outputs, targets, **shared)
+            total = torch.stack(list(losses.values())).sum()
+            (state.scaler.scale(total) if state.scaler else total).backward()
+        for name, value in losses.items():
+            sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+    return sums
+
+
+def _noise_seed(state: TrainingState, rank: int, place: int) -> int:
+    """The seed of denoising noise and dropout.
+
+    The step keys it, so that resuming needs no generator state. The rank does too, and the place of
+    a batch within the update, or all shares of an update would have the same noise.
+    """
+    key = (state.seed, state.step, rank) + ((place,) if place else ())
+    return hash(key) & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def _clip(state: TrainingState, clip_max_norm: float) -> Tensor:
     """Leave the clipped gradient in the parameters; returns its norm before clipping."""
-    scaler = state.scaler
-    state.optimizer.zero_grad(set_to_none=True)
-    (scaler.scale(total) if scaler else total).backward()
-    if scaler:
-        scaler.unscale_(state.optimizer)
+    if state.scaler:
+        state.scaler.unscale_(state.optimizer)
     parameters = [p for p in state.model.parameters() if p.grad is not None]
     return nn.utils.clip_grad_norm_(parameters, clip_max_norm or math.inf)
 
 
-def _update(state: TrainingState) -> None:
-    """Update the weights, their average and the warm-up, and count the step."""
+def _update(state: TrainingState, batches: int) -> None:
+    """Update the weights, their average and the warm-up, and count the step and its batches."""
     if state.scaler:
         state.scaler.step(state.optimizer)
         state.scaler.update()
@@ -103,7 +140,7 @@ def _update(state: TrainingState) -> None:
     if state.warmup:
         state.warmup.step()
     state.step += 1
-    state.batch += 1
+    state.batch += batches
 
 
 class _NormStatistics:

@@ -1,5 +1,6 @@
 """What the processes of the tests of distributed training do, beside the command line itself."""
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,8 @@ def take_steps(config_file: str, count: str, result: str) -> None:
     """Train some steps with the norms as they are; save what each process then has."""
     with join_processes("cpu") as processes:
         parts = _assemble(config_file, processes)
-        losses = _steps(parts, processes, int(count))
+        accumulate = load_config(config_file).accumulate
+        losses = _steps(parts, processes, int(count), accumulate=accumulate)
         _save(parts, losses, f"{result}.{processes.rank}")
 
 
@@ -80,15 +82,17 @@ def _steps(
     processes: Processes,
     count: int,
     change: Callable[[Batch], Batch] = lambda batch: batch,
+    accumulate: int = 1,
 ) -> list[float]:
     losses = []
+    fetched = processes.in_step(parts.train_loader)
     # Not clipped: the gradient that stays in the parameters is the whole one.
-    for batch in processes.in_step(parts.train_loader):
+    while batches := list(itertools.islice(fetched, accumulate)):
         result = train_step(
             parts.state,
             parts.network,
             parts.criterion,
-            change(batch),
+            [change(batch) for batch in batches],
             parts.precision,
             0,
             processes,

@@ -183,9 +183,9 @@ def swap_iou_and_giou(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def count_boxes_of_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = criterion_module._mean_num_boxes
+    right = criterion_module.mean_num_boxes
     monkeypatch.setattr(
-        criterion_module, "_mean_num_boxes", lambda targets, device: right(targets[:1], device)
+        criterion_module, "mean_num_boxes", lambda targets, device: right(targets[:1], device)
     )
 
 

@@ -41,6 +41,7 @@ class DetectionLoader(DataLoader[Any]):
 
     Attributes:
         device: where the images of a batch are; they go there while they are bytes.
+        drops_last: whether pictures that are too few for a batch are left out of an epoch.
     """
 
     dataset: DetectionDataset  # type: ignore[assignment]  # narrower than the base class says
@@ -60,6 +61,7 @@ class DetectionLoader(DataLoader[Any]):
         self.epoch_sampler = sampler
         self.device = device or torch.device("cpu")
         self.images_per_batch = batch_size
+        self.drops_last = drop_last
         super().__init__(
             dataset,
             # The stubs know samplers of plain indices only.

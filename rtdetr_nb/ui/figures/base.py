@@ -190,6 +190,17 @@ def pictures_figure(
     """
     width = 2.3
     figure, axes = new_figure(width * len(images), width * len(rows) + 0.3, len(images), len(rows))
+    draw_pictures(axes, images, rows, colors)
+    return figure
+
+
+def draw_pictures(
+    axes: np.ndarray,
+    images: Sequence[np.ndarray],
+    rows: Mapping[str, Sequence[Boxes]],
+    colors: Sequence[str],
+) -> None:
+    """Draw what `pictures_figure` shows into axes (kinds of boxes, pictures)."""
     for row, ((label, boxes), color) in enumerate(zip(rows.items(), colors, strict=False)):
         for column, image in enumerate(images):
             ax = axes[row, column]
@@ -198,7 +209,6 @@ def pictures_figure(
             ax.set_yticks([])
             draw_boxes(ax, boxes[column], color)
         axes[row, 0].set_ylabel(label, parse_math=False)
-    return figure
 
 
 def to_png(figure: Figure, dpi: int = 110) -> bytes:

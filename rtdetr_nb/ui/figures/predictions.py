@@ -22,13 +22,21 @@ def predictions_figure(records: Mapping[str, PredictionsRecord], colors: Sequenc
         records: label -> record of predictions, all of the same pictures; at least one.
         colors: of the boxes, one for each record.
     """
+    images, rows = predicted_rows(records)
+    return pictures_figure(images, rows, [COLORS[2], *colors])
+
+
+def predicted_rows(
+    records: Mapping[str, PredictionsRecord],
+) -> tuple[Sequence[np.ndarray], dict[str, list[Boxes]]]:
+    """Pictures, and the boxes of each row: the true ones, and those of each record."""
     first = next(iter(records.values()))["pictures"]
     images, scales = zip(*(_read_picture(picture) for picture in first), strict=True)
     rows = {"ground truth": [_truth(p, s) for p, s in zip(first, scales, strict=True)]}
     for label, record in records.items():
         pictures = zip(record["pictures"], scales, strict=True)
         rows[label] = [_detections(picture, scale) for picture, scale in pictures]
-    return pictures_figure(images, rows, [COLORS[2], *colors])
+    return images, rows
 
 
 def _read_picture(picture: PredictedPicture) -> tuple[np.ndarray, float]:
