@@ -30,6 +30,8 @@ from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
 from .diagnostics.probing.probe_backbone import probe_backbone
 from .diagnostics.probing.result import ProbeResult
+from .diagnostics.ranking.rank_backbones import rank_backbones
+from .diagnostics.ranking.result import Ranking
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
 from .official.command import OfficialCheckout, OfficialCommand
@@ -66,6 +68,7 @@ __all__ = [
     "OfficialCheckout",
     "OfficialCommand",
     "ProbeResult",
+    "Ranking",
     "Run",
     "RunSettings",
     "Selection",
@@ -104,6 +107,7 @@ __all__ = [
     "probe_detection",
     "prove_loaded",
     "quick_run_config",
+    "rank_backbones",
     "run_panel",
     "show_backbone",
     "show_batch",
