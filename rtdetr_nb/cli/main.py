@@ -1,4 +1,4 @@
-"""The command line: `rtdetr-nb inspect | diff | convert | check | rank | train | demo | lab | class`.
+"""The command line, `rtdetr-nb COMMAND`: the commands are those of `_build_parser` below.
 
 Each command imports what it needs when it runs, so that `inspect` answers without loading torch.
 Exit codes: 0 done; 2 wrong usage or an input that cannot be used, with one line on standard error;
