@@ -34,8 +34,9 @@ $(READY): pyproject.toml setup.py constraints.txt
 demo: $(READY)
 	$(BIN)/rtdetr-nb demo $(ARGS)
 
+# A worker a core; a file's tests stay together, since they share what they prepare.
 quick: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not browser" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not browser" $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)

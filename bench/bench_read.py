@@ -151,7 +151,7 @@ def _torch_copy(path: Path) -> None:
 
 
 def _convert(path: Path) -> None:
-    from rtdetr_nb.checkpoint.tuning.convert import convert
+    from rtdetr_nb.conversion.convert import convert
 
     done = convert(path, path.with_name("ours.pth"), CONFIG, force=True)
     assert done.proof is not None and done.proof.bit_equal

@@ -4,16 +4,19 @@ from .checkpoint.checkpoint import Checkpoint, open_checkpoint
 from .checkpoint.comparison.diff import Diff, compare
 from .checkpoint.comparison.selection import Selection
 from .checkpoint.naming.candidates import Candidate
+from .checkpoint.official_loader.every_door import predict_doors
 from .checkpoint.official_loader.prediction import predict_official
-from .checkpoint.tuning.convert import Conversion, convert
 from .checkpoint.tuning.input_format import InputFormat
 from .checkpoint.tuning.load import load_tuning_file, prove_loaded
 from .checkpoint.tuning.report import TuningReport
 from .checkpoint.tuning.write import write_tuning_file
 from .checkpoint.tuning.write_as import write_as
+from .checkpoint.tuning.write_as_trained_on import write_as_trained_on
 from .config.config import Config
 from .config.explain import explain_config
 from .config.load import load_config
+from .conversion.conversion import Conversion
+from .conversion.convert import convert
 from .datasets.batches.show_batch import show_batch
 from .datasets.batches.shown_batch import ShownBatch
 from .datasets.checks.check_data import check_data
@@ -28,6 +31,8 @@ from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.what_moved import what_moved
+from .diagnostics.preflight.preflight import preflight
+from .diagnostics.preflight.report import PreflightReport
 from .diagnostics.probing.probe_backbone import probe_backbone
 from .diagnostics.probing.result import ProbeResult
 from .diagnostics.ranking.rank_backbones import rank_backbones
@@ -50,7 +55,7 @@ from .ui.guess import guess
 from .ui.live_plot import live_plot
 from .ui.panel.run_panel import run_panel
 from .ui.panel.run_settings import RunSettings
-from .ui.picker import pick_layers
+from .ui.picking.picker import pick_layers
 from .ui.tables import show_table
 
 __version__: str
@@ -67,6 +72,7 @@ __all__ = [
     "InputFormat",
     "OfficialCheckout",
     "OfficialCommand",
+    "PreflightReport",
     "ProbeResult",
     "Ranking",
     "Run",
@@ -102,7 +108,9 @@ __all__ = [
     "open_data",
     "open_official",
     "pick_layers",
+    "predict_doors",
     "predict_official",
+    "preflight",
     "probe_backbone",
     "probe_detection",
     "prove_loaded",
@@ -119,5 +127,6 @@ __all__ = [
     "training_commands",
     "what_moved",
     "write_as",
+    "write_as_trained_on",
     "write_tuning_file",
 ]

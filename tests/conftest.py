@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.run import Run
-from tests.checkpoint.wild import backbone, save, tensor
+from tests.checkpoint.wild import backbone, detector, save, tensor
 from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config
 from tests.ui.fake_run import FakeRun
 
@@ -70,6 +71,18 @@ def backbone_file(tmp_path_factory) -> Path:
     adapter = {"adapters.0.weight": tensor("adapter", (8, 16, 1, 1))}
     content = {"meta": {"epoch": 3}, "state_dict": backbone(), "adapter_state_dict": adapter}
     return save(content, tmp_path_factory.mktemp("files") / "best_backbone_mmdet.pth")
+
+
+@pytest.fixture(scope="session")
+def detector_file(tmp_path_factory) -> Path:
+    """An official last.pth with raw and averaged weights and an optimizer."""
+    content = {
+        "model": detector(salt="raw"),
+        "ema": {"module": detector(salt="ema")},
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}},
+        "last_epoch": 3,
+    }
+    return save(content, tmp_path_factory.mktemp("files") / "last.pth")
 
 
 @pytest.fixture

@@ -196,8 +196,8 @@ def test_folders_have_three_to_fifteen_files():
         ("runs.records", "import matplotlib.pyplot as plt"),
         ("runs.run", "def f():\n    from IPython.display import display"),
         ("official.runs", "from rtdetr_nb.training.matcher import Matches"),
-        ("ui.picker", "from rtdetr_nb.training import loop, ema"),
-        ("ui.picker", "from rtdetr_nb.model.build import build_model"),
+        ("ui.picking.picker", "from rtdetr_nb.training import loop, ema"),
+        ("ui.picking.picker", "from rtdetr_nb.model.build import build_model"),
         ("cli.main", "import torch"),
         ("errors", "from rtdetr_nb.boxes import cxcywh_to_xyxy"),
         ("config.schema", "import torch"),
@@ -242,5 +242,5 @@ def test_light_parts_load_nothing_heavy():
 
 def test_building_a_model_loads_no_torchvision():
     """Importing torchvision takes as long as importing torch: `convert` needs only the latter."""
-    loaded = loaded_by(f"import {NAME}.model.build, {NAME}.checkpoint.tuning.convert")
+    loaded = loaded_by(f"import {NAME}.model.build, {NAME}.conversion.convert")
     assert "torch" in loaded and "torchvision" not in loaded

@@ -15,6 +15,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = {
     "00_quickstart": "steps = 2\nimage_size = 96\nprobe_size = 128",
     "04_short_finetune": "steps = 2\nimage_size = 96\nprobe_size = 128\nbatch_size = 2",
+    "06_full_training": "overrides += ['train_dataloader.collate_fn.scales=[160]', "
+    "'val_dataloader.dataset.transforms.ops.0.size=[160,160]', 'eval_spatial_size=[160,160]']",
 }
 
 # Notebook -> what is evaluated in its kernel at the end, and has to be true.
@@ -67,14 +69,28 @@ CHECKS = {
         "freeze_at.reveal().right == '15, those of the stem'",
         "pattern.reveal().right == 'no, it finds the name'",
         "warm_up.reveal().right == '3 %'",
+        "resumed.reveal().right == 'it loads none, and trains'",
+        "last_door.open == ('pretrained',)",
     ),
     "06_full_training": (
+        "preflight.go and preflight.figures['tensors loaded'].value == 400",
+        "[part.name for part in preflight.parts][-1] == 'rehearsal'",
+        "preflight.figures['time of a step'].value > 0 and not (folder / 'full').exists()",
         "full.backbone.freeze_at == -1",
         "len(rt.predict_official(tuning, full).match.loaded) == 400",
         "str(commands).count(f'-t {tuning}') == 1",
         "str(commands).count('torchrun --nproc_per_node=4') == 3",
         "run.status == 'finished' and len(run.history) == 2",
         "moved.verdict == 'ok' and moved.steps == 2",
+    ),
+    "07_your_pictures": (
+        "report.verdict == 'ok' and len(report.table) == 10",
+        "batch.verdict == 'ok' and batch.size_hw[0] >= 480 and len(batch.pictures) == 8",
+        "turned.reveal().right == 'it turns them and says so'",
+        "numbers.reveal().right == 'it is refused'",
+        "fractions.reveal().right == 'no run starts'",
+        "swapped.reveal().right == 'ok'",
+        "which.reveal().right == 'star and ring'",
     ),
 }
 
@@ -90,7 +106,8 @@ def test_notebook_is_stripped_and_thin(path: Path) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.get("tags", [])
     given = dict(re.findall(r"^(\w+) = (.*)$", code[0].source, re.MULTILINE))
-    assert {"checkpoint", "config", "output"} <= set(given)
+    about = "data" if path.stem == "07_your_pictures" else "checkpoint"
+    assert {about, "config", "output"} <= set(given)
     assert f"../runs/{path.stem[3:]}" in given["output"], "each notebook has a folder of its own"
     for cell in code:
         assert not cell.outputs and cell.execution_count is None

@@ -35,8 +35,13 @@ class BackboneSpec:
     stages: tuple[StageSpec, ...]
 
 
-def hgnetv2_stages(*widths: tuple[int, int, int, int]) -> tuple[StageSpec, ...]:
-    """Build the stages from (in, mid, out channels, blocks): all else is common to L, X and H."""
+def hgnetv2_stages(
+    *widths: tuple[int, int, int, int], num_layers: int = 6
+) -> tuple[StageSpec, ...]:
+    """Build the stages from (in, mid, out channels, blocks): all else is common to L, X and H.
+
+    `num_layers` is the length of the chain in each block, which smaller sizes have shorter.
+    """
     return tuple(
         StageSpec(
             in_channels,
@@ -46,7 +51,7 @@ def hgnetv2_stages(*widths: tuple[int, int, int, int]) -> tuple[StageSpec, ...]:
             downsample=index > 0,
             light_block=index >= 2,
             kernel_size=5 if index >= 2 else 3,
-            num_layers=6,
+            num_layers=num_layers,
         )
         for index, (in_channels, mid_channels, out_channels, num_blocks) in enumerate(widths)
     )

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from rtdetr_nb.architecture.head_keys import decoder_entries, encoder_entries
-from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS, StageSpec
+from rtdetr_nb.architecture.hgnetv2_variants import HGNETV2_VARIANTS, BackboneSpec, StageSpec
 from rtdetr_nb.architecture.key_info import Entries, KeyInfo, batch_norm, under
 
 BACKBONE = "backbone."
@@ -68,7 +68,24 @@ def backbone_keys(
         use_lab: a learnable scale and bias follows every activation.
         prefix: put before every name.
     """
-    spec = HGNETV2_VARIANTS[variant]
+    return keys_of_spec(
+        HGNETV2_VARIANTS[variant],
+        freeze_at=freeze_at,
+        freeze_norm=freeze_norm,
+        use_lab=use_lab,
+        prefix=prefix,
+    )
+
+
+def keys_of_spec(
+    spec: BackboneSpec,
+    *,
+    freeze_at: int = -1,
+    freeze_norm: bool = False,
+    use_lab: bool = False,
+    prefix: str = "",
+) -> dict[str, KeyInfo]:
+    """Return the table of an HGNetv2 of any size; the arguments are those of `backbone_keys`."""
     parts = [("stem.", _stem(spec.stem_channels, freeze_norm, use_lab))]
     parts += [
         (f"stages.{index}.", _stage(stage, freeze_norm, use_lab))

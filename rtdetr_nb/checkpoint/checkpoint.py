@@ -9,19 +9,28 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.checkpoint.checkpoint_tables import checkpoint_html
+from rtdetr_nb.checkpoint.naming.anchors import anchored_prefixes
 from rtdetr_nb.checkpoint.naming.candidates import (
     Candidate,
     Candidates,
-    explain_no_backbone,
     find_candidates,
 )
+from rtdetr_nb.checkpoint.naming.no_backbone import explain_no_backbone
+from rtdetr_nb.checkpoint.naming.searched_names import (
+    SearchedName,
+    names_by_key,
+    plain_names_behind,
+    searched_names,
+)
+from rtdetr_nb.checkpoint.naming.unknown_names import explain_unknown_names
+from rtdetr_nb.checkpoint.naming.user_renames import Rename, read_renames
 from rtdetr_nb.checkpoint.reading.arrays import check_expansion, read_array
 from rtdetr_nb.checkpoint.reading.containers.detect import list_container
 from rtdetr_nb.checkpoint.reading.storage import OpenFiles
@@ -52,6 +61,8 @@ class Checkpoint:
             object of any other class is an `Opaque`.
         files: All files that belong to it; more than one for sharded checkpoints.
         subkey: The part that was asked for, None for all.
+        refusal: What `torch.load(weights_only=True)` refuses in its pickle; "" for nothing.
+        renames: What the names are searched under instead; the keys stay those of the file.
     """
 
     path: Path
@@ -61,11 +72,43 @@ class Checkpoint:
     tree: object = field(repr=False, compare=False)
     files: tuple[Path, ...] = field(repr=False)
     subkey: str | None = None
+    refusal: str = field(default="", repr=False)
+    renames: tuple[Rename, ...] = ()
+
+    @cached_property
+    def names(self) -> tuple[SearchedName, ...]:
+        """The name of each tensor under which a backbone is searched, and how it came about."""
+        return searched_names(
+            self.tensors, self.renames, lambda names: bool(anchored_prefixes(names))
+        )
+
+    def renamed(self, rename: Mapping[str, str] | Iterable[str]) -> Checkpoint:
+        """Return the same file, searched under other names; see `rename` of `open_checkpoint`.
+
+        Raises:
+            CheckpointError: a renaming cannot be done.
+        """
+        checkpoint = replace(self, renames=(*self.renames, *read_renames(rename)))
+        _ = checkpoint.names  # a renaming that cannot be is told now, not at the first comparison
+        return checkpoint
+
+    @cached_property
+    def name_of(self) -> Mapping[str, str]:
+        """The searched name of each key."""
+        return names_by_key(self.names)
+
+    def keys_behind(self, prefix: str) -> dict[str, str]:
+        """Return the tensors whose name begins with `prefix`: the rest of the name -> the key.
+
+        The words of wrappers are taken out of the rest.
+        """
+        return {name: key for name, (key, _) in plain_names_behind(self.names, prefix).items()}
 
     @cached_property
     def candidates(self) -> Candidates[FileCandidate]:
         """Every HGNetv2 in the file, the one that is most likely meant first."""
-        found = find_candidates(self.tensors, self.modules)
+        beside = _top_of(self.tree)
+        found = find_candidates(self.tensors, self.modules, self.names, beside)
         return Candidates(FileCandidate(**_fields(each), checkpoint=self) for each in found)
 
     def read(self, keys: Iterable[str]) -> dict[str, torch.Tensor]:
@@ -176,20 +219,37 @@ def _fields(candidate: Candidate) -> dict[str, Any]:
     return {each.name: getattr(candidate, each.name) for each in fields(candidate)}
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) -> Checkpoint:
+def _top_of(tree: object) -> frozenset[str]:
+    """Return the names at the top of a file, and those below its `meta`."""
+    if not isinstance(tree, Mapping):
+        return frozenset()
+    meta = tree.get("meta")
+    below = (f"meta.{key}" for key in meta) if isinstance(meta, Mapping) else ()
+    return frozenset([*map(str, tree), *below])
+
+
+def open_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    subkey: str | None = None,
+    rename: Mapping[str, str] | Iterable[str] | None = None,
+) -> Checkpoint:
     """Open a checkpoint and list what is in it, without running anything from it.
 
     Args:
         path: A file of torch.save (zip or legacy), safetensors, TorchScript or Paddle, the index of
             a sharded checkpoint, or a folder of torch.distributed.checkpoint.
         subkey: Dotted path of the part to look at, e.g. `ema.module`; keys keep their full path.
+        rename: Names to search instead of the file's: `{pattern: replacement}`, or texts
+            `PATTERN=REPLACEMENT`, each applied to whole keys as in `re.sub`, in their order.
 
     Returns:
         The listed checkpoint. No tensor was read.
 
     Raises:
-        CheckpointError: It is no checkpoint, it is damaged or unsafe, or has no `subkey`. The
-            message says what it is and what to do.
+        CheckpointError: It is no checkpoint, it is damaged or unsafe, or has no `subkey`; or a
+            renaming is no regular expression, changes nothing or makes two keys one. The message
+            says what it is and what to do.
     """
     path = Path(path)
     try:
@@ -206,7 +266,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) 
                 f"{path}: there are no tensors below {subkey!r}. Its top-level keys with tensors "
                 f"are: {top or 'none'}."
             )
-    return Checkpoint(
+    checkpoint = Checkpoint(
         path,
         listing.container,
         MappingProxyType(dict(tensors)),
@@ -214,7 +274,9 @@ def open_checkpoint(path: str | os.PathLike[str], *, subkey: str | None = None) 
         listing.tree,
         listing.files,
         subkey,
+        listing.refusal,
     )
+    return checkpoint.renamed(rename) if rename else checkpoint
 
 
 def choose_candidate(
@@ -233,7 +295,9 @@ def choose_candidate(
     """
     candidates = checkpoint.candidates
     if not candidates:
-        raise CheckpointError(explain_no_backbone(checkpoint.path, list(checkpoint.tensors)))
+        names = {name: checkpoint.tensors[key].shape for key, name in checkpoint.name_of.items()}
+        hint = explain_unknown_names(names)
+        raise CheckpointError(explain_no_backbone(checkpoint.path, list(names), hint))
     if name is not None:
         candidates = _called(candidates, name)
     best = [candidate for candidate in candidates if candidate.rank == candidates[0].rank]

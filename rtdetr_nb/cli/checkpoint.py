@@ -41,6 +41,7 @@ def _add_diff(commands: Any) -> None:
     parser = commands.add_parser("diff", help="compare a checkpoint with the model")
     parser.add_argument("file", metavar="FILE", help="checkpoint of any kind; nothing in it is run")
     _add_config(parser)
+    _add_data(parser)
     _add_common(parser)
     parser.set_defaults(run=run_diff)
 
@@ -73,7 +74,14 @@ def _add_convert(commands: Any) -> None:
         "--input-format",
         metavar="NAME",
         help="the pictures that the backbone was trained on, such as imagenet: its stem is "
-        "rewritten for those that RT-DETRv2 feeds",
+        "rewritten for those that RT-DETRv2 feeds; auto finds them with --data",
+    )
+    _add_data(parser)
+    parser.add_argument(
+        "--bare",
+        action="store_true",
+        help="write the whole backbone under bare names, for HGNetv2.pretrained=FILE; -t cannot "
+        "read that",
     )
     parser.add_argument(
         "--force",
@@ -94,8 +102,24 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidate", metavar="NAME", help="which backbone of the file to take")
 
 
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        metavar="DATA",
+        help="pictures of the training to come (a data set or a folder): is the backbone used to "
+        "pictures as RT-DETRv2 feeds them?",
+    )
+
+
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subkey", metavar="KEY", help="look below this key only, e.g. ema.module")
+    parser.add_argument(
+        "--rename",
+        action="append",
+        metavar="PATTERN=REPLACEMENT",
+        help="search names in which every match of a regular expression is replaced, as in re.sub, "
+        r"e.g. '\.wrapped\.=.'; may be given several times",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -103,7 +127,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     """List what is in a file."""
     from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 
-    checkpoint = open_checkpoint(options.file, subkey=options.subkey)
+    checkpoint = open_checkpoint(options.file, subkey=options.subkey, rename=options.rename)
     if options.json:
         print_json(**inspect_json(checkpoint))
     else:
@@ -116,33 +140,40 @@ def run_diff(options: argparse.Namespace) -> int:
     from rtdetr_nb.checkpoint.checkpoint import choose_candidate, open_checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import compare
     from rtdetr_nb.config.load import load_config
+    from rtdetr_nb.conversion.input_look import findings_on_pictures
+    from rtdetr_nb.text.findings import Verdict
 
-    checkpoint = open_checkpoint(options.file, subkey=options.subkey)
+    checkpoint = open_checkpoint(options.file, subkey=options.subkey, rename=options.rename)
     config = load_config(options.config)
     diff = compare(choose_candidate(checkpoint, options.candidate, config.backbone.name), config)
+    report, findings = findings_on_pictures(diff.candidate, options.data, config)
+    verdict = Verdict([*diff.verdict.findings, *findings])
     if options.json:
-        print_json(**diff_json(diff))
+        print_json(**diff_json(diff, verdict, report))
     else:
-        show_diff(diff)
+        show_diff(diff, verdict, report)
     return 0
 
 
 def run_convert(options: argparse.Namespace) -> int:
     """Write a tuning file, unless the verdict is failed, and prove it."""
-    from rtdetr_nb.checkpoint.tuning.convert import convert
+    from rtdetr_nb.conversion.convert import convert
 
     done = convert(
         options.input,
         options.output,
         options.config,
+        options.data,
         include=options.include,
         exclude=options.exclude,
         candidate=options.candidate,
         subkey=options.subkey,
         accept_near=options.accept_near,
+        rename=options.rename,
         base=options.base,
         prefix=options.prefix,
         input_format=options.input_format,
+        bare=options.bare,
         force=options.force,
     )
     if options.json:

@@ -141,7 +141,7 @@ def pages_command(folder: Path, arguments: Sequence[str] = ()) -> tuple[list[str
 
 def _make_visitor_folder() -> str:
     """Source that makes a folder for one visitor, so that visitors do not meet others' files."""
-    from rtdetr_nb.ui.picker import WRITE_BELOW
+    from rtdetr_nb.ui.picking.write_below import WRITE_BELOW
 
     return (
         "from rtdetr_nb.lab.visitor_folder import visitor_folder\n\n"

@@ -15,6 +15,7 @@ from rtdetr_nb.cli import check as cli_check
 from rtdetr_nb.cli import checkpoint as cli_checkpoint
 from rtdetr_nb.cli import demo as cli_demo
 from rtdetr_nb.cli import lab as cli_lab
+from rtdetr_nb.cli import preflight as cli_preflight
 from rtdetr_nb.cli import rank as cli_rank
 from rtdetr_nb.cli import train as cli_train
 from rtdetr_nb.errors import UserError
@@ -51,6 +52,7 @@ def _build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_checkpoint.add_commands(commands)
     cli_check.add_command(commands)
+    cli_preflight.add_command(commands)
     cli_rank.add_command(commands)
     cli_train.add_command(commands)
     cli_demo.add_command(commands)

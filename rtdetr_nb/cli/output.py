@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.checkpoint import Checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import Diff
     from rtdetr_nb.checkpoint.naming.candidates import Candidate
-    from rtdetr_nb.checkpoint.tuning.convert import Conversion
+    from rtdetr_nb.conversion.conversion import Conversion
+    from rtdetr_nb.diagnostics.input_format.input_report import InputReport
     from rtdetr_nb.text.findings import Finding, Verdict
     from rtdetr_nb.text.table import Table
 
@@ -39,8 +40,14 @@ def show_checkpoint(checkpoint: Checkpoint) -> None:
         show.line(note, "dim")
 
 
-def show_diff(diff: Diff) -> None:
-    """Print a comparison: its tables, its verdict, and what the official `-t` finds in the file."""
+def show_diff(diff: Diff, verdict: Verdict, report: InputReport | None) -> None:
+    """Print a comparison: its tables, its verdict, and what the official `-t` finds in the file.
+
+    Args:
+        diff: the comparison.
+        verdict: on it, and on what the pictures say.
+        report: what they say; None where none were given.
+    """
     from rtdetr_nb.checkpoint.comparison.diff_tables import diff_tables, diff_title
 
     show = Printer()
@@ -50,12 +57,13 @@ def show_diff(diff: Diff) -> None:
     if diff.elsewhere:
         counted = ", ".join(f"{name} ({count})" for name, count in diff.elsewhere.items())
         show.line(f"not compared, elsewhere in the file: {counted} tensors", "dim")
-    _show_verdict(show, diff.verdict)
+    _show_verdict(show, verdict, report)
     _show_as_it_is(show, diff)
 
 
 def _show_as_it_is(show: Printer, diff: Diff) -> None:
-    """Print what the official `-t` finds in the file itself; the verdict is on a conversion."""
+    """Print what the official code finds in the file itself; the verdict is on a conversion."""
+    show.table(diff.doors.table)
     loaded, total = _found_officially(diff)
     matched = sum(row.loadable for row in diff.rows)
     found = f"{loaded or 'none'} of the model's {total} tensors"
@@ -68,11 +76,7 @@ def _show_as_it_is(show: Printer, diff: Diff) -> None:
 
 def _found_officially(diff: Diff) -> tuple[int, int]:
     """Return how many tensors the official `-t` finds in the file, and how many the model has."""
-    from rtdetr_nb.checkpoint.official_loader.rules import count_loaded_as_it_is
-
-    return count_loaded_as_it_is(
-        diff.checkpoint.tree, diff.checkpoint.modules, diff.model_shapes
-    ), len(diff.model_shapes)
+    return diff.doors["-t"].loaded, diff.doors.wanted["-t"]
 
 
 def show_conversion(done: Conversion) -> None:
@@ -85,12 +89,15 @@ def show_conversion(done: Conversion) -> None:
     show.table(part_table((filled or diff).parts))
     for warning in done.selection.warnings:
         show.line(f"warning: {warning}", _STYLES["warning"])
-    _show_verdict(show, done.verdict)
+    _show_verdict(show, done.verdict, done.input)
     show.line(f"written {done.report}", "green")
-    if done.report.path.suffix == ".safetensors":
+    if done.report.bare:
         show.line(
-            "the official -t reads files of torch.save only: give it a .pth", _STYLES["warning"]
+            f"for the official -u HGNetv2.pretrained={done.report.path}; its -t stops at this file",
+            _STYLES["warning"],
         )
+    elif done.report.caution:
+        show.line(done.report.caution, _STYLES["warning"])
     elif filled is not None:
         loaded, total = _found_officially(filled)
         show.line(f"the official -t will load {loaded} of the model's {total} tensors from it")
@@ -103,7 +110,9 @@ def show_conversion(done: Conversion) -> None:
         show.line(str(done.proof), "green")
 
 
-def _show_verdict(show: Printer, verdict: Verdict) -> None:
+def _show_verdict(show: Printer, verdict: Verdict, report: InputReport | None) -> None:
+    if report is not None:
+        show.line(str(report))
     show.line(f"verdict: {verdict}")
     for finding in verdict.findings:
         show.line(f"  {finding.level}: {finding}", _STYLES[finding.level])
@@ -119,8 +128,21 @@ def _finding_json(findings: Sequence[Finding]) -> list[dict[str, str]]:
     return [vars(finding) for finding in findings]
 
 
-def diff_json(diff: Diff) -> dict[str, Any]:
-    """A comparison as plain values."""
+def _input_json(report: InputReport | None) -> dict[str, Any] | None:
+    """Which pictures the backbone expects, as plain values."""
+    if report is None:
+        return None
+    return {
+        "found": None if report.found is None else report.found.to_dict(),
+        "to_mend": None if report.to_mend is None else report.to_mend.name,
+        "certain": report.is_certain,
+        "pictures": report.pictures,
+        "sentence": report.sentence,
+    }
+
+
+def diff_json(diff: Diff, verdict: Verdict, report: InputReport | None) -> dict[str, Any]:
+    """What `show_diff` shows as plain values."""
     from rtdetr_nb.checkpoint.comparison.row import COLUMNS
 
     return {
@@ -129,8 +151,9 @@ def diff_json(diff: Diff) -> dict[str, Any]:
         "counts": diff.counts,
         "parts": [vars(part) for part in diff.parts],
         "elsewhere": dict(diff.elsewhere),
-        "verdict": str(diff.verdict),
-        "findings": _finding_json(diff.verdict.findings),
+        "verdict": str(verdict),
+        "findings": _finding_json(verdict.findings),
+        "input": _input_json(report),
         "near": [vars(pair) for pair in diff.near],
         "rows": [{name: getattr(row, name) for name in COLUMNS} for row in diff.rows],
     }
@@ -163,6 +186,8 @@ def convert_json(done: Conversion) -> dict[str, Any]:
         "warnings": list(selection.warnings),
         "verdict": str(done.verdict),
         "findings": _finding_json(done.verdict.findings),
+        "input": _input_json(done.input),
+        "input_format": None if report.stem is None else report.stem.to_dict(),
     }
 
 

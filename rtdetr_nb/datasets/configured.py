@@ -38,6 +38,32 @@ def configured_split(config: Config, split: SplitName) -> Split:
     return Split.of(split, folder, pictures, rule)
 
 
+def configured_data(config: Config) -> DataSource:
+    """The data set that a configuration names, both splits.
+
+    Raises:
+        DatasetError: it cannot be opened, or its splits number their categories differently.
+    """
+    if config.data is not None:
+        return open_data(config.data)
+    train, val = _named_split(config, "train"), _named_split(config, "val")
+    check_same_categories(train, val)
+    return DataSource(
+        layout="files of the configuration",
+        spec={each.name: [str(each.folder), str(each.source)] for each in (train, val)},
+        train=train,
+        val=val,
+        rule=LabelRule(config.num_classes, config.remap_mscoco_category),
+    )
+
+
+def _named_split(config: Config, split: SplitName) -> Split:
+    try:
+        return configured_split(config, split)
+    except DatasetError as error:
+        raise DatasetError(f"{split}_dataloader: {error}") from error
+
+
 def check_same_categories(train: Split, val: Split) -> None:
     """Refuse splits that number their categories differently.
 

@@ -1,5 +1,6 @@
 """A configuration for short runs, scaled to the data, the picture size and the length."""
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from rtdetr_nb.config.load import load_config
 
 if TYPE_CHECKING:
     from rtdetr_nb.datasets.source import DataSource
+
+logger = logging.getLogger(__name__)
 
 # Shares of a run: long enough to settle, short enough to leave the run itself.
 _WARMUP_SHARE = 1 / 6
@@ -33,7 +36,8 @@ def quick_run_config(
     Args:
         data: a data set of any layout, or its folder; see `datasets.open_data.open_data`.
         steps: optimizer updates that the run will have; give them as `max_steps` too.
-        image_size: height and width that pictures are resized to, a multiple of 32.
+        image_size: height and width that pictures are resized to. The nearest multiple of 32 is
+            taken, and told if it is another number.
         batch_size: pictures of a step.
         eval_pictures: evaluate on at most so many of the validation pictures, chosen evenly; None
             takes all. Training draws from all of its pictures.
@@ -42,14 +46,20 @@ def quick_run_config(
         overrides: `section.key=value` assignments on top.
 
     Raises:
-        DatasetError: the data set cannot be opened.
+        DatasetError: the data set cannot be opened, or no run can use it.
         ConfigError: there is no such configuration, or an override cannot be applied.
     """
     from rtdetr_nb.datasets.open_data import open_data
 
     source = open_data(data)
+    source.check_usable()
     trained = backbone_of if isinstance(backbone_of, Config) else load_config(backbone_of)
     size = _SMALLEST_MULTIPLE * max(1, round(image_size / _SMALLEST_MULTIPLE))
+    if size != image_size:
+        logger.warning(
+            "image_size is %s; pictures have %d pixels, the nearest multiple of %d.",
+            image_size, size, _SMALLEST_MULTIPLE,
+        )  # fmt: skip
     warmup = max(1, round(steps * _WARMUP_SHARE))
     settings: dict[str, Any] = {
         "HGNetv2.name": trained.backbone.name,

@@ -9,8 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rtdetr_nb.checkpoint.official_loader.known_commit import OFFICIAL_COMMIT
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import ConfigError, RunError
+from rtdetr_nb.official.loading_rules import changed_rules, compared_rules
+from rtdetr_nb.text.html_pieces import shown
+from rtdetr_nb.text.plain_text import show_as_text
 
 REPOSITORY = "lyuwenyu/RT-DETR"
 _INNER = "rtdetrv2_pytorch"
@@ -136,6 +140,24 @@ class OfficialCheckout:
     """The folder `rtdetrv2_pytorch` of a checkout; see `open_official`."""
 
     folder: Path
+
+    @property
+    def known_commit(self) -> str:
+        """The commit of the official code that the predictions are of."""
+        return OFFICIAL_COMMIT
+
+    @cached_property
+    def changed_rules(self) -> tuple[str, ...]:
+        """The files of this checkout that load weights and differ from those at that commit."""
+        return changed_rules(self.folder)
+
+    _repr_pretty_ = show_as_text
+
+    def __str__(self) -> str:
+        return f"{REPOSITORY} in {self.folder}. {compared_rules(self.folder)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{shown(str(self))}</p>"
 
     @cached_property
     def configs(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rtdetr_nb import __version__
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.files.atomic_file import write_atomically
 from rtdetr_nb.files.json_file import read_json, to_json
@@ -135,7 +136,9 @@ class RunFolder:
             "command": sys.argv,
             "goes_on": resumed,
             "python": platform.python_version(),
-            "versions": {name: version(name) for name in ("rtdetr_nb", "torch", "torchvision")},
+            # A checkout on PYTHONPATH has no entry among the installed packages.
+            "versions": {"rtdetr_nb": __version__}
+            | {name: version(name) for name in ("torch", "torchvision")},
             **facts,
         }
         self._write_description()

@@ -13,11 +13,8 @@ from torch import nn
 from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
 from rtdetr_nb.checkpoint.tuning.report import TuningReport
 from rtdetr_nb.config.config import Config
-from rtdetr_nb.datasets.annotations.notes import NOTE
 from rtdetr_nb.datasets.batches.loader import DetectionLoader, build_dataloader
-from rtdetr_nb.datasets.configured import check_same_categories
-from rtdetr_nb.datasets.crowding import crowding_note
-from rtdetr_nb.datasets.split import Split
+from rtdetr_nb.datasets.configured import configured_data
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR
 from rtdetr_nb.training.criterion import Criterion, build_criterion
@@ -25,6 +22,8 @@ from rtdetr_nb.training.distributed import ALONE, Processes, process_device, syn
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, choose_precision
+from rtdetr_nb.training.start.data_check import tell_data
+from rtdetr_nb.training.start.disk_room import tell_room
 from rtdetr_nb.training.state import TrainingState, read_resume_file, seed_of
 
 logger = logging.getLogger(__name__)
@@ -89,10 +88,11 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         seed = next(s for s in (seed_of(saved), config.seed, fresh_seed) if s is not None)
         # Before the model: what is wrong with the data is told at once.
         shares = {"seed": seed, "rank": processes.rank, "world_size": processes.size}
-        train_loader = build_dataloader(config, "train", **shares, device=device)
-        val_loader = build_dataloader(config, "val", **shares, device=device)
-        check_same_categories(train_loader.dataset.split, val_loader.dataset.split)
-        _tell(config, train_loader.dataset.split, val_loader.dataset.split)
+        data = configured_data(config)
+        train_loader = build_dataloader(config, "train", **shares, device=device, opened=data.train)
+        val_loader = build_dataloader(config, "val", **shares, device=device, opened=data.val)
+        if processes.is_first:
+            tell_data(config, data)
         model = seeded_model(config, seed, options.tuning or options.resume)
         report = load_tuning_file(model, options.tuning) if options.tuning else None
         if report is not None:
@@ -102,6 +102,15 @@ def assemble(config: Config, options: TrainingOptions) -> Assembly:
         if options.resume:
             state.resume(saved, options.resume, steps_per_epoch=len(train_loader))
             logger.info("Resume checkpoint from %s", options.resume)
+        if processes.is_first:
+            tell_room(
+                config,
+                options.output_dir,
+                state.checkpoint_bytes,
+                state.epoch,
+                len(train_loader),
+                options.max_steps,
+            )
     # Without auxiliary losses nothing reaches the heads of the query selection.
     find_unused = config.find_unused_parameters or not config.decoder.aux_loss
     network = processes.wrap(model, device, find_unused)
@@ -144,16 +153,6 @@ def without_download(config: Config, weights: Path | None) -> Config:
         logger.info("HGNetv2.pretrained is not used: the weights come from %s", weights)
         return config.override(["HGNetv2.pretrained=False"])
     return config
-
-
-def _tell(config: Config, train: Split, val: Split) -> None:
-    """What is mended in the data, what may spoil the run, and how much of it is evaluated."""
-    crowded = crowding_note(train, config.decoder.num_queries, config.decoder.num_denoising)
-    notes = [*train.notes, *val.notes] + ([crowded] if crowded else [])
-    for note in dict.fromkeys(notes):
-        logger.log(logging.INFO if note.level == NOTE else logging.WARNING, "%s", note)
-    if config.eval_pictures is not None and len(val) == config.eval_pictures:
-        logger.info("evaluation on %d validation pictures, chosen evenly (eval_pictures)", len(val))
 
 
 def _place(model: RTDETR, config: Config, device: torch.device, processes: Processes) -> None:

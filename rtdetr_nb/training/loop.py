@@ -304,7 +304,7 @@ def evaluate_weights(
     resume: Path | None = None,
     processes: Processes = ALONE,
 ) -> Evaluation:
-    """Evaluate a tuning file, or the averaged weights of a run's checkpoint, on the validation set.
+    """Evaluate a tuning file, or the weights that `-r` names, on the validation set.
 
     Raises:
         UserError: the weights or the data cannot be used.
@@ -316,8 +316,8 @@ def evaluate_weights(
         if tuning:
             load_tuning_file(model, tuning)
         elif resume:
-            load_evaluated_weights(model, resume)
-        shares = {"rank": processes.rank, "world_size": processes.size}
-        loader = build_dataloader(config, "val", **shares, device=device)
+            load_evaluated_weights(model, resume, config.use_ema)
+        rank, size = processes.rank, processes.size
+        loader = build_dataloader(config, "val", rank=rank, world_size=size, device=device)
         model.to(device)
     return evaluate_state(model, build_postprocessor(config), loader, device, precision, processes)

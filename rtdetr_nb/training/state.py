@@ -15,11 +15,13 @@ from torch.optim.lr_scheduler import MultiStepLR
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.files.atomic_file import write_atomically
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.training.ema import ModelEMA
 from rtdetr_nb.training.optimizer import LinearWarmup
 
 logger = logging.getLogger(__name__)
 
+_MOMENTS = 2  # AdamW keeps two numbers for each that it trains
 # The part of a checkpoint that only this package writes; the official loader ignores it.
 _OWN_KEY = "rtdetr_nb"
 # What PyTorch raises for a damaged checkpoint, or one of another program.
@@ -132,6 +134,15 @@ class TrainingState:
         self.evaluated_step = own.get("evaluated_step")
         self.total_batch_size = own.get("total_batch_size")
 
+    @property
+    def checkpoint_bytes(self) -> int:
+        """The size of a checkpoint once the optimizer has made a step."""
+        weights = [*self.model.state_dict().values()]
+        averaged = [*self.ema.module.state_dict().values()] if self.ema else []
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        kept = (*weights, *averaged, *(_MOMENTS * trained))
+        return sum(each.numel() * each.element_size() for each in kept)
+
     def use_batch_size(self, total: int) -> None:
         """Set the batch size; if it changed, convert the position in the epoch.
 
@@ -164,6 +175,23 @@ def read_resume_file(path: Path) -> dict[str, Any]:
     Raises:
         RunError: there is no such file, or a run cannot be resumed from it.
     """
+    state = _read_content(path)
+    missing = [key for key in ("model", "optimizer", "last_epoch") if key not in state]
+    if missing:
+        raise RunError(
+            f"{path} holds no {', '.join(missing)}, so a run cannot be resumed from it. Give a "
+            "run's last.pth, or use the file's weights as a tuning file (-t)."
+        )
+    _check_own_part(state.get(_OWN_KEY), path)
+    return state
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """The content of a file that `-r` names.
+
+    Raises:
+        RunError: there is no such file, or it is not a dict of torch.save.
+    """
     if not path.is_file():
         raise RunError(f"There is no file {path} to resume from (-r); give a run's last.pth.")
     try:
@@ -178,13 +206,6 @@ def read_resume_file(path: Path) -> dict[str, Any]:
             f"{path} is not a checkpoint to resume from: it holds a {type(state).__name__}, not a "
             "dict. Give a run's last.pth."
         )
-    missing = [key for key in ("model", "optimizer", "last_epoch") if key not in state]
-    if missing:
-        raise RunError(
-            f"{path} holds no {', '.join(missing)}, so a run cannot be resumed from it. Give a "
-            "run's last.pth, or use the file's weights as a tuning file (-t)."
-        )
-    _check_own_part(state.get(_OWN_KEY), path)
     return state
 
 
@@ -205,16 +226,44 @@ def _check_own_part(own: object, path: Path) -> None:
         )
 
 
-def load_evaluated_weights(model: nn.Module, path: Path) -> None:
-    """Load the averaged weights of a run's checkpoint, or its raw ones if none were averaged.
+def load_evaluated_weights(model: nn.Module, path: Path, use_ema: bool = True) -> None:
+    """Load what `--test-only -r` evaluates: of a run's checkpoint, or of a released model.
+
+    Parity: the official code evaluates the average where the configuration has one (`use_ema`), and
+    asks for no other part of the file. Where the file has no average, the official code evaluates
+    random weights; here its raw weights are evaluated, and that is logged.
+
+    Args:
+        model: changed in place.
+        path: a file with `['ema']['module']`, `['model']` or both.
+        use_ema: take the average if there are both, else the raw weights.
 
     Raises:
-        RunError: the file is not a run's checkpoint, or is one of another model.
+        RunError: the file has neither, or is one of another model.
     """
-    state = read_resume_file(path)
-    name = "ema" if state.get("ema") else "model"
+    state = _read_content(path)
+    wanted = ("ema", "model") if use_ema else ("model", "ema")
+    name = next((part for part in wanted if state.get(part)), None)
+    if name is None:
+        held = first_of([str(key) for key in state]) or "nothing"
+        raise RunError(
+            f"{path} holds neither an average (ema) nor a model to evaluate, but {held}: the "
+            "official code would evaluate random weights. Give a run's last.pth or a released "
+            "model, or evaluate a tuning file with -t FILE --test-only."
+        )
+    if name != wanted[0]:
+        logger.warning("%s", _OTHER_PART[name].format(path=path))
     with _explained(path, name):
         model.load_state_dict(state["ema"]["module"] if name == "ema" else state["model"])
+
+
+_OTHER_PART = {
+    "model": "{path} holds no average (ema): its raw weights are evaluated. The official code "
+    "evaluates random weights there.",
+    "ema": "{path} holds no raw weights (model): its average is evaluated, although use_ema is "
+    "False. The official code evaluates random weights there.",
+}
+"""What is said where the file has the other part only, by the part that is taken."""
 
 
 @contextlib.contextmanager

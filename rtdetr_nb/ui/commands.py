@@ -27,7 +27,7 @@ class CopyText(anywidget.AnyWidget):
         text: to copy.
     """
 
-    _esm = _SOURCE / "copy_text.js"
+    _esm = "".join((_SOURCE / name).read_text() for name in ("clipboard.js", "copy_text.js"))
     _css = _SOURCE / "copy_text.css"
 
     title = traitlets.Unicode().tag(sync=True)

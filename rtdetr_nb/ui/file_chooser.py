@@ -14,6 +14,7 @@ from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.reading.find_files import FoundFile, complete_path, find_checkpoint_files
 from rtdetr_nb.errors import CheckpointError, UserError
 from rtdetr_nb.text.html_pieces import badge, shown
+from rtdetr_nb.ui.static_twin import StaticTwin
 
 _WIDE = {"width": "auto"}
 
@@ -55,6 +56,7 @@ class CheckpointChooser(widgets.VBox):
         bar = widgets.HBox([self._path_box, self._button])
         self._path_box.layout.flex = "1 1 auto"
         super().__init__([heading, self._list, bar, self._status])
+        self._twin = StaticTwin(self._as_text, self._as_html)
         self._path_box.observe(self._complete, "value")
         self._list.observe(self._take, "value")
         self._button.on_click(lambda _: self._try_to_open())
@@ -101,21 +103,30 @@ class CheckpointChooser(widgets.VBox):
             raise CheckpointError("No file is chosen. Choose one of the list or type a path.")
         opened = open_checkpoint(_expand(self.path.strip()))
         self._checkpoint = opened
-        held = ", ".join(f"{c.name} (HGNetv2-{c.variant or '?'}, {c.dialect})"
+        held = ", ".join(f"{c.name} (HGNetv2-{c.size}, {c.dialect})"
                          for c in opened.candidates)  # fmt: skip
         word = badge("ok") if held else badge("warning")
         self._status.value = (
             f"{word} {shown(repr(opened))}: {shown(held) or 'no HGNetv2 backbone in it'}"
         )
+        self._twin.update()
         return opened
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and beside it what a page without widgets can show."""
-        path = self.path or "no file"
-        html = f"<p>Checkpoint: <code>{shown(path)}</code></p><p>{self.status}</p>"
-        opened = "" if self._checkpoint is None else f"\n{self._checkpoint!r}"
         data = super()._repr_mimebundle_(**options) or {}
-        return {**data, "text/html": html, "text/plain": f"Checkpoint: {path}{opened}"}
+        return {**data, "text/html": self._as_html(), "text/plain": self._as_text()}
+
+    def _ipython_display_(self) -> None:
+        self._twin.show(self._repr_mimebundle_())
+
+    def _as_html(self) -> str:
+        path = shown(self.path or "no file")
+        return f"<p>Checkpoint: <code>{path}</code></p><p>{self.status}</p>"
+
+    def _as_text(self) -> str:
+        opened = "" if self._checkpoint is None else f"\n{self._checkpoint!r}"
+        return f"Checkpoint: {self.path or 'no file'}{opened}"
 
     def _try_to_open(self) -> None:
         try:

@@ -10,8 +10,13 @@ import ipywidgets as widgets
 
 from rtdetr_nb.checkpoint.official_loader.prediction import OfficialPrediction
 from rtdetr_nb.errors import UserError
+from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.plain_text import show_as_text
+from rtdetr_nb.ui.static_twin import StaticTwin
+
+REFUSED = "refused"
+"""The outcome of an experiment that ends with a sentence of this kit's."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,9 @@ class Guess(widgets.VBox):
             question: one sentence.
             choices: the words of each choice, and the outcome that makes it right.
             ask: does the experiment. An `OfficialPrediction` that it returns has the number of
-                loaded tensors, or the name of the exception, as its outcome; any other value is its
-                own.
+                loaded tensors, or the name of the exception, as its outcome; a report has the word
+                of its verdict; any other value is its own. Where a choice has the outcome
+                "refused", a `UserError` is that outcome.
         """
         self._question, self._choices, self._ask = question, dict(choices), ask
         self._radio = widgets.RadioButtons(
@@ -80,6 +86,7 @@ class Guess(widgets.VBox):
         heading = widgets.HTML(f"<b>{shown(question)}</b>")
         super().__init__([heading, self._radio, self._button, self._answer])
         self._button.on_click(lambda _: self._show_answer())
+        self._twin = StaticTwin(lambda: self.text, self._as_html)
 
     def choose(self, words: str) -> None:
         """Choose one of the choices.
@@ -93,10 +100,19 @@ class Guess(widgets.VBox):
 
     def reveal(self) -> Answer:
         """Do the experiment and return what came out."""
-        evidence = self._ask()
-        outcome = _outcome(evidence)
+        evidence, outcome = self._found()
         right = next((w for w, value in self._choices.items() if value == outcome), None)
         return Answer(self._radio.value, right, evidence)
+
+    def _found(self) -> tuple[object, object]:
+        """What the experiment returned, and the outcome that it stands for."""
+        try:
+            evidence = self._ask()
+        except UserError as error:
+            if REFUSED not in self._choices.values():
+                raise
+            return str(error), REFUSED
+        return evidence, _outcome(evidence)
 
     @property
     def text(self) -> str:
@@ -107,10 +123,15 @@ class Guess(widgets.VBox):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and beside it what a page without widgets can show."""
-        choices = "".join(f"<li>{shown(words)}</li>" for words in self._choices)
-        html = f"<p><b>{shown(self._question)}</b></p><ul>{choices}</ul>{self._answer.value}"
         data = super()._repr_mimebundle_(**options) or {}
-        return {**data, "text/html": html, "text/plain": self.text}
+        return {**data, "text/html": self._as_html(), "text/plain": self.text}
+
+    def _ipython_display_(self) -> None:
+        self._twin.show(self._repr_mimebundle_())
+
+    def _as_html(self) -> str:
+        choices = "".join(f"<li>{shown(words)}</li>" for words in self._choices)
+        return f"<p><b>{shown(self._question)}</b></p><ul>{choices}</ul>{self._answer.value}"
 
     def _show_answer(self) -> None:
         try:
@@ -119,6 +140,7 @@ class Guess(widgets.VBox):
             self._answer.value = folded.replace("<details>", "<details open>", 1)
         except UserError as error:
             self._answer.value = f"{badge('failed')} {shown(str(error))}"
+        self._twin.update()
 
 
 def guess(question: str, choices: Mapping[str, object], ask: Callable[[], object]) -> Guess:
@@ -127,6 +149,8 @@ def guess(question: str, choices: Mapping[str, object], ask: Callable[[], object
 
 
 def _outcome(evidence: Any) -> object:
-    if not isinstance(evidence, OfficialPrediction):
-        return evidence
-    return evidence.exception if evidence.match is None else len(evidence.match.loaded)
+    if isinstance(evidence, OfficialPrediction):
+        return evidence.exception if evidence.match is None else len(evidence.match.loaded)
+    if isinstance(getattr(evidence, "verdict", None), Verdict):
+        return str(evidence.verdict)
+    return evidence

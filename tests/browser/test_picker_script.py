@@ -1,5 +1,6 @@
 """The script of the layer tree on a page of its own."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,19 +9,25 @@ from playwright.sync_api import Browser, Page, expect
 
 import rtdetr_nb.ui
 
-SOURCE = (Path(rtdetr_nb.ui.__file__).parent / "picker.js").read_text()
+FOLDER = Path(rtdetr_nb.ui.__file__).parent
+SOURCE = "".join((FOLDER / name).read_text() for name in ("clipboard.js", "picking/picker.js"))
 # Plays the model that anywidget gives to `render`: a value that stays the same is no change.
 PAGE = """
 async (source) => {
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const { default: widget } = await import(address);
-  const leaf = {
-    name: "stem.weight", path: ["stem", "weight"], status: "matched", model_shape: "3",
-    file_shape: "3", file_key: "stem.weight", elements: 3, in_backbone: 3, loadable: true, note: "",
-  };
+  const leaf = (name, loadable = true) => ({
+    name, path: name.split(/[.](?=[^.]*$)/), status: loadable ? "matched" : "mismatched",
+    model_shape: "3", file_shape: loadable ? "3" : "4", file_key: name, elements: 3,
+    in_backbone: 3, loadable, note: "",
+  });
   const values = {
-    leaves: [leaf], colors: { matched: "green" }, picked: [0], official: "", warnings: [],
-    code: "", path: "tuning.pth", message: "", failed: false,
+    leaves: [leaf("stem.weight"), leaf("stem.bn.bias"), leaf("stem.bn.mean"), leaf("head.w", false),
+             leaf("head.b")],
+    colors: { matched: "green", mismatched: "red" }, picked: [0, 1, 2, 4], official: "",
+    judged: { word: "ok", color: "green", text: "5 of 5.", findings: [["note", "grey", "n."]] },
+    warnings: [], code: 'diff.select(include=["*"])', path: "tuning.pth", message: "", caution: "",
+    failed: false, can_undo: false, can_look: false, looked: "", folded: "",
   };
   const listeners = [];
   window.sent = [];
@@ -97,3 +104,72 @@ def test_a_view_that_is_gone_listens_no_more(page: Page) -> None:
     assert page.evaluate("window.listeners.length") > 0
     page.evaluate("window.cleanUp()")
     assert page.evaluate("window.listeners.length") == 0
+
+
+def test_the_verdict_stands_first_and_what_failed_needs_a_box(page: Page) -> None:
+    verdict = page.get_by_role("status", name="Verdict")
+    assert page.evaluate("document.querySelector('.rtnb-picker').firstChild.className") == (
+        "rtnb-verdict"
+    )
+    expect(verdict).to_contain_text("ok 5 of 5.")
+    box = page.get_by_role("checkbox", name="Write it all the same")
+    expect(box).to_be_hidden()
+    page.evaluate(
+        "window.change('judged', { word: 'failed', color: 'red', text: '', "
+        "findings: [['failure', 'red', 'It is another size.']] })"
+    )
+    expect(verdict).to_contain_text("It is another size.")
+    expect(box).to_be_visible()
+    box.check()
+    page.get_by_role("button", name="Write tuning file").click()
+    assert page.evaluate("window.sent.at(-1).anyway") is True
+
+
+def test_a_branch_with_members_that_do_not_fit_has_half_a_tick(page: Page) -> None:
+    branch = page.get_by_role("treeitem", name="head", exact=True)
+    expect(branch).to_have_attribute("aria-checked", "mixed")
+    expect(branch).to_contain_text("1 of 2 picked, 1 do not fit")
+    whole = page.get_by_role("treeitem", name="stem.bn", exact=True)
+    expect(whole).to_have_attribute("aria-checked", "true")
+
+
+def test_the_filter_takes_patterns_of_the_shell_and_regular_expressions(page: Page) -> None:
+    filter_box = page.get_by_role("textbox", name="Filter keys (pattern or regular expression)")
+    leaves = page.locator(".rtnb-badge:has-text('matched')")
+    for text, count in (("*.bn.*", 2), ("bn.(bias|mean)$", 2), ("backbone.stem.w*", 1), ("", 0)):
+        filter_box.fill(text)
+        expect(leaves).to_have_count(count)
+        expect(page.get_by_role("alert")).to_be_empty()
+    filter_box.fill("(")
+    expect(page.get_by_role("alert")).to_contain_text("no pattern yet")
+
+
+def test_a_name_opens_its_branch_and_a_box_ticks_it(page: Page) -> None:
+    branch = page.get_by_role("treeitem", name="stem.bn", exact=True)
+    branch.locator(".rtnb-name").click()
+    expect(branch).to_have_attribute("aria-expanded", "true")
+    expect(branch).to_have_attribute("aria-checked", "true")
+    branch.locator(".rtnb-box").dispatch_event("click")  # its size is in the style sheet
+    expect(branch).to_have_attribute("aria-checked", "false")
+
+
+def test_undo_and_the_pictures_are_asked_of_the_kernel(page: Page) -> None:
+    undo = page.get_by_role("button", name="Undo")
+    expect(undo).to_be_disabled()
+    page.evaluate("window.change('can_undo', true)")
+    undo.click()
+    mend = page.get_by_role("button", name="Check and mend the input format")
+    expect(mend).to_be_hidden()
+    page.evaluate("window.change('can_look', true)")
+    page.evaluate("window.change('folded', 'pictures less a mean')")
+    mend.click()
+    expect(mend).to_be_disabled()
+    page.evaluate("window.answer()")
+    expect(page.get_by_role("status", name="Input format")).to_contain_text("less a mean")
+    page.get_by_role("button", name="Leave the stem as it is").click()
+    assert page.evaluate("window.sent.map((content) => content.do)") == ["undo", "mend", "leave"]
+
+
+def test_the_code_is_copied(page: Page) -> None:
+    page.get_by_role("button", name="Copy the same in code").click()
+    expect(page.get_by_text(re.compile("Copied|Selected"))).to_be_visible()

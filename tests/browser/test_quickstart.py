@@ -134,7 +134,7 @@ def test_the_tree_by_keyboard_alone(browser: Browser, tmp_path: Path, applicatio
         expect(lab.run_cell("rt.show_table(diff)").locator(".dt-info").first).to_contain_text("of ")
         picker = lab.run_cell("picker = rt.pick_layers(diff)")
         keyboard = lab.page.keyboard
-        picker.get_by_role("textbox", name="Filter keys (regular expression)").focus()
+        picker.get_by_role("textbox", name="Filter keys (pattern or regular expression)").focus()
         keyboard.type("bn")
         keyboard.press("ArrowDown")
         keyboard.press("Space")  # untick all norms below the first row

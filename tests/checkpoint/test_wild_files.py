@@ -6,9 +6,17 @@ import torch
 from rtdetr_nb import errors
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import compare
-from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
+from rtdetr_nb.checkpoint.official_loader.every_door import predict_doors
+from tests.checkpoint.official_loader.golden_doors import check_doors, check_listed
 from tests.checkpoint.wild import CONFIG, backbone
-from tests.checkpoint.wild_cases import CASES, Case, Judged, Loads, Refused
+from tests.checkpoint.wild_cases import (
+    CASES,
+    READS_SAFETENSORS,
+    Case,
+    Judged,
+    Loads,
+    Refused,
+)
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case.number} {case.what}")
@@ -24,6 +32,7 @@ def test_a_file_as_users_have_it(case: Case, tmp_path):
             compare(open_checkpoint(path), CONFIG)
         return
     diff = compare(open_checkpoint(path), CONFIG)
+    check_listed(diff.doors, predict_doors(path, CONFIG))
     if isinstance(case.ours, Judged):
         assert case.ours.words in diff.verdict.text()
         assert diff.verdict == case.ours.verdict
@@ -33,7 +42,8 @@ def test_a_file_as_users_have_it(case: Case, tmp_path):
 
 
 def _check_prediction(case: Case, path):
-    prediction = predict_official(path, CONFIG)
+    doors = predict_doors(path, CONFIG)
+    prediction = doors["-t"]
     first, second = case.official
     if isinstance(first, str):
         assert prediction.exception == first
@@ -41,6 +51,8 @@ def _check_prediction(case: Case, path):
     else:
         assert prediction.match is not None, prediction
         assert (len(prediction.match.missed), len(prediction.match.unmatched)) == case.official
+    if READS_SAFETENSORS or case.number != "31":
+        check_doors(case.number, doors)
 
 
 def _check_loading(expected: Loads, diff):

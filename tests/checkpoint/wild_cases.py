@@ -279,7 +279,7 @@ def _lightly() -> dict:
 
 _DICT_ERROR = ("KeyError", "'model'")
 # Newer versions of torch.load read safetensors, so that the official code fails only at the keys.
-_READS_SAFETENSORS = "safetensors" in inspect.getsource(torch.serialization)
+READS_SAFETENSORS = "safetensors" in inspect.getsource(torch.serialization)
 _MISSED_ALL = (869, 0)
 _HISTORY = "mmengine.logging.history_buffer.HistoryBuffer"
 _RTDETR = "src.zoo.rtdetr.rtdetr.RTDETR"
@@ -374,7 +374,7 @@ CASES = [
          _DICT_ERROR, Loads("model.backbone.model", dialect="huggingface")),
     Case("31", "Hugging Face safetensors",
          _safetensors("model.safetensors", lambda: as_hugging_face(backbone(live=True))),
-         _DICT_ERROR if _READS_SAFETENSORS else (WEIGHTS_ONLY, ""),
+         _DICT_ERROR if READS_SAFETENSORS else (WEIGHTS_ONLY, ""),
          Loads("top level", dialect="huggingface")),
     Case("31b", "safetensors named .pth", _safetensors("model.pth", backbone),
          (WEIGHTS_ONLY, "Unsupported operand"), Loads("top level")),

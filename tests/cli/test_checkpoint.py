@@ -9,8 +9,12 @@ import sys
 import pytest
 import torch
 
+import rtdetr_nb as rt
 from rtdetr_nb.cli.main import main
 from tests.checkpoint.wild import as_dfine, backbone, detector, prefixed, save, tensor
+from tests.paths import ROOT
+
+DEMO = ROOT / "data" / "demo_backbone_mmdet.pth"
 
 
 @pytest.fixture
@@ -146,8 +150,9 @@ def test_near_names_are_applied_when_asked(run, tmp_path):
     _, out, _ = run("diff", path)
     assert "convert --accept-near" in out
     words = ("convert", "--input", path, "--output", tmp_path / "t.pth")
-    code, out, _ = run(*words)
-    assert code == 0 and "400 selected" not in out
+    code, _, err = run(*words)
+    assert code == 2 and "under names that no rule leads to the model" in err
+    assert not (tmp_path / "t.pth").exists()
     code, out, _ = run(*words, "--accept-near", "--force")
     assert code == 0 and "400 selected tensors" in out
     written = torch.load(tmp_path / "t.pth", weights_only=True)["model"]
@@ -191,6 +196,28 @@ def test_convert_keeps_the_old_flags(run, tmp_path):
     assert code == 0 and "official -t would load nothing" in out
     written = torch.load(tmp_path / "t.pth", weights_only=True)["model"]
     assert torch.equal(written["net.stem.stem1.conv.weight"], backbone()["stem.stem1.conv.weight"])
+
+
+def test_convert_writes_the_bare_form(run, backbone_file, tmp_path):
+    words = ("convert", "--bare", "--input", backbone_file, "--output", tmp_path / "b.pth")
+    code, out, _ = run(*words)
+    assert code == 0 and "loaded strictly into a fresh backbone: 400 tensors bit-equal" in out
+    assert f"HGNetv2.pretrained={tmp_path / 'b.pth'}; its -t stops at this file" in out
+    assert "will load" not in out
+    code, _, err = run(*words, "--force", "--include", "stem.*")
+    assert code == 2 and "375 of 400 tensors are lacking" in err
+    _, out, _ = run("diff", tmp_path / "b.pth")
+    assert "400 of 400  loads the backbone, no heads" in out
+
+
+def test_diff_says_what_each_door_does(run, backbone_file, tmp_path):
+    _, out, _ = run("diff", backbone_file)
+    lines = {line.split("  ")[1].strip(): line for line in out.splitlines() if " of 869 " in line}
+    assert "stops: KeyError: 'model'" in lines["-t"]
+    assert "no error: trains from random weights" in lines["-r"]
+    assert "no error: evaluates random weights" in lines["-r --test-only"]
+    _, out, _ = run("diff", save({"ema": {"module": detector()}}, tmp_path / "a.pth"))
+    assert "869 of 869  evaluates ema.module" in out and "869 of 869  loads the model" in out
 
 
 def test_convert_grafts(run, backbone_file, tmp_path):
@@ -261,3 +288,37 @@ def test_wrong_usage_exits_2(arguments):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
+
+
+# --- pictures -----------------------------------------------------------------------------------
+
+
+def test_diff_says_what_the_pictures_say_of_the_input_format(run, tmp_path):
+    config = rt.load_config("rtdetrv2_hgnetv2_l")
+    made = rt.write_as_trained_on(rt.compare(DEMO, config).select(), tmp_path / "a.pth", "imagenet")
+    _, out, _ = run("diff", made)
+    assert "No pictures given, so nothing is known of the input format." in out
+    code, out, err = run("diff", made, "--data", ROOT / "data" / "shapes")
+    assert (code, err) == (0, "") and "No pictures given" not in out
+    assert "a.pth expects RGB, ImageNet's mean and standard deviation" in out
+    assert "warning: The norms remember other pictures" in out
+    _, out, _ = run("diff", made, "--data", ROOT / "data" / "shapes", "--json")
+    listed = json.loads(out)["input"]
+    assert (listed["found"]["name"], listed["to_mend"], listed["certain"]) == (
+        ("imagenet", "imagenet", False)
+    )
+
+
+def test_convert_finds_no_format_without_pictures(run, backbone_file, tmp_path):
+    words = ("convert", "--input", backbone_file, "--output", tmp_path / "t.pth")
+    code, out, err = run(*words, "--input-format", "auto")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "--data DIR" in err
+    code, _, err = run(*words, "--data", tmp_path / "nothing")
+    assert code == 2 and "no folder" in err and not (tmp_path / "t.pth").exists()
+
+
+def test_convert_json_has_what_was_folded(run, backbone_file, tmp_path):
+    words = ("convert", "--input", backbone_file, "--output", tmp_path / "t.pth", "--json")
+    _, out, _ = run(*words, "--input-format", "imagenet")
+    done = json.loads(out)
+    assert done["input_format"]["name"] == "imagenet" and done["input"] is None

@@ -125,6 +125,16 @@ def test_test_only_prints_the_figures_of_the_run(
     for name, value in recorded.items():
         assert f"{name:<10} {'no boxes' if value is None else format(value, '.3f')}" in printed
     assert "4 images" in printed
+    average = torch.load(folder / "last.pth", weights_only=True)["ema"]["module"]
+    torch.save({"ema": {"module": average}}, tmp_path / "released.pth")  # as models are released
+    assert (
+        train(config_file, tmp_path / "test", "--test-only", "-r", tmp_path / "released.pth") == 0
+    )
+    again = capsys.readouterr().out
+    assert again.replace("released.pth", "last.pth") == printed
+    torch.save(average, tmp_path / "bare.pth")
+    assert train(config_file, tmp_path / "test", "--test-only", "-r", tmp_path / "bare.pth") == 2
+    assert "neither an average (ema) nor a model" in capsys.readouterr().err
     assert train(config_file, tmp_path / "test", "--test-only") == 2
     assert "--test-only needs weights" in capsys.readouterr().err
 

@@ -8,8 +8,10 @@ import pytest
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.datasets.annotations import annotation_cache
 from rtdetr_nb.datasets.batches.loader import build_dataloader, build_dataset
+from rtdetr_nb.datasets.checks.check_data import check_data
 from rtdetr_nb.datasets.configured import with_data_settings
 from rtdetr_nb.datasets.crowding import crowding_note
+from rtdetr_nb.datasets.layouts import voc, yolo
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.source import DataSource
@@ -127,6 +129,40 @@ def test_a_file_is_read_once_while_it_is_the_same(
     path.write_text(path.read_text() + "\n")
     open_data(tmp_path)
     assert [path.name for path in read] == ["train.json", "val.json", "val.json"]
+
+
+@pytest.mark.parametrize(
+    ("write", "module", "label"),
+    [(write_yolo, yolo, "labels/val/val_0.txt"), (write_voc, voc, "Annotations/val_0.xml")],
+    ids=["yolo", "voc"],
+)
+def test_label_files_are_read_once_while_they_are_the_same(
+    write, module, label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    read: list[str] = []
+    reader = module.read_label_file
+    monkeypatch.setattr(
+        module, "read_label_file", lambda path, *more: read.append(path.name) or reader(path, *more)
+    )
+    config = quick_run_config(tmp_path)
+    build_dataset(config, "train")
+    check_data(tmp_path, "none")
+    first = open_data(tmp_path)
+    assert len(read) == len(set(read)) == 10
+    # An object more, written into the file in place.
+    path = tmp_path / label
+    lines = path.read_text()
+    item = lines[lines.find("<object>") : lines.find("</object>") + 9] if "<" in lines else ""
+    more = lines.replace(item, 2 * item, 1) if item else f"{lines}\n{lines.splitlines()[0]}"
+    path.write_text(more)
+    again = open_data(tmp_path)
+    assert again.val.num_boxes == first.val.num_boxes + 1
+    assert again.train.num_boxes == first.train.num_boxes
+    # A picture less: its name is not found any more.
+    (tmp_path / ("images/val/val_1.png" if module is yolo else "JPEGImages/val_1.png")).unlink()
+    without = open_data(tmp_path)
+    assert len(without.val) == 3 if module is yolo else len(without.val.missing) == 1
 
 
 def test_splits_that_disagree_are_refused_before_the_first_step(tmp_path: Path) -> None:

@@ -22,8 +22,13 @@ def test_schedules_fit_the_length(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("asked", "given"), [(256, 256), (250, 256), (100, 96), (1, 32)])
-def test_every_size_follows_the_picture_size(folder: Path, asked: int, given: int) -> None:
+def test_every_size_follows_the_picture_size(
+    folder: Path, asked: int, given: int, caplog: pytest.LogCaptureFixture
+) -> None:
     config = quick_run_config(folder, image_size=asked)
+    told = [record.getMessage() for record in caplog.records]
+    assert bool(told) == (asked != given)
+    assert all(f"image_size is {asked}" in each and f" {given} pixels" in each for each in told)
     assert config.eval_spatial_size == (given, given)
     for loader in (config.train_dataloader, config.val_dataloader):
         resizes = [op for op in loader.dataset.transforms.ops if op["type"] == "Resize"]
@@ -52,6 +57,14 @@ def test_the_backbone_is_that_of_the_training_proper(folder: Path) -> None:
     assert quick_run_config(folder).backbone.name == "L"
     with pytest.raises(ConfigError, match="There is no configuration"):
         quick_run_config(folder, backbone_of="rtdetrv2_hgnetv2_m")
+
+
+def test_data_that_no_run_can_use_is_refused_here(tmp_path: Path) -> None:
+    folder = write_shapes_dataset(tmp_path, num_train=2, num_val=2)
+    quick_run_config(folder)
+    next((folder / "images" / "train").iterdir()).unlink()
+    with pytest.raises(DatasetError, match="There is no picture"):
+        quick_run_config(folder)
 
 
 def test_a_folder_of_any_name_is_found(tmp_path: Path) -> None:

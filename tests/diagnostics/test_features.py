@@ -43,6 +43,7 @@ def test_maps_that_are_not_finite_are_refused():
         colour_map("stride 8", torch.full((1, 4, 4, 4), torch.nan))
 
 
+@pytest.mark.slow
 def test_a_backbone_beside_random_weights():
     config = rt.load_config("rtdetrv2_hgnetv2_l", ["HGNetv2.pretrained=False"])
     shown = rt.show_features(

@@ -133,6 +133,7 @@ def test_pretrained_file_is_loaded(tmp_path):
         assert all(torch.equal(expected[key], x) for key, x in loaded.state_dict().items())
 
 
+@pytest.mark.slow
 def test_pretrained_that_does_not_fit_is_an_error(tmp_path):
     config = load_config("rtdetrv2_hgnetv2_l")
     with pytest.raises(ConfigError, match="no such file"):

@@ -2,10 +2,13 @@
 
 import json
 import os
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import pytest
 
+import rtdetr_nb
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.runs.folder import RunFolder, how_to_go_on, start_facts
 from rtdetr_nb.runs.records import StartRecord
@@ -191,3 +194,21 @@ def test_the_states_of_a_folder(tmp_path: Path) -> None:
     assert run.error == "It broke." and run.history["loss"].isna().all()
     assert run.records[-1].get("event") == "error"
     RunFolder(tmp_path).claim(resumed=False)  # the lock was given back
+
+
+def test_a_checkout_that_is_not_installed_can_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine of a cluster, where only PYTHONPATH names the checkout."""
+
+    def version(name: str) -> str:
+        if name == "rtdetr_nb":
+            raise PackageNotFoundError(name)
+        return installed_version(name)
+
+    monkeypatch.setattr("rtdetr_nb.runs.folder.version", version)
+    folder = RunFolder(tmp_path)
+    folder.claim(resumed=False)
+    versions = json.loads((tmp_path / "run.json").read_text())["versions"]
+    assert versions["rtdetr_nb"] == rtdetr_nb.__version__
+    assert versions["torch"] == installed_version("torch")

@@ -245,7 +245,9 @@ def test_a_picture_that_one_process_cannot_read_is_told_once(
     train_server: TrainServer, shapes_folder: Path, tmp_path: Path
 ) -> None:
     content = json.loads((shapes_folder / "annotations" / "train.json").read_text())
-    (tmp_path / "broken.jpg").write_bytes(b"broken")
+    # Its header is sound, so that only decoding it tells.
+    whole = (shapes_folder / "images" / "train" / content["images"][5]["file_name"]).read_bytes()
+    (tmp_path / "broken.jpg").write_bytes(whole[: len(whole) // 2])
     content["images"][5]["file_name"] = str(tmp_path / "broken.jpg")
     annotations = tmp_path / "train.json"
     annotations.write_text(json.dumps(content))

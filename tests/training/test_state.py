@@ -35,6 +35,7 @@ def resume(state: TrainingState, path: Path, steps_per_epoch: int) -> None:
     state.resume(saved, path, steps_per_epoch)
 
 
+@pytest.mark.slow
 def test_a_loaded_state_goes_on_to_the_same_figures(small_config: Config, tmp_path: Path) -> None:
     state = make_state(small_config)
     do_step(state, small_config)
@@ -231,15 +232,56 @@ def test_a_part_that_cannot_be_used_is_a_sentence(
         resume(state, path, 4)
 
 
-@pytest.mark.parametrize(("part", "content"), [("model", None), ("ema", [1]), ("rtdetr_nb", 3)])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"model": {"a": torch.zeros(2)}}, "'model' cannot be used"),
+        ({"model": [1]}, "'model' cannot be used"),
+        ({"ema": [1]}, "'ema' cannot be used"),
+        ({"ema": {"updates": 3}}, "no 'module'"),
+        ({"model": None, "ema": None}, "neither an average"),
+        ({"stem.stem1.conv.weight": torch.zeros(2)}, "neither .* but stem.stem1.conv.weight:"),
+        ({}, "neither .* but nothing:"),
+    ],
+)
 def test_evaluated_weights_that_cannot_be_used_are_a_sentence(
-    tiny_config: Config, tmp_path: Path, part: str, content: object
+    tiny_config: Config, tmp_path: Path, content: dict, words: str
 ) -> None:
-    parts = make_state(tiny_config).state_dict()
-    parts |= {"ema": None, part: content}
-    torch.save(parts, tmp_path / "last.pth")
-    with pytest.raises(RunError, match=rf"last\.pth .*{part}"):
+    torch.save(content, tmp_path / "last.pth")
+    with pytest.raises(RunError, match=rf"last\.pth .*{words}"):
         load_evaluated_weights(build_model(tiny_config), tmp_path / "last.pth")
+
+
+@pytest.mark.parametrize(
+    ("parts", "use_ema", "taken", "said"),
+    [
+        (("ema",), True, "ema", ""),  # a released model
+        (("model", "ema"), True, "ema", ""),
+        (("model", "ema"), False, "model", ""),
+        (("model",), True, "model", "no average"),
+        (("model",), False, "model", ""),
+        (("ema",), False, "ema", "no raw weights"),
+    ],
+)
+def test_a_file_of_weights_alone_is_evaluated(
+    tiny_config: Config,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    parts: tuple[str, ...],
+    use_ema: bool,
+    taken: str,
+    said: str,
+) -> None:
+    weights = {part: build_model(tiny_config).state_dict() for part in parts}
+    content = {
+        part: {"module": state} if part == "ema" else state for part, state in weights.items()
+    }
+    torch.save(content, tmp_path / "released.pth")
+    model = build_model(tiny_config)
+    load_evaluated_weights(model, tmp_path / "released.pth", use_ema)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, weights[taken][name]), name
+    assert (said in caplog.text) if said else not caplog.text
 
 
 def test_a_checkpoint_of_another_model_names_the_difference(

@@ -111,6 +111,7 @@ def _spoil_gradients(state: TrainingState) -> Any:
     return parameter.register_hook(lambda gradient: gradient * torch.inf)
 
 
+@pytest.mark.slow
 def test_gradients_that_stay_infinite_end_a_run_with_a_scaler(small_config: Config) -> None:
     state = make_state(small_config)
     state.scaler = torch.amp.GradScaler("cpu")

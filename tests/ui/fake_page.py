@@ -15,7 +15,11 @@ class Page:
         self.bundles: list[dict[str, str]] = []
 
     def display(
-        self, bundle: dict[str, str], raw: bool, display_id: bool = False
+        self,
+        bundle: dict[str, str],
+        raw: bool,
+        display_id: bool = False,
+        metadata: dict[str, str] | None = None,
     ) -> "Handle | None":
         """As `IPython.display.display` with a bundle."""
         assert raw

@@ -4,6 +4,7 @@ import pytest
 
 from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from rtdetr_nb.errors import CheckpointError, UserError
+from rtdetr_nb.text.findings import Finding, Verdict
 from rtdetr_nb.ui.guess import guess
 from tests.checkpoint.wild import CONFIG
 
@@ -80,3 +81,21 @@ def test_without_its_kernel_the_question_and_the_choices_remain():
     assert bundle["text/plain"] == "How <many>?\n  (x) one\n  ( ) two & more"
     assert "How &lt;many&gt;?" in bundle["text/html"]
     assert "<li>two &amp; more</li>" in bundle["text/html"]
+
+
+def test_a_report_is_the_word_of_its_verdict():
+    class Report:
+        verdict = Verdict([Finding("warning", "odd")])
+
+    choices = {"sound": "ok", "odd": "warnings"}
+    assert guess("?", choices, Report).reveal().right == "odd"
+
+
+def test_a_refusal_is_an_outcome_where_a_choice_has_it():
+    def refuse():
+        raise UserError("There is no such file.")
+
+    answer = guess("?", {"it works": "ok", "it is refused": "refused"}, refuse).reveal()
+    assert answer.right == "it is refused" and answer.evidence == "There is no such file."
+    with pytest.raises(UserError, match="no such file"):
+        guess("?", {"it works": "ok"}, refuse).reveal()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
+from rtdetr_nb.checkpoint.comparison.unreached import Unreached, find_unreached, in_another_layout
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
 from rtdetr_nb.text.plain_text import counted
 
@@ -18,10 +20,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CoverageCase:
-    """A comparison, and the comparison of what will fill the model: the same, or a tuning file."""
+    """A comparison, and the comparison of what will fill the model: the same, or a tuning file.
+
+    `chosen` are the rows that will be written; None for everything that fits.
+    """
 
     diff: Diff
     filled: Diff
+    chosen: Collection[Row] | None = None
+
+    @cached_property
+    def unreached(self) -> Unreached | None:
+        """What of the backbone lies in the file under names that no rule reaches."""
+        return find_unreached(self.diff, self.chosen)
+
+    @cached_property
+    def other_layout(self) -> list[Row]:
+        """The backbone's tensors whose values lie in the file in another order of axes."""
+        return in_another_layout(self.diff, self.chosen)
 
     @cached_property
     def backbone(self) -> list[Row]:
@@ -58,11 +74,51 @@ def nothing_fits(case: CoverageCase) -> Iterator[Words]:
     )
 
 
+@check(FAILURE)
+def names_not_reached(case: CoverageCase) -> Iterator[Words]:
+    """Tensors of the backbone lie in the file under names that no rule leads to the model.
+
+    What is reached would be written as if it were the whole. A file that lacks a part is another
+    matter: see missing tensors.
+    """
+    unreached = case.unreached
+    if unreached is None:
+        return
+    lie = counted(
+        unreached.count,
+        "tensor of the backbone seems to lie",
+        "tensors of the backbone seem to lie",
+    )
+    yield Words(
+        f"{lie} in the file under names that no rule leads to the model.",
+        unreached.example,
+        "A part would be written as if it were the whole, and the rest would be random.",
+        _way_out(case, unreached),
+    )
+
+
+@check(FAILURE)
+def shapes_not_reached(case: CoverageCase) -> Iterator[Words]:
+    """Tensors of the backbone lie in the file with as many values, but in another order of axes."""
+    rows = case.other_layout
+    if rows:
+        shapes = f"{rows[0].checkpoint_shape} for {rows[0].model_shape}"
+        yield Words(
+            f"{counted(len(rows), 'tensor of the backbone has', 'tensors of the backbone have')} "
+            f"as many values as in the model, in other axes ({shapes}).",
+            rows[0].model_key or "",
+            "Another program laid its values out in another order; a part would be written as if "
+            "it were the whole.",
+            "Export the weights in the order of torch: output channels, input channels, rows, "
+            "columns.",
+        )
+
+
 @check(WARNING)
 def missing_tensors(case: CoverageCase) -> Iterator[Words]:
     """Tensors of the backbone are not in the file and stay at random weights."""
     rows = _gaps(case, MISSING)
-    if rows:
+    if rows and not (case.unreached and case.unreached.count >= len(rows)):
         count = counted(
             len(rows),
             "tensor of the backbone is not in the file and stays",
@@ -74,7 +130,7 @@ def missing_tensors(case: CoverageCase) -> Iterator[Words]:
 @check(WARNING)
 def mismatched_tensors(case: CoverageCase) -> Iterator[Words]:
     """Tensors of the backbone have another shape in the file and stay at random weights."""
-    rows = _gaps(case, MISMATCHED)
+    rows = [row for row in _gaps(case, MISMATCHED) if row not in case.other_layout]
     if rows:
         count = counted(
             len(rows),
@@ -128,6 +184,8 @@ def other_heads(case: CoverageCase) -> Iterator[Words]:
 
 COVERAGE_CHECKS: tuple[Check[CoverageCase], ...] = (
     nothing_fits,
+    names_not_reached,
+    shapes_not_reached,
     missing_tensors,
     mismatched_tensors,
     backbone_only,
@@ -148,20 +206,31 @@ def _gaps(case: CoverageCase, status: str) -> list[Row]:
 
 def _gap_words(case: CoverageCase, rows: Sequence[Row], count: str, shapes: str) -> Words:
     parts = ", ".join(dict.fromkeys(row.part for row in rows))
-    action = "Look at these rows of the table."
-    near = case.filled.near
-    if near:
-        action = (
-            f"{counted(len(near), 'tensor')} of the file could belong there by shape and "
-            "name: look at the pairs, and apply them with `rtdetr-nb convert --accept-near` or "
-            "`diff.accept_near()`."
-        )
     return Words(
         f"{count} at random.",
         f"{parts}: {rows[0].model_key}{shapes}",
         "Random layers among trained ones spoil what comes after them.",
-        action,
+        "Look at these rows of the table.",
     )
+
+
+def _way_out(case: CoverageCase, unreached: Unreached) -> str:
+    """Say how the names can be reached: by renamings that were tried, or by pairs of near names."""
+    actions = []
+    if unreached.renames:
+        words = " ".join(f"--rename {quote(rename.text)}" for rename in unreached.renames)
+        total = sum(row.status != BOOKKEEPING for row in case.backbone)
+        actions.append(f"With {words} {unreached.matched} of {total} tensors match.")
+    else:
+        actions.append(
+            "Give --rename PATTERN=REPLACEMENT, as in re.sub, for the words that differ."
+        )
+    if unreached.near:
+        actions.append(
+            f"Or look at the {counted(unreached.count, 'pair')} of near names, and apply them with "
+            "`rtdetr-nb convert --accept-near` or `diff.accept_near()`."
+        )
+    return " ".join(actions)
 
 
 def _class_heads(case: CoverageCase) -> list[Row]:

@@ -37,6 +37,7 @@ from rtdetr_nb.checkpoint.comparison.row import (
 from rtdetr_nb.checkpoint.comparison.selection import Selection, select
 from rtdetr_nb.checkpoint.naming.near_names import NearPair, near_pairs
 from rtdetr_nb.checkpoint.naming.renaming import Origin
+from rtdetr_nb.checkpoint.official_loader.every_door import EveryDoor, doors_of
 from rtdetr_nb.errors import ConfigError, SelectionError
 from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.plain_text import show_as_text
@@ -101,7 +102,9 @@ class Diff:
         """Pairs of a missing tensor and an unused key that may belong together; only offered."""
         missing = [(r.model_key, r.model_shape) for r in self.rows if r.status == MISSING]
         unused = [(r.checkpoint_key, r.checkpoint_shape) for r in self.rows if r.status == UNUSED]
-        return near_pairs(missing, unused)  # pyright: ignore[reportArgumentType]
+        names = {key: self.checkpoint.name_of[key] for key, _ in unused if key is not None}
+        behind = {key: name.removeprefix(self.candidate.root) for key, name in names.items()}
+        return near_pairs(missing, unused, behind)  # pyright: ignore[reportArgumentType]
 
     def accept_near(self, pairs: Iterable[NearPair] | None = None) -> Diff:
         """Return the comparison with offered pairs applied: those given, or all of `near`.
@@ -141,6 +144,11 @@ class Diff:
     def verdict(self) -> Verdict:
         """Judge names, shapes, configuration and (reading the tensors) values."""
         return judge(self)
+
+    @cached_property
+    def doors(self) -> EveryDoor:
+        """What each door of the official code does with the file as it is; reads no values."""
+        return doors_of(self.checkpoint, self.config)
 
     def select(
         self,
@@ -218,10 +226,10 @@ def compare(source: Checkpoint | FileCandidate | str | PathLike[str], config: Mo
 def _official_origins(candidate: FileCandidate, table: Mapping[str, KeyInfo]) -> dict[str, Origin]:
     origins = {BACKBONE + origin.name: origin for origin in candidate.origins}
     if candidate.root != candidate.prefix:
+        beside = candidate.checkpoint.keys_behind(candidate.root)
         for key in table:
-            beside = candidate.root + key
-            if not key.startswith(BACKBONE) and beside in candidate.checkpoint.tensors:
-                origins[key] = Origin(key, beside)
+            if not key.startswith(BACKBONE) and key in beside:
+                origins[key] = Origin(key, beside[key])
     return origins
 
 

@@ -46,7 +46,7 @@ def diff_title(diff: Diff) -> str:
     candidate = diff.candidate
     return (
         f"{diff.checkpoint.path}: {candidate.name} ({candidate.role}, HGNetv2-"
-        f"{candidate.variant or '?'}, {candidate.dialect} names, {candidate.dtype}) "
+        f"{candidate.size}, {candidate.dialect} names, {candidate.dtype}) "
         f"against HGNetv2-{diff.config.backbone.name}"
     )
 
@@ -74,10 +74,11 @@ def diff_tables(diff: Diff) -> list[Table]:
 
 def diff_text(diff: Diff) -> str:
     """Return a comparison as plain text, without reading any values."""
-    return "\n".join([diff_title(diff), *(table.text() for table in diff_tables(diff))])
+    tables = [*diff_tables(diff), diff.doors.table]
+    return "\n".join([diff_title(diff), *(table.text() for table in tables)])
 
 
 def diff_html(diff: Diff) -> str:
     """Return a comparison as HTML, without reading any values."""
-    tables = "".join(table.html() for table in diff_tables(diff))
+    tables = "".join(table.html() for table in [*diff_tables(diff), diff.doors.table])
     return f"<p><b>{shown(diff_title(diff))}</b></p>{tables}"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rtdetr_nb.architecture.smaller_sizes import who_trains
 from rtdetr_nb.checkpoint.comparison.row import MISSING, Row
+from rtdetr_nb.checkpoint.naming.searched_names import is_told_rule
+from rtdetr_nb.checkpoint.naming.unknown_names import explain_unknown_names
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
+from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.comparison.diff import Diff
@@ -25,14 +30,22 @@ def another_variant(diff: Diff) -> Iterator[Words]:
     found, wanted = diff.candidate.variant, diff.config.backbone.name
     if found == wanted:
         return
-    named = f"HGNetv2-{found}" if found else "an HGNetv2 of another size"
+    other = diff.candidate.other_size
+    if not found and not other and (hint := _right_shapes_under_other_names(diff)):
+        yield Words(
+            "The file holds tensors of HGNetv2 under each other's names.",
+            diff.candidate.name,
+            "Most tensors that have a name of the model have the shape of another.",
+            hint,
+        )
+        return
     yield Words(
-        f"The file holds {named}; the configuration builds HGNetv2-{wanted}.",
+        f"The file holds {diff.candidate.sized}; the configuration builds HGNetv2-{wanted}.",
         diff.candidate.name,
         "The official loader would take the few tensors of equal shape and say nothing.",
         f"Use the configuration of that size (-c rtdetrv2_hgnetv2_{found.lower()})."
         if found
-        else "Only HGNetv2-L, -X and -H can be loaded.",
+        else f"Only HGNetv2-L, -X and -H can be loaded. {who_trains(other)}".rstrip(),
     )
 
 
@@ -103,7 +116,7 @@ def affine_blocks_left_out(diff: Diff) -> Iterator[Words]:
     The backbone would compute something else, and the official loader reports nothing.
     """
     extra = _extra_affine_blocks(diff)
-    if extra:
+    if extra and not diff.candidate.other_size:
         yield Words(
             f"The file has {len(extra)} tensors of learnable affine blocks (LAB); the "
             f"configuration builds the model without.",
@@ -153,6 +166,14 @@ def batch_counters_missing(diff: Diff) -> Iterator[Words]:
         )
 
 
+@check(NOTE)
+def names_changed(diff: Diff) -> Iterator[Words]:
+    """Names were read otherwise than they stand: without wrappers, divided, or as you asked."""
+    counts = Counter(rule for o in diff.candidate.origins for rule in o.rules if is_told_rule(rule))
+    for rule, count in counts.items():
+        yield Words(f"In {counted(count, 'name')}: {rule}.", diff.candidate.name)
+
+
 FILE_CHECKS: tuple[Check[Diff], ...] = (
     another_variant,
     copy_taken,
@@ -160,12 +181,24 @@ FILE_CHECKS: tuple[Check[Diff], ...] = (
     teacher_taken,
     paddle_pooling,
     values_changed,
+    names_changed,
     affine_blocks_left_out,
     affine_blocks_missing,
     batch_counters_left_out,
     batch_counters_missing,
 )
 """All findings on the file, in the order in which they are shown."""
+
+
+def _right_shapes_under_other_names(diff: Diff) -> str:
+    """Say which names would be right, if the shapes are those of the configured size; else ""."""
+    checkpoint, prefix = diff.checkpoint, diff.candidate.prefix
+    shapes = {
+        name: checkpoint.tensors[key].shape
+        for key, name in checkpoint.name_of.items()
+        if name.startswith(prefix)
+    }
+    return explain_unknown_names(shapes)
 
 
 def _extra_affine_blocks(diff: Diff) -> list[Row]:

@@ -37,7 +37,8 @@ def judge(
         total_steps: optimizer steps of the run, if known: short runs have special traps.
     """
     filled = diff if filled is None else filled
-    coverage = CoverageCase(diff, filled)
+    rows = None if rows is None else list(rows)
+    coverage = CoverageCase(diff, filled, rows or None)
     return Verdict(
         [
             *(finding for each in FILE_CHECKS for finding in each(diff)),

@@ -14,6 +14,7 @@ from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.patterns import loadable_names
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.text.kind_patterns import cover_by_kind
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.comparison.diff import Diff
@@ -39,19 +40,32 @@ def branch_path(model_key: str) -> tuple[str, ...]:
 def patterns_for(diff: Diff, keys: Collection[str]) -> tuple[list[str], list[str]]:
     """Return `include` and `exclude` with which `diff.select` takes exactly `keys`.
 
-    A whole branch becomes one pattern. If it is shorter, everything is included and the rest is
-    excluded.
+    A whole branch becomes one pattern, and so do tensors of one kind (`*.bn.*`). If it is shorter,
+    whole parts are included and the rest of them is excluded.
     """
     leaves = [
         (branch_path(row.model_key), row.model_key)
         for row in diff.rows
         if row.model_key and row.loadable
     ]
-    include = _cover(leaves, set(keys))
-    exclude = _cover(leaves, {key for _, key in leaves} - set(keys))
-    if len(exclude) + 1 < len(include):
-        return ["*"], exclude
-    return include, []
+    wanted = set(keys)
+    parts = {path[0] for path, key in leaves if key in wanted}
+    inside = [leaf for leaf in leaves if leaf[0][0] in parts]
+    own, others = ({key for _, key in scope} - wanted for scope in (inside, leaves))
+    touched = _cover(leaves, {key for _, key in inside})
+    ways = [
+        (_cover(leaves, wanted), []),
+        (["*"], _cover(leaves, others)),
+        (touched, _by_kind(inside, own)),
+        (_by_kind(leaves, wanted), []),
+    ]
+    # "*" needs no thought, so it does not count. Of equals the first is the plainest.
+    return min(ways, key=lambda way: len(way[0]) - (way[0] == ["*"]) + len(way[1]))
+
+
+def _by_kind(leaves: Sequence[_Leaf], keys: set[str]) -> list[str]:
+    bare = {key: key.removeprefix(BACKBONE) for _, key in leaves}
+    return cover_by_kind(list(bare.values()), [short for key, short in bare.items() if key in keys])
 
 
 def select_keys(diff: Diff, keys: Collection[str]) -> Selection:

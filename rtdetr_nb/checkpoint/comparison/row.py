@@ -171,13 +171,13 @@ class _Copy(NamedTuple):
     root: str
     keys: frozenset[str]
 
-    def claim(self, key: str) -> int:
-        """Return how closely a key belongs to this copy; -1 if it does not.
+    def claim(self, key: str, name: str) -> int:
+        """Return how closely a key, searched as `name`, belongs to this copy; -1 if it does not.
 
         A copy at the top level claims only its backbone: other keys there can be anything.
         """
         for place in (self.prefix, self.root):
-            if place and key.startswith(place):
+            if place and name.startswith(place):
                 return len(place)
         return 0 if key in self.keys else -1
 
@@ -196,7 +196,7 @@ def unused_rows(
     for key, tensor in candidate.checkpoint.tensors.items():
         if key in used:
             continue
-        place = _elsewhere(key, copies)
+        place = _elsewhere(key, candidate.checkpoint.name_of[key], copies)
         if place:
             elsewhere[place] += 1
             continue
@@ -220,13 +220,13 @@ def unused_rows(
     return rows, dict(elsewhere)
 
 
-def _elsewhere(key: str, copies: Sequence[_Copy]) -> str:
+def _elsewhere(key: str, name: str, copies: Sequence[_Copy]) -> str:
     """Name the other copy or the training state that a key belongs to; "" if it is compared.
 
     The first copy is the one that is compared. It also gets the keys that any copy could claim.
     """
-    owner = max(copies, key=lambda copy: copy.claim(key))
-    if owner.claim(key) >= 0:
+    owner = max(copies, key=lambda copy: copy.claim(key, name))
+    if owner.claim(key, name) >= 0:
         return "" if owner.prefix == copies[0].prefix else owner.name
     top = key.partition(".")[0]
     return top if _TRAINING_STATE.match(top) else ""

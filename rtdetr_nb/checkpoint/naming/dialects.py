@@ -164,6 +164,7 @@ DIALECTS: tuple[Dialect, ...] = (
         _STEM_ANCHOR,
         r"\.aggregation\.[01]\.|^stem\.stem2[ab]\.conv\.weight$",
         _AGGREGATION,
+        library="dfine",
     ),
     Dialect(
         "official",

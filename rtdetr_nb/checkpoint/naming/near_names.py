@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -29,18 +29,20 @@ class NearPair:
 
 
 def near_pairs(
-    missing: Iterable[tuple[str, tuple[int, ...]]], unused: Iterable[tuple[str, tuple[int, ...]]]
+    missing: Iterable[tuple[str, tuple[int, ...]]],
+    unused: Iterable[tuple[str, tuple[int, ...]]],
+    names: Mapping[str, str] | None = None,
 ) -> list[NearPair]:
     """Pair missing model keys with unused file keys of the same shape and a similar name.
 
     The numbers in both names (stage, block, layer) have to agree from the right: an offer must not
     mix up layers. One exception: a whole stage may be in the file under another number. Each key is
-    used once.
+    used once. `names` are the names of unused keys that are compared instead of the keys.
     """
     lacking, left_over = dict(missing), dict(unused)
     by_shape: dict[tuple[int, ...], list[tuple[str, list[str]]]] = defaultdict(list)
     for key, shape in left_over.items():
-        by_shape[shape].append((key, _words(key)))
+        by_shape[shape].append((key, _words((names or {}).get(key, key))))
     offers = []
     for model_key, shape in lacking.items():
         words = _words(model_key)

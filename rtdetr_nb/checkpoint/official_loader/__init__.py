@@ -1,1 +1,1 @@
-"""What the official code does with a file."""
+"""What the official code does with a file, by each of its doors."""

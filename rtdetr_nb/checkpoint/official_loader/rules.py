@@ -16,12 +16,19 @@ from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, TensorInfo
 
 
 class OfficialError(Exception):
-    """An exception that the official loader would raise; `kind` is the name of its class."""
+    """An exception that the official code would raise.
 
-    def __init__(self, kind: str, message: str) -> None:
+    Attributes:
+        kind: the name of its class.
+        message: what it says.
+        summary: both in a few words.
+    """
+
+    def __init__(self, kind: str, message: str, summary: str = "") -> None:
         super().__init__(f"{kind}: {message}")
         self.kind = kind
         self.message = message
+        self.summary = summary or f"{kind}: {message}"
 
 
 @dataclass(frozen=True)
@@ -69,22 +76,6 @@ def official_state_dict(
     if "module" not in ema:
         raise OfficialError("KeyError", "'module'")
     return "ema.module", _as_dict(ema["module"], "ema.module", classes)
-
-
-def count_loaded_as_it_is(
-    tree: object,
-    modules: Mapping[str, ModuleInfo],
-    model_shapes: Mapping[str, tuple[int, ...]],
-) -> int:
-    """Return how many of the model's tensors the official loader finds in a file.
-
-    It is 0 if the loader would stop with an error. No values are read.
-    """
-    try:
-        _, params = official_state_dict(tree, modules)
-        return len(match_officially(model_shapes, params).loaded)
-    except OfficialError:
-        return 0
 
 
 def match_officially(

@@ -129,6 +129,7 @@ class Listing:
         tensors: The tensors of the tree, by key.
         modules: The pickled modules, by key.
         files: All files that belong to it; the one that was opened comes first.
+        refusal: What `torch.load(weights_only=True)` refuses in its pickle; "" for nothing.
     """
 
     container: str
@@ -136,3 +137,4 @@ class Listing:
     tensors: Mapping[str, TensorInfo]
     modules: Mapping[str, ModuleInfo]
     files: tuple[Path, ...]
+    refusal: str = ""

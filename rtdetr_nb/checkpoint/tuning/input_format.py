@@ -91,6 +91,13 @@ class InputFormat:
         mean, std = self.mean[::-1], self.std[::-1]
         return replace(self, name=f"{self.name}_bgr", mean=mean, std=std, order="BGR")
 
+    def inverse(self) -> InputFormat:
+        """The format that makes plain pictures of those of this one."""
+        sign = 1 if self.order == "RGB" else -1
+        mean = tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))[::sign]
+        std = tuple(self.scale / s for s in self.std)[::sign]
+        return InputFormat(f"inverse of {self.name}", mean, std, 1.0, self.order)  # pyright: ignore[reportArgumentType]
+
     def apply(self, pictures: torch.Tensor) -> torch.Tensor:
         """What the backbone sees of RGB pictures (..., 3, H, W) with values from 0 to 1."""
         import torch

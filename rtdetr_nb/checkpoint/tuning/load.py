@@ -138,7 +138,7 @@ def _explain_contents(checkpoint: Checkpoint) -> str:
     candidates = checkpoint.candidates
     if not candidates:
         return "It holds no HGNetv2 backbone either; choose another file."
-    held = ", ".join(f"{c.name} (HGNetv2-{c.variant or '?'}, {c.dialect})" for c in candidates)
+    held = ", ".join(f"{c.name} (HGNetv2-{c.size}, {c.dialect})" for c in candidates)
     return (
         f"It holds {held}; `rtdetr-nb convert --input {checkpoint.path} --output tuning.pth` "
         f"makes a tuning file of it."

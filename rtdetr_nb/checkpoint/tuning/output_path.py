@@ -13,6 +13,17 @@ SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 """Endings of a tuning file: `.safetensors` is that format, the others are files of torch.save."""
 
 
+class OutputExistsError(TuningError):
+    """The output exists, and nothing says that it may be replaced."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} exists. Choose another name, or allow replacing it "
+            f"(overwrite=True, or --force on the command line)."
+        )
+        self.path = path
+
+
 def check_output_path(
     path: str | PathLike[str], sources: Iterable[Checkpoint], *, overwrite: bool
 ) -> Path:
@@ -45,10 +56,7 @@ def check_output_path(
         return path
     _refuse_overwriting_sources(path, sources)
     if not overwrite:
-        raise TuningError(
-            f"{path} exists. Choose another name, or allow replacing it "
-            f"(overwrite=True, or --force on the command line)."
-        )
+        raise OutputExistsError(path)
     return path
 
 

@@ -34,7 +34,10 @@ class ReadBack:
 
 
 def write_proved(
-    path: Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    provenance: Mapping[str, Any],
+    bare: bool = False,
 ) -> ReadBack:
     """Write tensors and their provenance, and compare what the file returns with what went in.
 
@@ -43,6 +46,7 @@ def write_proved(
             replaced.
         tensors: by the names that they get in the file.
         provenance: plain values.
+        bare: the file is the state dict itself: nothing stands around or beside the tensors.
 
     Raises:
         TuningError: the file cannot be written, or does not return every tensor bit for bit.
@@ -52,9 +56,12 @@ def write_proved(
 
     def write(temporary: Path) -> None:
         """Write the file, and compare what it returns before it gets its name."""
-        writer = _write_safetensors if path.suffix == ".safetensors" else _write_torch
-        writer(temporary, tensors, provenance)
-        proofs.append(_prove(temporary, tensors, path.suffix))
+        if bare:
+            _write_bare(temporary, tensors)
+        else:
+            writer = _write_safetensors if path.suffix == ".safetensors" else _write_torch
+            writer(temporary, tensors, provenance)
+        proofs.append(_prove(temporary, tensors, path.suffix, bare))
 
     try:
         write_atomically(path, write)
@@ -93,6 +100,12 @@ def _write_torch(
     torch.save({"model": dict(tensors), PROVENANCE: dict(provenance)}, path)
 
 
+def _write_bare(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    import torch
+
+    torch.save(dict(tensors), path)
+
+
 def _write_safetensors(
     path: Path, tensors: Mapping[str, torch.Tensor], provenance: Mapping[str, Any]
 ) -> None:
@@ -102,7 +115,7 @@ def _write_safetensors(
     save_file(dict(tensors), path, metadata)
 
 
-def _prove(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> ReadBack:
+def _prove(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str, bare: bool) -> ReadBack:
     """Read a written file in one pass and compare every tensor bit for bit.
 
     A file of torch.save is listed by the official reading (`torch.load`) too, which has to find the
@@ -113,7 +126,8 @@ def _prove(path: Path, tensors: Mapping[str, torch.Tensor], suffix: str) -> Read
     if suffix == ".safetensors":
         prefix, found = "", written.tensors
     else:
-        prefix, found = "model.", _read_officially(path)
+        content = _read_officially(path)
+        prefix, found = ("", content) if bare else ("model.", content["model"])
     names = {prefix + name: name for name in tensors}
     keys = [key for key in written.tensors if key in names and names[key] in found]
     equal = dict.fromkeys(tensors, False)
@@ -137,7 +151,7 @@ def _as_tensor(array: np.ndarray, dtype: str) -> torch.Tensor:
     return tensor if tensor.dtype == getattr(torch, dtype) else tensor.view(getattr(torch, dtype))
 
 
-def _read_officially(path: Path) -> Mapping[str, torch.Tensor]:
+def _read_officially(path: Path) -> Mapping[str, Any]:
     import torch
 
-    return torch.load(path, map_location="meta", weights_only=True)["model"]
+    return torch.load(path, map_location="meta", weights_only=True)

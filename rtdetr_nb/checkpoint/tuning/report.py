@@ -65,6 +65,8 @@ class WriteReport:
         provenance: what the file says about where it comes from.
         stem: the proof of the stem, where an input format was folded into it: `equal` then speaks
             of the mended values.
+        bare: it is the bare backbone, which `HGNetv2.pretrained` reads and `-t` does not; what it
+            says about where it comes from is not in the file then.
     """
 
     path: Path
@@ -73,21 +75,31 @@ class WriteReport:
     nbytes: int
     provenance: Mapping[str, Any] = field(repr=False)
     stem: StemProof | None = None
+    bare: bool = False
 
     @property
     def bit_equal(self) -> bool:
         """Whether every selected tensor is bit for bit in the file."""
         return all(self.equal.values())
 
+    @property
+    def caution(self) -> str:
+        """What the official `-t` cannot do with this file, as a sentence; empty where it can."""
+        if self.path.suffix == ".safetensors":
+            return "The official -t reads files of torch.save only: give it a .pth."
+        return ""
+
     _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
         grafted = f" and {self.grafted} from the base" if self.grafted else ""
         written = f"{self.path}: {len(self.equal)} selected tensors{grafted}, {self.nbytes:,} bytes"
+        door = "; for HGNetv2.pretrained, not for -t" if self.bare else ""
         if self.stem is None:
-            return f"{written}, read back bit-equal"
+            return f"{written}, read back bit-equal{door}"
         kept = len(self.equal) - len(self.stem.folded)
-        return f"{written}; {kept} unchanged and read back bit-equal; {self.stem}"
+        return f"{written}; {kept} unchanged and read back bit-equal; {self.stem}{door}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{badge('ok')} {shown(str(self))}</p>"
+        caution = f"<p>{badge('warning')} {shown(self.caution)}</p>" if self.caution else ""
+        return f"<p>{badge('ok')} {shown(str(self))}</p>{caution}"

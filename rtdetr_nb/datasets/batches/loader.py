@@ -23,6 +23,7 @@ from rtdetr_nb.datasets.batches.collate import Batch, BatchCollate, as_fractions
 from rtdetr_nb.datasets.batches.sampler import EpochSampler
 from rtdetr_nb.datasets.batches.transforms import build_transforms
 from rtdetr_nb.datasets.configured import SplitName, configured_split
+from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import ConfigError, DatasetError, DataWorkerError
 from rtdetr_nb.files.open_files import allow_open_files
 
@@ -140,8 +141,16 @@ def _without_traceback(error: DatasetError | ConfigError) -> DatasetError | Conf
     return kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip())
 
 
-def build_dataset(config: Config, split: SplitName, *, seed: int = 0) -> DetectionDataset:
+def build_dataset(
+    config: Config, split: SplitName, *, seed: int = 0, opened: Split | None = None
+) -> DetectionDataset:
     """The data set of `train_dataloader` or `val_dataloader`; for "val", what is evaluated of it.
+
+    Args:
+        config: configuration.
+        split: which of the two.
+        seed: keys all augmentation.
+        opened: the pictures, where they are open already; None opens what is configured.
 
     Raises:
         DatasetError: files, folder or categories cannot be used.
@@ -155,7 +164,7 @@ def build_dataset(config: Config, split: SplitName, *, seed: int = 0) -> Detecti
         )
     transforms = build_transforms(section.transforms.ops, section.transforms.policy)
     try:
-        whole = configured_split(config, split)
+        whole = configured_split(config, split) if opened is None else opened
         # The check looks at all pictures, also where only some are evaluated.
         dataset = DetectionDataset(whole, transforms, config.num_classes, seed)
     except DatasetError as error:
@@ -174,6 +183,7 @@ def build_dataloader(
     world_size: int = 1,
     num_workers: int | None = None,
     device: torch.device | None = None,
+    opened: Split | None = None,
 ) -> DetectionLoader:
     """The loader of `train_dataloader` or `val_dataloader` for one process.
 
@@ -185,13 +195,14 @@ def build_dataloader(
         world_size: number of processes.
         num_workers: instead of the configured number.
         device: where the images of a batch are; None for the CPU.
+        opened: as in `build_dataset`.
 
     Raises:
         DatasetError: as in `build_dataset`; or there are fewer pictures than one batch needs.
         ConfigError: as in `build_dataset`; or the batch size cannot be used.
     """
     section = _section(config, split)
-    dataset = build_dataset(config, split, seed=seed)
+    dataset = build_dataset(config, split, seed=seed, opened=opened)
     batch_size = _batch_size(section, split, world_size)
     sampler = EpochSampler(
         len(dataset), section.shuffle, seed, rank, world_size, even=split == "train"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from rtdetr_nb.datasets.checks.box_counts import count_classes, count_odd_boxes
 from rtdetr_nb.datasets.checks.decoding import broken_pictures, sample_of
@@ -12,6 +14,7 @@ from rtdetr_nb.datasets.checks.report import DataReport
 from rtdetr_nb.datasets.checks.same_bytes import same_bytes
 from rtdetr_nb.datasets.open_data import open_data
 from rtdetr_nb.datasets.source import DataSource
+from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.errors import UserError
 
 PICTURES = ("none", "sample", "all")
@@ -44,7 +47,6 @@ def check_data(
     splits = (source.train, source.val)
     chosen = {"none": (), "sample": tuple(map(sample_of, splits)), "all": splits}[pictures]
     broken = tuple(broken_pictures(chosen))
-    paths = [split.image_path(i) for split in splits for i in range(len(split))]
     looked = Looked(
         source=source,
         num_queries=num_queries,
@@ -52,7 +54,7 @@ def check_data(
         classes={split.name: count_classes(split) for split in splits},
         odd={split.name: count_odd_boxes(split) for split in splits},
         broken=broken,
-        twins=[] if pictures == "none" else same_bytes(dict.fromkeys(paths)),
+        twins=[] if pictures == "none" else same_bytes(_paths(splits)),
     )
     return DataReport(
         source=source,
@@ -63,3 +65,8 @@ def check_data(
         odd=looked.odd,
         broken=broken,
     )
+
+
+def _paths(splits: Iterable[Split]) -> Iterable[Path]:
+    """The files of all pictures, each once."""
+    return dict.fromkeys(split.image_path(i) for split in splits for i in range(len(split)))

@@ -22,8 +22,8 @@ def classes_that_are_not_trained(looked: Looked) -> Iterator[Words]:
     untrained = _only_in(looked, "val", "train")
     if untrained:
         yield Words(
-            f"{counted(len(untrained), 'class', 'classes')} have boxes in val and none in train: "
-            f"{first_of(untrained)}.",
+            f"{counted(len(untrained), 'class has', 'classes have')} boxes in val and none in "
+            f"train: {first_of(untrained)}.",
             str(looked.source.val.source),
             "Their average precision stays 0, and lowers the mean.",
             "Move pictures of them to train.",
@@ -37,7 +37,7 @@ def classes_that_are_not_evaluated(looked: Looked) -> Iterator[Words]:
     unseen = _only_in(looked, "train", "val")
     if unseen:
         yield Words(
-            f"{counted(len(unseen), 'class', 'classes')} have boxes in train and none in val: "
+            f"{counted(len(unseen), 'class has', 'classes have')} boxes in train and none in val: "
             f"{first_of(unseen)}.",
             str(looked.source.val.source),
             "Nothing measures how well they are found.",
@@ -59,8 +59,8 @@ def classes_without_boxes(looked: Looked) -> Iterator[Words]:
     empty = [name for label, name in names.items() if not train.get(label) and not val.get(label)]
     if empty:
         yield Words(
-            f"{counted(len(empty), 'class', 'classes')} of {len(names)} have no box in either "
-            f"split: {first_of(empty)}.",
+            f"{counted(len(empty), 'class has', 'classes have')} no box in either split, of "
+            f"{len(names)}: {first_of(empty)}.",
             str(looked.source.train.source),
             "The class head has rows for them that nothing trains; this does no harm.",
             count=len(empty),

@@ -31,6 +31,8 @@ def broken_pictures(looked: Looked) -> Iterator[Words]:
 @check(WARNING)
 def pictures_in_both_splits(looked: Looked) -> Iterator[Words]:
     """Pictures of val are in train too, byte for byte."""
+    if not looked.twins:
+        return
     of_val = {looked.source.val.image_path(i) for i in range(len(looked.source.val))}
     shared = [group for group in looked.twins if 0 < sum(p in of_val for p in group) < len(group)]
     if shared:
@@ -48,7 +50,7 @@ def pictures_in_both_splits(looked: Looked) -> Iterator[Words]:
 @check(NOTE)
 def pictures_twice(looked: Looked) -> Iterator[Words]:
     """One split has pictures more than once, byte for byte."""
-    for split in looked.splits:
+    for split in looked.splits if looked.twins else ():
         own = {split.image_path(index) for index in range(len(split))}
         groups = [[p for p in group if p in own] for group in looked.twins]
         again = [group for group in groups if len(group) > 1]
@@ -67,7 +69,7 @@ def pictures_twice(looked: Looked) -> Iterator[Words]:
 def pictures_without_boxes(looked: Looked) -> Iterator[Words]:
     """No box belongs to some pictures. More than half of a split is a warning."""
     for split in looked.splits:
-        filled = len(np.unique(split.pictures.boxes.images))
+        filled = int(np.count_nonzero(np.diff(split.pictures.starts)))
         empty = len(split) - filled
         if empty and split.num_boxes:
             many = empty > _MANY_EMPTY * len(split)

@@ -156,7 +156,7 @@ class DataReport:
     def _split_rows(self) -> list[dict[str, Any]]:
         rows = []
         for split in (self.source.train, self.source.val):
-            paths = {split.image_path(index) for index in range(len(split))}
+            paths = {split.image_path(i) for i in range(len(split))} if self.broken else set()
             rows.append(
                 {
                     "split": split.name,

@@ -3,9 +3,12 @@
 Also without lists: XML files among the pictures of `train/` and `valid/`.
 """
 
+import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
+from rtdetr_nb.datasets.annotations.annotation_cache import remembered
 from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 from rtdetr_nb.datasets.layouts.found import PICTURE_SUFFIXES, Found, FoundSplit, folders, split_of
 from rtdetr_nb.datasets.layouts.label_files import PictureLabels, each_of, pack_labels
@@ -29,9 +32,24 @@ def find(root: Path) -> Found | None:
     for place in (root, *_nested(root)):
         files = _files_by_split(place)
         if "train" in files:
-            labels = {split: each_of(read_label_file, paths) for split, paths in files.items()}
-            return _found(place, labels)
+            labels = [path for paths in files.values() for path in paths]
+            splits = tuple((split, len(paths)) for split, paths in files.items())
+            return remembered(
+                ("voc", str(place), splits),
+                [*labels, *_folders_below(place)],
+                partial(_read, place, files),
+            )
     return None
+
+
+def _read(root: Path, files: dict[str, list[Path]]) -> Found:
+    labels = {split: each_of(read_label_file, paths) for split, paths in files.items()}
+    return _found(root, labels)
+
+
+def _folders_below(root: Path) -> list[Path]:
+    """All folders: the time of one changes when a picture comes or goes."""
+    return [Path(folder) for folder, _, _ in os.walk(root)]
 
 
 def _nested(root: Path) -> list[Path]:

@@ -9,6 +9,8 @@ import numpy as np
 from yaml import YAMLError
 
 from rtdetr_nb.config.yaml_text import read_yaml
+from rtdetr_nb.datasets.annotations.annotation_cache import remembered
+from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
 from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
 from rtdetr_nb.datasets.layouts.found import PICTURE_SUFFIXES, Found, FoundSplit, split_of
 from rtdetr_nb.datasets.layouts.label_files import PictureLabels, each_of, pack_labels
@@ -81,9 +83,18 @@ def _read_split(file: Path, content: Mapping[str, Any], value: Any, names: list[
             "files that list them."
         )
     folder = _common_folder(pictures)
+    # The sizes of pictures are read too: their boxes are fractions of them.
+    files = [each for picture in pictures for each in (picture, _label_file(picture))]
+    packed = remembered(
+        ("yolo", str(folder), *names), files, lambda: _pack(pictures, folder, names)
+    )
+    return FoundSplit(folder, packed, official=False)
+
+
+def _pack(pictures: list[Path], folder: Path, names: list[str]) -> LabelledPictures:
     labels = each_of(lambda path: _read_labels(path, folder, names), pictures)
     source = _label_file(pictures[0]).parent
-    return FoundSplit(folder, pack_labels(source, labels, names, _told(pictures, source)), False)
+    return pack_labels(source, labels, names, _told(pictures, source))
 
 
 def _place(file: Path, base: Any, part: str) -> Path:

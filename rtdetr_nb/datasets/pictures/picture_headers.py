@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rtdetr_nb.datasets.annotations.notes import NOTE, WARNING, DataNote
+from rtdetr_nb.datasets.annotations.notes import FAILURE, NOTE, WARNING, DataNote
 from rtdetr_nb.datasets.pictures.picture_file import is_deep, is_turned, orientation_of, used_size
 from rtdetr_nb.text.plain_text import counted
 
@@ -56,7 +56,7 @@ def header_notes(
     for path, listed in zip(paths, listed_whs.tolist(), strict=True):
         listed_wh = (listed[0], listed[1]) if listed[0] > 0 else None
         header = read_header(path, listed_wh)
-        for kind in _kinds(header, listed_wh) if header else ():
+        for kind in _kinds(header, listed_wh) if header else ("no pictures",):
             found[kind].append(path.name)
     looked_at = "" if len(paths) == of else f" of the {len(paths):,} that were looked at"
     return [
@@ -69,7 +69,7 @@ def header_notes(
             where=where,
             action=action,
             count=len(found[kind]),
-            official=level == WARNING,
+            official=level != NOTE,
         )
         for kind, (level, sentence, action) in _SENTENCES.items()
         if found[kind]
@@ -77,6 +77,12 @@ def header_notes(
 
 
 _SENTENCES = {
+    "no pictures": (
+        FAILURE,
+        "{count} cannot be opened as pictures (first {first}): the files are empty, broken or of "
+        "a kind that Pillow does not know.",
+        "Replace the files, or remove their entries. rtdetr-nb check DATA --all lists every one.",
+    ),
     "turned pictures": (
         NOTE,
         "{count} lie on their side or head and say so (EXIF), first {first}; they are turned, "

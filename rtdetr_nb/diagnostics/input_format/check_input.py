@@ -12,7 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rtdetr_nb.checkpoint.tuning.input_format import FORMATS, InputFormat, fold_into_stem
+from rtdetr_nb.checkpoint.tuning.input_format import (
+    FORMATS,
+    InputFormat,
+    fold_into_stem,
+    named_format,
+)
 from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.diagnostics.input_format.first_norm import (
@@ -21,6 +26,7 @@ from rtdetr_nb.diagnostics.input_format.first_norm import (
     patch_moments,
     weigh_formats,
 )
+from rtdetr_nb.diagnostics.input_format.for_verdicts import WHERE
 from rtdetr_nb.diagnostics.input_format.generated_pictures import dead_leaves
 from rtdetr_nb.diagnostics.input_format.input_findings import Evidence, format_findings
 from rtdetr_nb.diagnostics.input_format.input_report import BothProbed, InputReport
@@ -41,7 +47,7 @@ from rtdetr_nb.diagnostics.measuring.weights import (
     read_backbone,
 )
 from rtdetr_nb.diagnostics.probing.probe_backbone import probe_backbone
-from rtdetr_nb.text.findings import NOTE, Finding
+from rtdetr_nb.text.findings import NOTE, WARNING, Finding
 
 _SMALLEST = 192  # pixels: of smaller pictures the last stage's maps are little but border
 _IN_LAYERS = 6  # of the user's pictures that go through the whole backbone
@@ -63,6 +69,7 @@ def check_input(
     data: Pictures | None = None,
     *,
     config: Config | None = None,
+    input_format: InputFormat | str | None = None,
     probe: bool = False,
     pictures: int = 16,
     image_size: int = 256,
@@ -80,6 +87,8 @@ def check_input(
             the layers are judged.
         config: the configuration of the training to come, which says what is frozen; the official
             one of this size by default.
+        input_format: judge the backbone as it is after this format was folded into its stem, which
+            the file's statement of that format then says nothing against.
         probe: probe the backbone as it is and as it would be mended, and let that decide; needs
             `data` with labels (see `probe_backbone`).
         pictures: how many are looked at.
@@ -88,6 +97,7 @@ def check_input(
 
     Raises:
         CheckpointError: the file holds no HGNetv2-L, -X or -H.
+        TuningError: there is no such input format, or it cannot be folded in.
         DatasetError: there are no pictures, or, with `probe`, no labels.
     """
     started = time.monotonic()
@@ -96,6 +106,11 @@ def check_input(
     statements = stated_formats(weights.checkpoint)
     size = max(image_size, _SMALLEST)
     images, notes = _pictures(data, pictures, size)
+    doubts: list[Finding] = []
+    if input_format is not None:
+        folded = named_format(input_format)
+        doubts = _doubts(weights, images, folded)
+        weights, statements = _as_mended(weights, statements, folded)
     silent = _why_silent(weights)
     judgement = None if images is None or silent else _judge(weights, images, statements)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -107,7 +122,7 @@ def check_input(
     if probe and evidence.to_probe is not None:
         probed = _probe(weights, settings, data, evidence.to_probe, place)
         evidence = replace(evidence, probed=probed)
-    findings = [*format_findings(evidence), *layer_findings(fits, weights.is_detector)]
+    findings = [*doubts, *format_findings(evidence), *layer_findings(fits, weights.is_detector)]
     return InputReport(
         source=weights.checkpoint.path.name,
         found=evidence.found,
@@ -118,7 +133,37 @@ def check_input(
         pictures=0 if images is None else len(images),
         probed=evidence.probed,
         seconds=round(time.monotonic() - started, 2),
+        to_mend=evidence.to_mend,
+        is_certain=evidence.is_certain,
     )
+
+
+def _as_mended(
+    weights: BackboneWeights, statements: list[Statement], folded: InputFormat
+) -> tuple[BackboneWeights, list[Statement]]:
+    """The weights after folding; what the file states of other formats still stands."""
+    tensors = fold_into_stem(weights.tensors, folded)
+    agrees = any(s.format.same_as(folded) for s in statements)
+    return replace(weights, tensors=tensors), [] if agrees else statements
+
+
+def _doubts(weights: BackboneWeights, images: Tensor | None, folded: InputFormat) -> list[Finding]:
+    """Whether the norms remember other pictures than those that the stem is rewritten for."""
+    if images is None or _why_silent(weights):
+        return []
+    judgement = _judge(weights, images, [Statement(folded, "")])
+    if judgement.allows(folded):
+        return []
+    return [
+        Finding(
+            WARNING,
+            f"The stem is rewritten for {folded}, but its norm remembers "
+            f"{judgement.hypotheses[0].format}.",
+            WHERE,
+            f"What is folded in lies {min(judgement.times(folded), 1e6):,.0f} times as far.",
+            "Leave the input format out, unless the trainer's code says otherwise.",
+        )
+    ]
 
 
 def _pictures(data: Pictures | None, count: int, size: int) -> tuple[Tensor | None, list[str]]:
@@ -195,7 +240,7 @@ def _probe(
     with tempfile.TemporaryDirectory() as folder:
         for name, folded in (("as_it_is", None), ("mended", suspect)):
             path = Path(folder) / f"{name}.pth"
-            write_tuning_file(weights.selection, path, input_format=folded)
+            write_tuning_file(weights.selection, path, input_format=folded, allow_failed=True)
             result = probe_backbone(config, path, data, seeds=(), device=place)  # pyright: ignore[reportArgumentType]
             assert result.accuracy is not None
             shares.append(result.accuracy)

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from rtdetr_nb.checkpoint.tuning.input_format import FORMATS, InputFormat
 from rtdetr_nb.diagnostics.input_format.first_norm import FormatJudgement, in_other_order
-from rtdetr_nb.diagnostics.input_format.input_report import BothProbed, InputReport
+from rtdetr_nb.diagnostics.input_format.for_verdicts import NO_PICTURES, WHERE
+from rtdetr_nb.diagnostics.input_format.input_report import BothProbed
 from rtdetr_nb.diagnostics.input_format.stated_format import Statement
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Finding
 
-WHERE = "stem.stem1.bn"
-NO_PICTURES = "No pictures given, so nothing is known of the input format."
 _PLAIN = FORMATS["zero_one"]
 _FROZEN = "The stem and the norms are frozen by the configuration: nothing will adapt."
 _TRAINED = "Training may adapt to it, at the price of what was distilled."
@@ -53,6 +52,20 @@ class Evidence:
         return self._in_stated_order(self.judgement.hypotheses[0].format)
 
     @property
+    def is_certain(self) -> bool:
+        """Whether more than one of statement, statistics and probe speak for the suspect."""
+        suspect = self.suspect
+        if suspect is None or self.judgement is None:
+            return False
+        stated = any(s.format.same_as(suspect) for s in self.statements)
+        return stated or (self.probed is not None and self.probed.is_decisive)
+
+    @property
+    def to_mend(self) -> InputFormat | None:
+        """The format to fold into the stem; None where that would not help, or would spoil it."""
+        return None if self.is_detector or _probed_well(self) else self.suspect
+
+    @property
     def to_probe(self) -> InputFormat | None:
         """What the backbone would be mended for, if the probe is to decide."""
         stated = next((s.format for s in self.statements if not s.format.is_plain), None)
@@ -85,13 +98,6 @@ def format_findings(evidence: Evidence) -> list[Finding]:
         return _without_statistics(evidence)
     found = [*_contradictions(evidence), *_suspicion(evidence)]
     return [*found, *_what_is_open(evidence)]
-
-
-def input_findings(report: InputReport | None) -> list[Finding]:
-    """What a verdict on a file should hold of its input format; None where nothing was checked."""
-    if report is None:
-        return [Finding(NOTE, NO_PICTURES, WHERE, action="Give some (--data DIR).")]
-    return list(report.findings)
 
 
 def _without_statistics(evidence: Evidence) -> list[Finding]:
@@ -131,9 +137,7 @@ def _suspicion(evidence: Evidence) -> list[Finding]:
                 "Leave it as it is.",
             )
         ]  # fmt: skip
-    confirmed = probed is not None and probed.is_decisive
-    stated = any(s.format.same_as(suspect) for s in evidence.statements)
-    certain = confirmed or stated
+    certain = evidence.is_certain
     why = _FROZEN if evidence.is_frozen else _TRAINED
     if probed is not None:
         why = f"Probed {probed}. {why}"

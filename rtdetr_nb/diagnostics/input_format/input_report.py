@@ -59,6 +59,9 @@ class InputReport:
         pictures: how many of the user's pictures were looked at.
         probed: the probe as it is and mended, where it was asked for.
         seconds: that it took.
+        to_mend: the format to fold into the stem, which the findings speak of; None where nothing
+            is to be mended.
+        is_certain: whether statement and statistics, or the probe, speak for it.
     """
 
     source: str
@@ -70,6 +73,8 @@ class InputReport:
     pictures: int = 0
     probed: BothProbed | None = None
     seconds: float = 0.0
+    to_mend: InputFormat | None = None
+    is_certain: bool = False
 
     @cached_property
     def verdict(self) -> Verdict:

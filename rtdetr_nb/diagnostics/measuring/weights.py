@@ -96,7 +96,7 @@ def _whole(
         candidate = choose_candidate(opened, variant=variant)
     if candidate.variant is None:
         raise CheckpointError(
-            f"{candidate.name} is an HGNetv2 of another size. Only HGNetv2-L, -X and -H belong to "
+            f"{candidate.name} is {candidate.sized}. Only HGNetv2-L, -X and -H belong to "
             "RT-DETRv2 and can be checked."
         )
     has_lab = any(".lab." in origin.name for origin in candidate.origins)

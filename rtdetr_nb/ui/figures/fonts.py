@@ -3,6 +3,7 @@
 import functools
 import logging
 import warnings
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
@@ -24,15 +25,18 @@ def add_fallback_fonts(figure: Figure) -> None:
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
         words, families = text.get_text(), text.get_fontfamily()
-        if words.isascii():
+        if words.isascii() or _have_all(families, words):
             continue
-        more = [name for name in installed_families() if name not in families]
-        if more:
-            families = [*families, *more]
-            text.set_fontfamily(families)
-        fonts = [get_font(findfont(FontProperties(family=[name]))) for name in families]
-        if not all(any(font.get_char_index(ord(c)) for font in fonts) for c in words if c != "\n"):
+        families = [*families, *(name for name in installed_families() if name not in families)]
+        text.set_fontfamily(families)
+        if not _have_all(families, words):
             _warn_once()
+
+
+def _have_all(families: Sequence[str], words: str) -> bool:
+    """Whether each character stands in the font of at least one of the families."""
+    fonts = [get_font(findfont(FontProperties(family=[name]))) for name in families]
+    return all(any(font.get_char_index(ord(c)) for font in fonts) for c in words if c != "\n")
 
 
 @functools.cache

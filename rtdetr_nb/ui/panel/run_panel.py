@@ -19,6 +19,7 @@ from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.gallery import Gallery
 from rtdetr_nb.ui.live_plot import LivePlot, check_labels, follow
+from rtdetr_nb.ui.panel.preflight_button import PreflightButton
 from rtdetr_nb.ui.panel.run_controls import image_sizes, make_controls
 from rtdetr_nb.ui.panel.run_settings import RunSettings
 from rtdetr_nb.ui.panel.stop_button import StopButton
@@ -65,6 +66,7 @@ class RunPanel:
     Attributes:
         run: the one that was started, resumed or found again last; None before.
         plot: its live plot; None before.
+        preflight: the button that looks before a start; `settings.preflight()` does the same.
         message: what went wrong last, in a sentence; empty if nothing did.
         widget: all of it.
     """
@@ -89,6 +91,7 @@ class RunPanel:
         self.start_button = self._button("Start", "primary", self.start)
         self.resume_button = self._button("Resume", "", self.resume)
         self.stop_button = StopButton(lambda: self._attempt(self.stop))
+        self.preflight = PreflightButton(lambda: self.settings)
         self._code = ipywidgets.HTML()
         self._message = ipywidgets.HTML()
         self._hint = ipywidgets.HTML()
@@ -109,11 +112,25 @@ class RunPanel:
             layout={"grid_template_columns": "repeat(auto-fill, minmax(320px, 1fr))"},
         )
         buttons = ipywidgets.HBox(
-            [self.start_button, self.stop_button, self.resume_button, self.replace_box],
+            [
+                self.start_button,
+                self.stop_button,
+                self.resume_button,
+                self.preflight.button,
+                self.replace_box,
+            ],
             layout={"flex_flow": "row wrap", "align_items": "center"},
         )
         return ipywidgets.VBox(
-            [grid, self._code, buttons, self._hint, self._message, self._shown],
+            [
+                grid,
+                self._code,
+                buttons,
+                self._hint,
+                self._message,
+                self.preflight.page,
+                self._shown,
+            ],
             layout={"max_width": "1080px"},
         )
 

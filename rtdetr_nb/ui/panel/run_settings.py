@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
+from rtdetr_nb.diagnostics.preflight.report import PreflightReport
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.file_names import LAST_FILE
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
@@ -155,6 +156,17 @@ class RunSettings:
             backbone_of=self.backbone_of,
             overrides=[f"{name}={value}" for name, value in settings.items()],
         )
+
+    def preflight(self) -> PreflightReport:
+        """Say whether the run can be started and what it will take; see `preflight`.
+
+        Raises:
+            UserError: a setting or the data cannot be used.
+        """
+        from rtdetr_nb.diagnostics.preflight.preflight import preflight
+
+        weights, steps = self.tuning or None, self.steps
+        return preflight(self.config(), weights, output_dir=self.output, max_steps=steps)
 
     def start(self, replace: bool = False) -> Run:
         """Start the run, or find it again if just this goes on or has finished in the folder.

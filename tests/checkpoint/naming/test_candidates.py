@@ -37,7 +37,7 @@ def checkpoint(
         ),
         (
             ["ema_state_dict.module.backbone.", "state_dict.backbone."],
-            ["state_dict", "ema_state_dict.module"],
+            ["ema_state_dict.module", "state_dict"],
             ["ema", "raw"],
         ),
         (

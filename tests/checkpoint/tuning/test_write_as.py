@@ -18,6 +18,7 @@ from tests.paths import REFERENCE
 @pytest.mark.parametrize(
     ("library", "table", "variant", "prefix"),
     [
+        ("dfine", "dfine_backbone_B4_freeze_norm_False", "L", ""),
         ("timm", "timm_hgnetv2_b4_features_only", "L", ""),
         ("huggingface", "hf_rtdetrv2_hgnetv2_L_full", "L", "model.backbone.model."),
         ("ultralytics", "ultralytics_rtdetr_l", "L", "model."),
@@ -57,6 +58,19 @@ def test_ultralytics_variances_are_its_own(backbone_diff, tmp_path):
     theirs = state["model.0.stem1.bn.running_var"]
     torch.testing.assert_close(theirs + 1e-3, ours + 1e-5)
     assert not torch.equal(theirs, ours)
+
+
+def test_dfines_file_is_what_its_strict_load_takes(backbone_diff, tmp_path):
+    path = write_as(backbone_diff.select(), tmp_path / "PPHGNetV2_B4_stage1.pth", "dfine")
+    written = torch.load(path, weights_only=True)
+    table = json.loads(
+        (REFERENCE / "dialects" / "dfine_backbone_B4_freeze_norm_False.json").read_text()
+    )
+    frozen = {name: info for name, info in table.items() if not name.endswith("tracked")}
+    assert {name: list(value.shape) for name, value in written.items()} == {
+        name: shape for name, (shape, _) in frozen.items()
+    }
+    assert compare(open_checkpoint(path), CONFIG).candidate.dialect == "dfine"
 
 
 def test_what_cannot_be_written_is_a_sentence(backbone_diff, tmp_path):

@@ -153,11 +153,18 @@ def test_a_picture_missing_later_is_named_when_read(write_dataset: WriteDataset)
         dataset[5]
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture at all", None])
-def test_a_broken_picture_is_named(write_dataset: WriteDataset, content: bytes | None):
+@pytest.mark.parametrize("content", [b"", b"no picture at all"])
+def test_what_is_no_picture_is_refused_at_once(write_dataset: WriteDataset, content: bytes):
+    folder, annotations = write_dataset([])
+    (folder / "1.png").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"1 picture cannot be opened.*first 1\.png.*Replace"):
+        CocoDetection(folder, annotations)
+
+
+def test_half_a_picture_is_named(write_dataset: WriteDataset):
     folder, annotations = write_dataset([])
     whole = (folder / "1.png").read_bytes()
-    (folder / "1.png").write_bytes(whole[: len(whole) // 2] if content is None else content)
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DatasetError, match=r"1\.png cannot be decoded.*Replace"):
         CocoDetection(folder, annotations)[1]
 

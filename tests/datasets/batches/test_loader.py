@@ -126,7 +126,8 @@ def test_processes_share_a_batch(config: Config):
 
 
 def test_a_broken_picture_is_one_sentence_from_a_worker_too(config: Config):
-    (Path(config.val_dataloader.dataset.img_folder) / "3.png").write_bytes(b"broken")
+    path = Path(config.val_dataloader.dataset.img_folder) / "3.png"
+    path.write_bytes(path.read_bytes()[:-1000])
     for workers in (0, 1):
         with pytest.raises(DatasetError) as caught:
             list(build_dataloader(config, "val", num_workers=workers))

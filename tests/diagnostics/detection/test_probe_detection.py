@@ -55,12 +55,14 @@ def test_what_the_features_hold_is_found(config: Config, squares: Path) -> None:
     assert np.mean([c.ap or 0.0 for c in classes]) == pytest.approx(result.ap)
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_not_learnt(config: Config, squares: Path, edit: Edit) -> None:
     sound = probe(config, squares)
     edit(squares, "train", shuffle_labels)
     assert probe(config, squares).ap < 0.6 * sound.ap
 
 
+@pytest.mark.slow
 def test_boxes_of_other_pictures_are_not_learnt(config: Config, squares: Path, edit: Edit) -> None:
     def exchange(content: dict[str, Any]) -> None:
         for annotation in content["annotations"]:
@@ -71,6 +73,7 @@ def test_boxes_of_other_pictures_are_not_learnt(config: Config, squares: Path, e
     assert probe(config, squares).ap50 < 0.5 * sound.ap50
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(
     config: Config, squares: Path, tmp_path: Path
 ) -> None:
@@ -102,6 +105,7 @@ def test_random_weights_are_probed_once(
             probe(config, squares, steps=15, seed=1)
 
 
+@pytest.mark.slow
 def test_loaded_weights_are_those_of_the_file(
     config: Config, squares: Path, tmp_path: Path
 ) -> None:
@@ -127,6 +131,7 @@ def test_a_class_without_training_boxes_is_said(config: Config, squares: Path, e
     assert result.per_class.random["colour <2>"] > 0.1
 
 
+@pytest.mark.slow
 def test_pictures_without_boxes_are_looked_at_too(
     config: Config, squares: Path, edit: Edit
 ) -> None:

@@ -8,7 +8,7 @@ import torch
 import rtdetr_nb as rt
 from rtdetr_nb.config.schema import BackboneConfig
 from rtdetr_nb.diagnostics.input_format.check_input import check_input
-from rtdetr_nb.diagnostics.input_format.input_findings import NO_PICTURES, input_findings
+from rtdetr_nb.diagnostics.input_format.for_verdicts import NO_PICTURES, input_findings
 from rtdetr_nb.errors import CheckpointError, DatasetError
 from rtdetr_nb.model.build import make_backbone
 from tests.checkpoint.wild import as_dfine, as_ultralytics, detector, prefixed
@@ -39,6 +39,7 @@ def normalised(own: State, tmp_path: Path) -> Path:
     return save({"meta": {"epoch": 3}, "state_dict": expecting(own, IMAGENET)}, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_file_and_what_was_opened_from_it_are_the_same():
     config = rt.load_config("rtdetrv2_hgnetv2_l", ["HGNetv2.pretrained=False"])
     opened = rt.open_checkpoint(DEMO)
@@ -67,6 +68,7 @@ def test_another_format_is_a_warning_and_says_what_it_is_based_on(normalised):
     assert "RGB and BGR are not told apart" in report.verdict.text()
 
 
+@pytest.mark.slow
 def test_where_the_file_states_the_same_it_fails_if_frozen(own, tmp_path):
     path = save({"meta": {"cfg": MM_IMAGENET}, "state_dict": expecting(own, IMAGENET)}, tmp_path)
     assert check(path).verdict == "failed"
@@ -74,6 +76,7 @@ def test_where_the_file_states_the_same_it_fails_if_frozen(own, tmp_path):
     assert check(path, config=trained).verdict == "warnings"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stated", [MM_IMAGENET, MM_PLAIN])
 def test_a_contradiction_is_a_finding(own, normalised, tmp_path, stated):
     """Either way round: the file states one thing and the norm remembers another."""
@@ -88,6 +91,7 @@ def test_a_statement_that_agrees_is_no_finding(own, tmp_path):
     assert report.verdict == "ok" and not report.findings
 
 
+@pytest.mark.slow
 def test_in_a_trained_detector_it_is_a_note(own, tmp_path):
     """Its encoder and decoder were trained with the frozen stem as it is."""
     state = detector() | prefixed("backbone.", expecting(own, IMAGENET))
@@ -121,6 +125,7 @@ def test_fused_norms_remember_nothing(own, tmp_path):
     assert report.layers.empty and report.table.empty
 
 
+@pytest.mark.slow
 def test_a_part_of_a_backbone(own, tmp_path):
     stem = {k: v for k, v in own.items() if k.startswith("stem")}
     report = check(save({"model": prefixed("backbone.", stem)}, tmp_path))
@@ -132,6 +137,7 @@ def test_a_part_of_a_backbone(own, tmp_path):
     assert report.layers["fits"].all() and len(report.layers) == 75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "lab"), [("X", False), ("L", True), ("H", False)])
 def test_other_sizes_and_affine_blocks(tmp_path, variant, lab):
     # Norms of these very pictures: random kernels tell little apart on others.

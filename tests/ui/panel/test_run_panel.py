@@ -252,5 +252,5 @@ def test_the_server_that_started_this_kernel_is_found(monkeypatch, tmp_path):
 def test_scripts_ask_nothing_of_the_network():
     """Only the server's own contents service, by a relative address."""
     folder = Path(stop_button.__file__).parent
-    for name in ("stop_button.js", "../copy_text.js"):
+    for name in ("stop_button.js", "../copy_text.js", "../clipboard.js", "../picking/picker.js"):
         assert not re.search(r"https?://", (folder / name).read_text())

@@ -12,12 +12,13 @@ _PADDLE_SUFFIXES = frozenset({".pdparams", ".pdopt", ".pdstates", ".pdema"})
 _PADDLE_TABLE = "StructuredToParameterName@@"
 
 
-def list_bare_pickle(source: SourceFile, node: object) -> Listing:
+def list_bare_pickle(source: SourceFile, node: object, refusal: str) -> Listing:
     """List a file that is one pickle.
 
     Args:
         source: The file.
         node: The pickle, as the pickle reader wrote it down.
+        refusal: What torch refuses in it.
 
     Raises:
         CheckpointError: It holds no array.
@@ -36,4 +37,4 @@ def list_bare_pickle(source: SourceFile, node: object) -> Listing:
             "torch.save or paddle.save wrote."
         )
     container = "pdparams" if is_paddle else "pickle"
-    return Listing(container, tree, tensors, builder.modules, (source.path,))
+    return Listing(container, tree, tensors, builder.modules, (source.path,), refusal)

@@ -79,4 +79,4 @@ def _list_pickle(source: SourceFile) -> Listing:
         raise CheckpointError(
             "It is the table of a distributed checkpoint. Open the folder that it is in."
         )
-    return list_bare_pickle(source, node)
+    return list_bare_pickle(source, node, reader.refusal)

@@ -54,7 +54,14 @@ def list_legacy(source: SourceFile, stream: BufferedReader, reader: PickleReader
         find_storage, lambda span, nbytes: payload_storage(source, span.start, span, nbytes)
     )
     tree = builder.build(node)
-    return Listing("torch legacy", tree, list_tensors(tree), builder.modules, (source.path,))
+    return Listing(
+        "torch legacy",
+        tree,
+        list_tensors(tree),
+        builder.modules,
+        (source.path,),
+        reader.refusal,
+    )
 
 
 def _item_sizes(references: list[PersistentId]) -> dict[str, int]:

@@ -36,6 +36,7 @@ def list_torch_zip(source: SourceFile) -> Listing:
         list_tensors(tree),
         reader.builder.modules,
         (source.path,),
+        reader.refusal,
     )
 
 
@@ -53,6 +54,7 @@ class TorchZipReader:
         self._root = _find_root(archive)
         self._storages: dict[str, ArchivedStorage] = {}
         self.is_torchscript = f"{self._root}/constants.pkl" in archive.records
+        self.refusal = ""
         self.builder = TreeBuilder(self._find_storage, self._make_storage, self._is_big_endian())
 
     def read_tree(self) -> object:
@@ -64,7 +66,8 @@ class TorchZipReader:
                 "bytes, more than that of any checkpoint. Do not trust where it comes from."
             )
         with self._archive.open(name, self._file) as stream:
-            node = PickleReader(stream, self._archive.records[name].size).load()
+            reader = PickleReader(stream, self._archive.records[name].size)
+            node, self.refusal = reader.load(), reader.refusal
         return self.builder.build(node)
 
     def _is_big_endian(self) -> bool:

@@ -44,6 +44,8 @@ class Machine:
         self.persistent_ids: list[PersistentId] = []
         """Every reference to something outside of the stream, in the order of the stream."""
         self.size = size
+        self.protocol = 0
+        """The highest that a pickle of the stream says it is of."""
         self._stream = stream
         self._globals: dict[tuple[str, str], Global] = {}
 
@@ -51,6 +53,11 @@ class Machine:
     def position(self) -> int:
         """Bytes of the stream that were read."""
         return self._stream.tell()
+
+    @property
+    def global_names(self) -> tuple[str, ...]:
+        """The classes and functions that were named, in the order of the stream."""
+        return tuple(found.path for found in self._globals.values())
 
     def clear(self) -> None:
         """Begin the next pickle of the stream."""

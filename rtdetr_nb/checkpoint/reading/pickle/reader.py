@@ -18,6 +18,7 @@ from rtdetr_nb.checkpoint.reading.pickle.machine import Machine
 from rtdetr_nb.checkpoint.reading.pickle.opcodes import HANDLERS
 from rtdetr_nb.checkpoint.reading.pickle.records import PersistentId
 from rtdetr_nb.checkpoint.reading.pickle.stack_opcodes import EndOfPickle
+from rtdetr_nb.checkpoint.reading.pickle.weights_only import refusal
 from rtdetr_nb.errors import CheckpointError
 
 MAXIMUM_OPCODES = 2_000_000
@@ -45,6 +46,11 @@ class PickleReader:
     def persistent_ids(self) -> list[PersistentId]:
         """Every reference to something outside of the stream, in the order of the stream."""
         return self._machine.persistent_ids
+
+    @property
+    def refusal(self) -> str:
+        """What `torch.load(weights_only=True)` refuses of what was read; "" if nothing."""
+        return refusal(self._machine.global_names, self._machine.protocol)
 
     def load(self) -> object:
         """Read the next pickle of the stream and describe its result.

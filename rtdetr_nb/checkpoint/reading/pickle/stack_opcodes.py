@@ -44,6 +44,7 @@ def _proto(machine: Machine) -> None:
     protocol = machine.read_exactly(1)[0]
     if protocol > HIGHEST_PROTOCOL:
         machine.refuse(f"it is of protocol {protocol}, which does not exist")
+    machine.protocol = max(machine.protocol, protocol)
 
 
 def _frame(machine: Machine) -> None:

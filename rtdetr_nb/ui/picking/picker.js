@@ -1,5 +1,5 @@
 // The tree of layers. Python owns the truth (`picked`, indices into `leaves`); what is counted here
-// is only what has to answer a click at once.
+// is only what has to answer a click at once. `clipboard.js` stands before it.
 
 const BUTTONS = [
   ["All", "Tick everything shown that fits", (leaf) => true],
@@ -51,6 +51,29 @@ function inOrder(nodes, visit) {
 // has the focus needs the mark itself: it is looked at before what it lies in.
 const NO_SHORTCUTS = { "data-lm-suppress-shortcuts": "true" };
 
+// Whether a name is meant by what is typed: a regular expression that finds something in it, or a
+// shell-style pattern of the whole name, as `diff.select` takes it.
+function makeFilter(text) {
+  const tests = [];
+  let problem = "";
+  try {
+    const expression = new RegExp(text);
+    tests.push((name) => expression.test(name));
+  } catch (error) {
+    problem = error.message;
+  }
+  if (/[*?]/.test(text)) {
+    const escaped = text.replace(/[.+^${}()|\\]/g, "\\$&");
+    try {
+      const pattern = new RegExp(`^(${escaped.replace(/\*/g, ".*").replace(/\?/g, ".")})$`);
+      tests.push((name) => pattern.test(name) || pattern.test(`backbone.${name}`));
+    } catch (error) {
+      problem = problem || error.message;
+    }
+  }
+  return { problem, test: tests.length ? (name) => tests.some((test) => test(name)) : null };
+}
+
 class Tree {
   constructor(model, root) {
     this.model = model;
@@ -69,8 +92,8 @@ class Tree {
   build(root) {
     this.root = element("div", { class: "rtnb-picker", ...NO_SHORTCUTS });
     this.filter = element("input", {
-      type: "text", "aria-label": "Filter keys (regular expression)", spellcheck: "false",
-      placeholder: "filter keys, e.g. bn\\.(weight|bias)$",
+      type: "text", "aria-label": "Filter keys (pattern or regular expression)", spellcheck: "false",
+      placeholder: "filter keys, e.g. *.bn.* or bn\\.(weight|bias)$",
     });
     this.filter.addEventListener("input", () => this.setFilter());
     this.filter.addEventListener("keydown", (event) => {
@@ -87,6 +110,10 @@ class Tree {
       this.button("Expand", "Open every branch", () => this.expandAll(true)),
       this.button("Collapse", "Close every branch", () => this.expandAll(false)),
     );
+    this.undo = this.button("Undo", "Take back the last change of the ticks",
+                            () => this.model.send({ do: "undo" }));
+    bar.append(this.undo);
+    this.verdict = element("div", { class: "rtnb-verdict", role: "status", "aria-label": "Verdict" });
     this.problem = element("div", { class: "rtnb-problem", role: "alert" });
     this.list = element("div", {
       class: "rtnb-tree", role: "tree", "aria-label": "Layers", "aria-multiselectable": "true",
@@ -97,9 +124,8 @@ class Tree {
     this.official = element("div", { role: "status", "aria-label": "Official log" });
     this.warnings = element("div", { role: "status", "aria-label": "Warnings" });
     this.code = element("code", { "aria-label": "The same in code" });
-    this.root.append(bar, this.problem, this.list, this.counts, this.official, this.warnings,
-                     element("div", { class: "rtnb-code" }, "the same in code: ", this.code),
-                     this.buildWriter());
+    this.root.append(this.verdict, bar, this.problem, this.list, this.counts, this.official,
+                     this.warnings, this.buildCode(), this.buildInput(), this.buildWriter());
     root.append(this.root);
   }
 
@@ -109,6 +135,38 @@ class Tree {
     return made;
   }
 
+  buildCode() {
+    return element("div", { class: "rtnb-code" }, element("span", {}, "the same in code: ", this.code),
+                   ...copyButton(this.code, "Copy the same in code"));
+  }
+
+  // What the pictures say of the backbone, where the picker has any.
+  buildInput() {
+    this.mend = this.button(
+      "Check and mend the input format",
+      "Look at the pictures: was the backbone trained on such ones? If not, its stem is rewritten",
+      () => {
+        this.mend.disabled = true;
+        this.looked.textContent = "Looking at the pictures ...";
+        this.model.send({ do: "mend" });
+      });
+    this.leave = this.button("Leave the stem as it is", "Write the stem without the change",
+                             () => this.model.send({ do: "leave" }));
+    this.looked = element("div", { role: "status", "aria-label": "Input format" });
+    return element("div", {}, element("div", {
+      class: "rtnb-bar", role: "group", "aria-label": "Pictures",
+    }, this.mend, this.leave), this.looked);
+  }
+
+  showInput() {
+    const folded = this.model.get("folded");
+    this.mend.hidden = !this.model.get("can_look");
+    this.leave.hidden = !folded;
+    if (this.mend.disabled) return;  // what it says comes with the answer
+    const mended = folded ? `The stem will be rewritten in the file: it expects ${folded}. ` : "";
+    this.looked.textContent = mended + this.model.get("looked");
+  }
+
   buildWriter() {
     this.path = element("input", {
       type: "text", "aria-label": "Path of the tuning file", spellcheck: "false",
@@ -116,22 +174,27 @@ class Tree {
     this.path.value = this.model.get("path");
     const base = element("input", {
       type: "text", "aria-label": "Full checkpoint to put it into", spellcheck: "false",
-      placeholder: "optional: full checkpoint to put it into",
+      placeholder: "into a full checkpoint (optional)",
     });
     const replace = element("input", { type: "checkbox", "aria-label": "Replace an existing file" });
+    const anyway = element("input", { type: "checkbox", "aria-label": "Write it all the same" });
+    this.anyway = element("label", {}, anyway, "Write it all the same");
     this.write = this.button("Write tuning file", "Write what is ticked and prove it", () => {
       this.write.disabled = true;
       this.message.textContent = "Writing, and reading it again ...";
       this.message.className = "";
       this.model.send({
         do: "write", path: this.path.value, base: base.value, replace: replace.checked,
+        anyway: anyway.checked && !this.anyway.hidden,
       });
     });
     this.message = element("div", { role: "status", "aria-label": "Result of writing" });
     const bar = element("div", { class: "rtnb-bar", role: "group", "aria-label": "Writing" },
                         this.path, base,
-                        element("label", {}, replace, "Replace an existing file"), this.write);
-    return element("div", {}, bar, this.message);
+                        element("label", {}, replace, "Replace an existing file"), this.anyway,
+                        this.write);
+    this.caution = element("div", { role: "status", "aria-label": "Caution" });
+    return element("div", {}, bar, this.message, this.caution);
   }
 
   // What is shown: the leaves that the filter and "only mismatches" leave.
@@ -139,18 +202,14 @@ class Tree {
   shows(index) {
     const leaf = this.leaves[index];
     if (this.onlyMismatches && (leaf.loadable || leaf.status === "bookkeeping")) return false;
-    return !this.pattern || this.pattern.test(leaf.name) || this.pattern.test(leaf.file_key);
+    return !this.pattern || this.pattern(leaf.name) || this.pattern(leaf.file_key);
   }
 
   setFilter() {
-    this.pattern = null;
-    this.problem.textContent = "";
-    try {
-      if (this.filter.value) this.pattern = new RegExp(this.filter.value);
-    } catch (error) {
-      this.problem.textContent =
-        `The filter is no regular expression yet (${error.message}); all keys are shown.`;
-    }
+    const { problem, test } = makeFilter(this.filter.value);
+    this.pattern = this.filter.value ? test : null;
+    this.problem.textContent = this.filter.value && !test
+      ? `The filter is no pattern yet (${problem}); all keys are shown.` : "";
     this.render();
   }
 
@@ -179,9 +238,14 @@ class Tree {
     const hadFocus = this.list.contains(document.activeElement);
     this.rows = new Map(this.visible.map((node) => [node, this.row(node)]));
     this.list.replaceChildren(...this.rows.values());
-    if (!this.visible.length) this.list.textContent = "No key is left: change the filter.";
+    if (!this.visible.length) this.list.textContent = this.whyEmpty();
     this.update();
     if (hadFocus && this.active) this.focus(this.active);
+  }
+
+  whyEmpty() {
+    const fits = this.leaves.every((leaf) => leaf.loadable || leaf.status === "bookkeeping");
+    return this.onlyMismatches && fits ? "Everything fits." : "No key is left: change the filter.";
   }
 
   nearestVisible(node) {
@@ -229,7 +293,8 @@ class Tree {
     for (const [node, row] of this.rows) {
       const able = node.shown.filter((index) => this.leaves[index].loadable);
       const ticked = able.filter((index) => this.picked.has(index)).length;
-      const state = ticked === 0 ? "false" : ticked === able.length ? "true" : "mixed";
+      // What does not fit is not loaded either, so a branch with it is never ticked in full.
+      const state = ticked === 0 ? "false" : ticked === node.shown.length ? "true" : "mixed";
       row.setAttribute("aria-checked", state);
       if (!able.length) row.setAttribute("aria-disabled", "true");
       row.tabIndex = node === this.active ? 0 : -1;
@@ -260,7 +325,29 @@ class Tree {
       `${values.toLocaleString("en")} values, ${percent} % of the backbone`;
   }
 
+  showVerdict() {
+    const { word, color, text, findings } = this.model.get("judged");
+    if (!word) return;
+    const badge = element("span", { class: "rtnb-badge" }, word);
+    badge.style.backgroundColor = color;
+    const lines = (wanted) => findings.filter(wanted).map(([level, ground, words]) => {
+      const name = element("span", { class: "rtnb-badge" }, level);
+      name.style.backgroundColor = ground;
+      return element("div", { class: "rtnb-finding" }, name, ` ${words}`);
+    });
+    const failures = lines(([level]) => level === "failure");
+    const rest = lines(([level]) => level !== "failure");
+    this.verdict.replaceChildren(badge, ` ${text}`, ...failures);
+    if (rest.length) {
+      this.verdict.append(element("details", {}, element("summary", {}, "Warnings and notes"),
+                                  ...rest));
+    }
+    this.anyway.hidden = word !== "failed" || !this.picked.size;
+  }
+
   showReport() {
+    this.showVerdict();
+    this.undo.disabled = !this.model.get("can_undo");
     this.official.textContent = this.model.get("official");
     this.warnings.replaceChildren(...this.model.get("warnings").map((text) =>
       element("div", { class: "rtnb-warning" }, element("b", {}, "warning"), ` ${text}`)));
@@ -271,12 +358,17 @@ class Tree {
     if (this.write.disabled) return;  // what it says of the writing comes with the answer
     this.message.textContent = this.model.get("message");
     this.message.className = this.model.get("failed") ? "rtnb-failed" : "rtnb-done";
+    const caution = this.model.get("caution");
+    this.caution.replaceChildren(...(caution ? [element("b", {}, "warning"), ` ${caution}`] : []));
+    this.caution.className = caution ? "rtnb-warning" : "";
   }
 
   onAnswer(content) {
     if (content.do !== "answer") return;
     this.write.disabled = false;
+    this.mend.disabled = false;
     this.showMessage();
+    this.showInput();
   }
 
   // Picking.
@@ -329,7 +421,7 @@ class Tree {
     const row = event.target.closest(".rtnb-row");
     if (!row) return;
     this.focus(row.node);
-    if (row.node.leaf === null && event.target.matches(".rtnb-twisty")) {
+    if (row.node.leaf === null && event.target.matches(".rtnb-twisty, .rtnb-name")) {
       this.expand(row.node, !row.node.expanded);
     } else {
       this.toggle(row.node);
@@ -399,10 +491,13 @@ function render({ model, el }) {
   const tree = new Tree(model, el);
   tree.showReport();
   tree.showMessage();
+  tree.showInput();
   const listeners = [
     ["change:picked", () => tree.takePicked()],
-    ["change:official change:warnings change:code", () => tree.showReport()],
-    ["change:message change:failed", () => tree.showMessage()],
+    ["change:official change:warnings change:code change:judged change:can_undo",
+     () => tree.showReport()],
+    ["change:message change:failed change:caution", () => tree.showMessage()],
+    ["change:looked change:folded", () => tree.showInput()],
     ["msg:custom", (content) => tree.onAnswer(content)],
     ["change:path", () => { tree.path.value = model.get("path"); }],
   ];

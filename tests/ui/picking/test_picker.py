@@ -7,10 +7,18 @@ import torch
 import traitlets
 
 from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
-from rtdetr_nb.checkpoint.comparison.diff import Diff
-from rtdetr_nb.errors import SelectionError, TuningError
-from rtdetr_nb.ui.picker import WRITE_BELOW, LayerPicker, pick_layers
-from tests.checkpoint.wild import detector, save
+from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
+from rtdetr_nb.checkpoint.tuning.judged import ConversionRefusedError, judge_content
+from rtdetr_nb.checkpoint.tuning.write import read_content
+from rtdetr_nb.checkpoint.tuning.write_as_trained_on import write_as_trained_on
+from rtdetr_nb.conversion.convert import convert
+from rtdetr_nb.errors import SelectionError, TuningError, UserError
+from rtdetr_nb.ui import static_twin
+from rtdetr_nb.ui.picking.picker import LayerPicker, pick_layers
+from rtdetr_nb.ui.picking.write_below import WRITE_BELOW
+from tests.checkpoint.wild import CONFIG, detector, save
+from tests.paths import ROOT
+from tests.ui.fake_page import Page
 
 
 def click(picker: LayerPicker, prefix: str) -> None:
@@ -78,7 +86,8 @@ def test_a_convolution_without_its_norm_warns_at_once(whole_diff: Diff):
 def test_nothing_ticked_is_said_and_refused(whole_diff: Diff):
     picker = pick_layers(whole_diff)
     picker.clear()
-    assert "Nothing is picked" in picker.warnings[0] and picker.code == ""
+    assert picker.verdict == "failed" and picker.code == ""
+    assert "Nothing is picked" in picker.judged["findings"][0][2]
     with pytest.raises(SelectionError, match="Nothing is picked"):
         _ = picker.selection
     assert picker._repr_mimebundle_()[0]["text/plain"] == "Nothing is picked."
@@ -234,3 +243,135 @@ def test_no_trait_hides_a_name_of_the_widget():
     own = set(LayerPicker.class_own_traits()) - {"_esm", "_css", "_anywidget_id"}
     inherited = {name for base in LayerPicker.__mro__[1:] for name in vars(base)}
     assert own.isdisjoint(inherited - set(traitlets.HasTraits.class_traits()))
+
+
+# --- the verdict ----------------------------------------------------------------------------------
+
+
+def test_the_first_line_is_the_verdict_of_convert(
+    whole_diff: Diff, other_size_diff: Diff, tmp_path: Path
+):
+    assert pick_layers(whole_diff).verdict == "ok"
+    picker = pick_layers(other_size_diff)
+    assert picker.verdict == "failed" and picker.judged["word"] == "failed"
+    with pytest.raises(ConversionRefusedError) as refused:
+        convert(other_size_diff.checkpoint, tmp_path / "t.pth", "rtdetrv2_hgnetv2_x")
+    told = [finding.what for finding in refused.value.verdict.failures]
+    assert [finding.what for finding in picker.verdict.failures] == told
+
+
+@pytest.mark.parametrize("pattern", ["*", "stem.*", "*.bn.*", "stages.1.blocks.0.layers.0.*"])
+def test_a_click_is_judged_as_the_file_will_be(whole_diff: Diff, partial_diff: Diff, pattern: str):
+    for diff in (whole_diff, partial_diff):
+        selection = diff.select(pattern)
+        content = read_content(selection, None, "backbone.")
+        written = judge_content(content, Path("tuning.pth")).verdict
+        assert pick_layers(diff, selection).verdict == written
+
+
+def test_a_failed_selection_is_written_only_where_the_box_says_so(
+    other_size_diff: Diff, tmp_path: Path
+):
+    picker, target = pick_layers(other_size_diff), tmp_path / "t.pth"
+    click = {"do": "write", "path": str(target), "base": "", "replace": False}
+    send(picker, **click, anyway=False)
+    assert picker.failed and not target.exists()
+    assert "HGNetv2-L" in picker.message and "Write it all the same" in picker.message
+    assert len(picker.message.splitlines()) == 3 and "\\n" not in picker.message
+    with pytest.raises(ConversionRefusedError, match="allow_failed=True"):
+        picker.write(target)
+    send(picker, **click, anyway=True)
+    assert not picker.failed and target.exists()
+
+
+def test_a_file_that_t_cannot_read_is_no_plain_ok(whole_diff: Diff, tmp_path: Path):
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    for name, words in (
+        ("a.safetensors", "The official -t reads files of torch.save"),
+        ("a.pth", ""),
+    ):
+        send(picker, do="write", path=str(tmp_path / name), base="", replace=False)
+        assert not picker.failed and picker.caution.startswith(words)
+        assert bool(picker.caution) == bool(words) and str(tmp_path) in picker.message
+
+
+def test_an_existing_file_and_an_empty_name_are_told_in_words_of_the_page(
+    whole_diff: Diff, tmp_path: Path
+):
+    (tmp_path / "a.pth").write_bytes(b"old")
+    picker = pick_layers(whole_diff, whole_diff.select("stem"))
+    send(picker, do="write", path=str(tmp_path / "a.pth"), base="", replace=False)
+    assert 'tick "Replace an existing file"' in picker.message and "overwrite" not in picker.message
+    send(picker, do="write", path="  ", base="", replace=False)
+    assert picker.message == "Give a name for the file."
+
+
+# --- undo, code, pictures -------------------------------------------------------------------------
+
+
+def test_undo_brings_the_ticks_back(whole_diff: Diff):
+    picker = pick_layers(whole_diff)
+    first = list(picker.picked)
+    assert not picker.can_undo
+    picker.undo()
+    assert picker.picked == first
+    picker.clear()
+    click(picker, "stem.")
+    send(picker, do="undo")
+    assert picker.picked == [] and picker.can_undo
+    send(picker, do="undo")
+    assert picker.picked == first and not picker.can_undo
+
+
+def test_what_is_left_out_everywhere_is_one_pattern(whole_diff: Diff):
+    picker = pick_layers(whole_diff)
+    norms = [i for i, leaf in enumerate(picker.leaves) if ".bn." in leaf["name"]]
+    picker.picked = [i for i in picker.picked if i not in norms]
+    assert picker.code == 'diff.select(include=["*"], exclude=["*.bn.*"])'
+    assert eval(picker.code, {"diff": whole_diff}) == picker.selection
+    picker.picked = [
+        i
+        for i, leaf in enumerate(picker.leaves)
+        if leaf["name"].startswith(("stem.", "stages.1.")) and "running_" not in leaf["name"]
+    ]
+    assert picker.code == 'diff.select(include=["stem.*", "stages.1.*"], exclude=["*.running_*"])'
+
+
+def test_one_click_mends_the_input_format_where_pictures_are_known(tmp_path: Path):
+    demo = compare(ROOT / "data" / "demo_backbone_mmdet.pth", CONFIG)
+    made = write_as_trained_on(demo.select(), tmp_path / "a.pth", "imagenet")
+    pictures = sorted((ROOT / "data" / "shapes" / "images" / "val").iterdir())[:4]
+    picker = pick_layers(compare(made, CONFIG), data=pictures)
+    assert picker.can_look and not pick_layers(demo).can_look
+    send(picker, do="mend")
+    assert picker.input_format is not None and picker.input_format.name == "imagenet"
+    assert "ImageNet" in picker.looked and "ImageNet" in picker.folded
+    report = picker.write(tmp_path / "t.pth")
+    assert report.stem is not None
+    send(picker, do="leave")
+    assert picker.input_format is None and picker.folded == ""
+    with pytest.raises(UserError, match="data="):
+        pick_layers(demo).mend_input()
+
+
+def test_a_saved_notebook_keeps_a_copy_that_follows_the_ticks(
+    whole_diff: Diff, monkeypatch: pytest.MonkeyPatch
+):
+    page = Page()
+    monkeypatch.setattr(static_twin, "display", page.display)
+    picker = pick_layers(whole_diff)
+    picker._ipython_display_()
+    widget, copy = page.bundles
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert copy.keys() == {"text/html", "text/plain"} and "400 tensors" in copy["text/html"]
+    assert copy["text/html"].startswith("<details>")
+    click(picker, "stem.")
+    assert "25 tensors" in page.bundles[1]["text/html"]
+
+
+def test_a_page_for_a_class_has_no_second_copy(whole_diff: Diff, monkeypatch: pytest.MonkeyPatch):
+    page = Page()
+    monkeypatch.setattr(static_twin, "display", page.display)
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5")
+    pick_layers(whole_diff)._ipython_display_()
+    assert len(page.bundles) == 1

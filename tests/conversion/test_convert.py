@@ -7,9 +7,11 @@ import rtdetr_nb as rt
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.comparison import judge as judging
 from rtdetr_nb.checkpoint.comparison.diff import compare
-from rtdetr_nb.checkpoint.tuning import convert as converting
+from rtdetr_nb.checkpoint.tuning import judged as judged_writing
 from rtdetr_nb.checkpoint.tuning import proof
-from rtdetr_nb.checkpoint.tuning.convert import ConversionRefusedError, convert
+from rtdetr_nb.checkpoint.tuning.judged import ConversionRefusedError
+from rtdetr_nb.conversion import convert as converting
+from rtdetr_nb.conversion.convert import convert
 from rtdetr_nb.errors import ConfigError, SelectionError, TuningError
 from tests.checkpoint.wild import CONFIG, as_ultralytics, backbone, detector, prefixed, save
 
@@ -115,7 +117,7 @@ def test_the_source_is_read_once_and_judged_once(backbone_file, tmp_path, monkey
         judged.append(options)
         return judge(*arguments, **options)
 
-    monkeypatch.setattr(converting, "judge", count)
+    monkeypatch.setattr(judged_writing, "judge", count)
     done = convert(backbone_file, tmp_path / "t.pth", CONFIG)
     assert done.proof is not None and done.proof.bit_equal
     assert sorted(read["source"]) == sorted(f"state_dict.{key}" for key in backbone())
