@@ -37,6 +37,8 @@ from .diagnostics.preflight.preflight import preflight
 from .diagnostics.preflight.report import PreflightReport
 from .diagnostics.probing.probe_backbone import probe_backbone
 from .diagnostics.probing.result import ProbeResult
+from .diagnostics.ranking.rank_backbones import rank_backbones
+from .diagnostics.ranking.result import Ranking
 from .errors import UserError
 from .model.build import build_model, build_postprocessor
 from .official.command import OfficialCheckout, OfficialCommand
@@ -75,6 +77,7 @@ __all__ = [
     "OverfitReport",
     "PreflightReport",
     "ProbeResult",
+    "Ranking",
     "Run",
     "RunSettings",
     "Selection",
@@ -116,6 +119,7 @@ __all__ = [
     "probe_detection",
     "prove_loaded",
     "quick_run_config",
+    "rank_backbones",
     "run_panel",
     "show_backbone",
     "show_batch",

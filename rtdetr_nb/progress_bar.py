@@ -104,6 +104,10 @@ class ProgressBar:
             return f"{self.title}: ended after {int(self.done):,}{of} {self.units}, {took}"
         return f"{self.title}: {self._counted(self.total or self.done)} in {took}"
 
+    def part(self, share: float) -> ProgressPart:
+        """A bar for a piece of the work that counts as so many units of this one."""
+        return ProgressPart(self, share)
+
     def close(self) -> None:
         """Show how it has ended."""
         if self._face is not None:
@@ -116,6 +120,31 @@ class ProgressBar:
         self._drawn = time.monotonic()
         if self._face is not None:
             self._face.draw(self)
+
+
+class ProgressPart:
+    """A piece of a bar, from 0 to 1, for what is told to move a bar by one."""
+
+    def __init__(self, whole: ProgressBar, share: float):
+        self.done = 0.0
+        self._whole, self._share, self._begun = whole, share, whole.done
+
+    def advance(self, units: float = 1.0, note: str | None = None) -> None:
+        """As `ProgressBar.advance`."""
+        self.to(self.done + units, note)
+
+    def to(self, done: float, note: str | None = None) -> None:
+        """As `ProgressBar.to`."""
+        self.done = done
+        self._whole.to(self._begun + self._share * done, note)
+
+    def say(self, note: str) -> None:
+        """As `ProgressBar.say`."""
+        self._whole.say(note)
+
+
+Bar = ProgressBar | ProgressPart
+"""What can be told how far something is."""
 
 
 @contextmanager

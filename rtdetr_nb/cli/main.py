@@ -1,4 +1,4 @@
-"""The command line `rtdetr-nb`: inspect, diff, convert, check, preflight, train, demo, lab, class.
+"""The command line, `rtdetr-nb COMMAND`: the commands are those of `_build_parser` below.
 
 Each command imports what it needs when it runs, so that `inspect` answers without loading torch.
 Exit codes: 0 done; 2 wrong usage or an input that cannot be used, with one line on standard error;
@@ -16,6 +16,7 @@ from rtdetr_nb.cli import checkpoint as cli_checkpoint
 from rtdetr_nb.cli import demo as cli_demo
 from rtdetr_nb.cli import lab as cli_lab
 from rtdetr_nb.cli import preflight as cli_preflight
+from rtdetr_nb.cli import rank as cli_rank
 from rtdetr_nb.cli import train as cli_train
 from rtdetr_nb.errors import UserError
 
@@ -52,6 +53,7 @@ def _build_parser() -> argparse.ArgumentParser:
     cli_checkpoint.add_commands(commands)
     cli_check.add_command(commands)
     cli_preflight.add_command(commands)
+    cli_rank.add_command(commands)
     cli_train.add_command(commands)
     cli_demo.add_command(commands)
     cli_lab.add_commands(commands)

@@ -24,7 +24,7 @@ from rtdetr_nb.diagnostics.measuring.backbones import describe_random_backbone, 
 from rtdetr_nb.diagnostics.measuring.kept_results import compute_once, digest
 from rtdetr_nb.diagnostics.measuring.resampling import resampled_weights
 from rtdetr_nb.errors import ConfigError, DatasetError
-from rtdetr_nb.progress_bar import ProgressBar
+from rtdetr_nb.progress_bar import Bar
 
 RANDOM = "random weights"
 
@@ -57,7 +57,7 @@ class DetectionJob:
     channels: int
     fit: FitOptions
     on_record: Callable[[DetectionRecord], None]
-    bar: ProgressBar
+    bar: Bar
 
     def run(self, backbone: nn.Module, weights: str) -> HeadRun:
         """Train a head on one backbone's features; `weights` names these.
@@ -167,7 +167,7 @@ class DetectionJob:
 def prepare_job(
     config: Config,
     data: DataSource | str | os.PathLike[str] | None,
-    bar: ProgressBar,
+    bar: Bar,
     *,
     steps: int,
     image_size: int,

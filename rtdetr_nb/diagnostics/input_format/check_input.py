@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rtdetr_nb.checkpoint.tuning.input_format import (
@@ -81,8 +82,9 @@ def check_input(
 
     Args:
         source: a file with a backbone or a tuning file, or what was opened, compared or selected.
-        data: a data source, a folder with pictures, or a list of files. Without any, only the
-            statement of the file and the layers are judged.
+        data: a data source, a folder with pictures, a list of files, or pictures that were read
+            already: (N, 3, H, W) of values 0 to 1. Without any, only the statement of the file and
+            the layers are judged.
         config: the configuration of the training to come, which says what is frozen; the official
             one of this size by default.
         input_format: judge the backbone as it is after this format was folded into its stem, which
@@ -165,7 +167,12 @@ def _doubts(weights: BackboneWeights, images: Tensor | None, folded: InputFormat
 
 
 def _pictures(data: Pictures | None, count: int, size: int) -> tuple[Tensor | None, list[str]]:
-    return (None, []) if data is None else read_pictures(picture_paths(data, count), size)
+    if data is None:
+        return None, []
+    if isinstance(data, Tensor):
+        chosen = data[:: max(1, len(data) // count)][:count]
+        return F.interpolate(chosen, size=(size, size), mode="bilinear", antialias=True), []
+    return read_pictures(picture_paths(data, count), size)
 
 
 def _why_silent(weights: BackboneWeights) -> str:

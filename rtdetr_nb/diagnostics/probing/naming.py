@@ -17,7 +17,7 @@ from rtdetr_nb.diagnostics.measuring.kept_results import compute_once
 from rtdetr_nb.diagnostics.probing.named_boxes import NamedBoxes, ProbeData
 from rtdetr_nb.diagnostics.probing.ridge import fit_ridge
 from rtdetr_nb.errors import TuningError
-from rtdetr_nb.progress_bar import ProgressBar
+from rtdetr_nb.progress_bar import Bar
 
 _BATCH = 8
 _FEATURES = 0.95  # share of the time that the features take
@@ -52,7 +52,11 @@ class Naming:
 
 
 def name_boxes(
-    backbone: nn.Module, data: ProbeData, bins: int, place: torch.device, bar: ProgressBar
+    backbone: nn.Module,
+    data: ProbeData,
+    bins: int,
+    place: torch.device,
+    bar: Bar,
 ) -> Naming:
     """Fit a linear classifier on the training boxes, and name the held-out ones.
 
@@ -89,7 +93,12 @@ def name_boxes(
 
 
 def name_boxes_at_random(
-    config: Config, seed: int, data: ProbeData, bins: int, place: torch.device, bar: ProgressBar
+    config: Config,
+    seed: int,
+    data: ProbeData,
+    bins: int,
+    place: torch.device,
+    bar: Bar,
 ) -> Naming:
     """The same with random weights: computed once for these pictures, settings and seed."""
     begun = bar.done
