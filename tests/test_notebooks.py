@@ -15,6 +15,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = {
     "00_quickstart": "steps = 2\nimage_size = 96\nprobe_size = 128",
     "04_short_finetune": "steps = 2\nimage_size = 96\nprobe_size = 128\nbatch_size = 2",
+    "08_which_checkpoint": "pictures = 12\nsteps, seeds = 1, 1",
     "06_full_training": "overrides += ['train_dataloader.collate_fn.scales=[160]', "
     "'val_dataloader.dataset.transforms.ops.0.size=[160,160]', 'eval_spatial_size=[160,160]']",
 }
@@ -32,7 +33,7 @@ CHECKS = {
         "ckpt.container == 'torch zip' and len(ckpt.tensors) == 486",
         "[c.variant for c in ckpt.candidates] == ['L']",
         "dialects == {'timm': 'timm_features', 'huggingface': 'huggingface', 'ultralytics': "
-        "'ultralytics', 'paddle': 'paddle', 'mmengine': 'official'}",
+        "'ultralytics', 'paddle': 'paddle', 'mmengine': 'official', 'dfine': 'dfine'}",
         "from_ultralytics.counts['matched'] == len(part) == 110",
         "sum(row.fix is not None for row in from_ultralytics.rows) == 22",
     ),
@@ -91,6 +92,12 @@ CHECKS = {
         "fractions.reveal().right == 'no run starts'",
         "swapped.reveal().right == 'ok'",
         "which.reveal().right == 'star and ring'",
+    ),
+    "08_which_checkpoint": (
+        "ranking.best.name == 'epoch_5.pth' and ranking.table.group.tolist() == [1, 2, 3, 4, 4]",
+        "few.reveal().right == 'no, they are one group'",
+        "[len(file.losses) for file in decided.files] == [1, 1]",
+        "len(rt.predict_official(f'{output}/tuning.pth', model_config).match.loaded) == 400",
     ),
 }
 

@@ -24,6 +24,8 @@ def add_command(commands: Any) -> None:
                         help="settings of the configuration, as in `train`")  # fmt: skip
     parser.add_argument("--detection", action="store_true",
                         help="train a small detector on each one's features too")  # fmt: skip
+    parser.add_argument("--fine-tune", action="store_true",
+                        help="add short runs of three seeds for the three best files")  # fmt: skip
     parser.add_argument("--pictures", type=int, default=256, help="of each split at most")
     parser.add_argument("--device", help="where the backbones run")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -31,7 +33,7 @@ def add_command(commands: Any) -> None:
 
 
 def run_rank(options: argparse.Namespace) -> int:
-    """Rank; 2 where no file could be ranked."""
+    """Rank; 2 if no file could be ranked."""
     from rtdetr_nb.config.load import load_config
     from rtdetr_nb.diagnostics.ranking.rank_backbones import rank_backbones
 
@@ -41,6 +43,7 @@ def run_rank(options: argparse.Namespace) -> int:
         config,
         options.data,
         detection=options.detection,
+        fine_tune={} if options.fine_tune else None,
         device=options.device,
         max_pictures=options.pictures,
     )
@@ -49,6 +52,8 @@ def run_rank(options: argparse.Namespace) -> int:
     else:
         show = Printer()
         show.line(ranking.conclusion, "bold")
+        if ranking.fine_tuned:
+            show.line(ranking.fine_tuned, "bold")
         show.table(ranking.short_table())
         for note in ranking.notes:
             show.line(note, "dim")

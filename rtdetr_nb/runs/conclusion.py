@@ -20,7 +20,8 @@ from rtdetr_nb.runs.records import events
 from rtdetr_nb.runs.run import Run
 
 _LAST_STEPS = 10  # over which the loss is averaged
-_RARE = 1 / 20  # what chance does at most this often is claimed
+RARE = 1 / 20
+"""What chance does at most this often is claimed."""
 # Settings in which the runs may differ: the seed, and those that change nothing of the training.
 _FREE_SETTINGS = frozenset(
     ("seed", "output_dir", "summary_dir", "print_freq", "preview_freq", "checkpoint_freq")
@@ -76,7 +77,7 @@ def conclude(tuned: Run | Sequence[Run], random: Run | Sequence[Run]) -> Conclus
     for kind in kinds:
         _check_seeds(kind)
     _check_settings(runs)
-    losses = [tuple(_last_loss(run) for run in kind) for kind in kinds]
+    losses = [tuple(last_loss(run) for run in kind) for kind in kinds]
     found = [[_average_precision(run) for run in kind] for kind in kinds]
     evaluated = all(value is not None for values in found for value in values)
     ap = [tuple(v for v in values if v is not None) if evaluated else () for values in found]
@@ -98,15 +99,12 @@ def _read(tuned: tuple[float, ...], random: tuple[float, ...]) -> tuple[str, str
             "with fewer than two seeds of each the spread between seeds is not known, so this says "
             "how these runs ended, not that the weights are why"
         )
-    if max(tuned) < min(random):
-        claim, order = "better", "below"
-    elif min(tuned) > max(random):
-        claim, order = "worse", "above"
-    else:
+    order, orders = order_of_ends(tuned, random)
+    if not order:
         return "none", "the seeds overlap, so no difference can be claimed"
-    orders = comb(len(tuned) + len(random), len(tuned))
+    claim = {"below": "better", "above": "worse"}[order]
     chance = f"if the weights did not matter, this would happen once in {orders} times"
-    if 1 / orders > _RARE:
+    if 1 / orders > RARE:
         return "none", (
             f"every tuned run ended {order} every random one, but with so few seeds that is no "
             f"proof; {chance}"
@@ -115,6 +113,23 @@ def _read(tuned: tuple[float, ...], random: tuple[float, ...]) -> tuple[str, str
         f"every tuned run ended {order} every random one, so on these data the tuning file is "
         f"{claim} for so short a run; {chance}"
     )
+
+
+def order_of_ends(first: Sequence[float], second: Sequence[float]) -> tuple[str, int]:
+    """How the ends of runs of two kinds lie, and in how many orders they could have ended.
+
+    Args:
+        first: mean loss of the last steps, one for each seed.
+        second: the same of the other kind.
+
+    Returns:
+        "below" if every first one lies below every second one, "above" for the other way round, ""
+        if they overlap; then the number of orders, one of which is this.
+    """
+    orders = comb(len(first) + len(second), len(first))
+    if max(first) < min(second):
+        return "below", orders
+    return ("above" if min(first) > max(second) else ""), orders
 
 
 def _common_steps(runs: Sequence[Run]) -> int:
@@ -177,7 +192,8 @@ def _settings(run: Run) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key not in _FREE_SETTINGS}
 
 
-def _last_loss(run: Run) -> float:
+def last_loss(run: Run) -> float:
+    """The loss at the end of a run: the mean total loss of its last steps."""
     return float(run.history["loss"].iloc[-_LAST_STEPS:].mean())
 
 

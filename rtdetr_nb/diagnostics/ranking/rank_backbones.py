@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rtdetr_nb.config.config import Config
+from rtdetr_nb.datasets.configured import configured_data
 from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.diagnostics.detection.job import DetectionJob, prepare_job
 from rtdetr_nb.diagnostics.detection.result import DetectionScore
@@ -32,6 +35,8 @@ from rtdetr_nb.diagnostics.ranking.conclusion import conclude, ranking_findings
 from rtdetr_nb.diagnostics.ranking.contestant import Contestant, open_contestant
 from rtdetr_nb.diagnostics.ranking.epoch import epoch_in_name
 from rtdetr_nb.diagnostics.ranking.files import Files, files_to_rank, names_of
+from rtdetr_nb.diagnostics.ranking.fine_tune import FineTuned, ShortRuns
+from rtdetr_nb.diagnostics.ranking.fine_tune import fine_tune as run_short
 from rtdetr_nb.diagnostics.ranking.result import RankedFile, Ranking
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.progress_bar import ProgressBar, progress
@@ -47,6 +52,7 @@ def rank_backbones(
     data: DataSource | str | os.PathLike[str] | None = None,
     *,
     detection: bool = False,
+    fine_tune: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     image_size: int = 256,
     max_pictures: int = 256,
@@ -63,6 +69,10 @@ def rank_backbones(
         config: names the backbone and, unless `data` is given, the data.
         data: a data set of any layout, or its folder.
         detection: train a detector on each one's frozen features too (see `probe_detection`).
+        fine_tune: add short runs of several seeds for the best few files, such as
+            `dict(steps=60, seeds=3)`; `ShortRuns` lists what it takes. They go on one after the
+            other, or one on each GPU. Runs that are there are found again. Where their spread
+            allows, they decide between the files.
         device: where the backbones run; by default a GPU if there is one.
         image_size: height and width that pictures are resized to, a multiple of 32.
         max_pictures: of each split; a larger split is thinned out evenly.
@@ -71,7 +81,9 @@ def rank_backbones(
     Raises:
         CheckpointError: there are no files.
         DatasetError: data that cannot be read, or without enough boxes of two classes.
+        UserError: `fine_tune` asks for something that there is not, or a run cannot be started.
     """
+    runs = None if fine_tune is None else ShortRuns.asked(fine_tune)
     started = time.monotonic()
     paths = files_to_rank(files)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -91,15 +103,21 @@ def rank_backbones(
     at_random = outcome_of(random.is_right, boxes.val.picture_of_box)
     ordered, chances = _in_order(rows)
     ranked = [file for file in ordered if file.outcome is not None]
+    tuned = FineTuned({}, "")
+    if runs is not None and len(ranked) > 1:
+        source = configured_data(config) if data is None else data
+        tuned = run_short(ranked, judge.contestants, config, source, runs, _devices(place))
     return Ranking(
-        files=tuple(ordered),
+        files=tuple(replace(f, losses=tuned.losses.get(f.name, ())) for f in ordered),
         conclusion=conclude(ranked, len(random.is_right)),
         random=at_random,
         chances=chances,
         boxes=len(random.is_right),
         pictures=len(boxes.val.images),
         findings=tuple(ranking_findings(ordered, at_random)),
-        notes=boxes.notes,
+        fine_tuned=tuned.conclusion,
+        decided=tuned.best,
+        notes=(*boxes.notes, *tuned.failures),
         seconds=round(time.monotonic() - started, 2),
     )
 
@@ -130,6 +148,8 @@ class _Judge:
         self._pictures = _some_pictures(boxes)
         self._first_with: dict[str, str] = {}  # digest of values -> name of the first such file
         self._probed: dict[tuple[str, str], _Probed] = {}
+        self.contestants: dict[str, Contestant] = {}
+        """What was probed, by the names of the files."""
 
     def rank(self, path: Path, name: str) -> RankedFile:
         """Open, judge and probe one file; a failure is a row with its reason."""
@@ -142,6 +162,7 @@ class _Judge:
             return RankedFile(path, name, epoch_in_name(path.name), reason=str(error))
         finally:
             self._bar.to(begun + 1)
+        self.contestants[name] = probed.contestant
         first = self._first_with.setdefault(contestant.digest, name)
         twin = [] if first == name else [f"the same values as {first}"]
         by_boxes = probed.contestant.mended is not contestant.mended
@@ -191,6 +212,13 @@ class _Judge:
     def _chance(self, *namings: Naming) -> float:
         of_box = self._boxes.val.picture_of_box
         return chance_of_difference(*(outcome_of(n.is_right, of_box) for n in namings))
+
+
+def _devices(place: torch.device) -> list[str]:
+    """Where short runs go on at once: on each GPU one, or one where the backbones run."""
+    if place.type == "cuda" and place.index is None:
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(place)]
 
 
 def _some_pictures(boxes: ProbeData) -> Tensor:

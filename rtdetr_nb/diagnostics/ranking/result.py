@@ -75,6 +75,7 @@ class Ranking:
         pictures: that these lie in.
         findings: what else to know, the worst first.
         fine_tuned: what the short runs allow to say; empty without any.
+        decided: name of the file that the short runs speak for; empty if they decide nothing.
         notes: what was left out.
         seconds: that it took.
     """
@@ -87,6 +88,7 @@ class Ranking:
     pictures: int
     findings: tuple[Finding, ...] = ()
     fine_tuned: str = ""
+    decided: str = ""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -97,8 +99,12 @@ class Ranking:
 
     @property
     def best(self) -> Path | None:
-        """The first of the first group; look at `conclusion` for how much that says."""
-        return self.ranked[0].path if self.ranked else None
+        """The file that the short runs decide on, or else the first of the first group.
+
+        Look at `conclusion` and `fine_tuned` for how much that says.
+        """
+        chosen = [file for file in self.ranked if file.name == self.decided] or self.ranked
+        return chosen[0].path if chosen else None
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -138,7 +144,7 @@ class Ranking:
         }
 
     def __repr__(self) -> str:
-        best = "none" if self.best is None else self.ranked[0].name
+        best = "none" if self.best is None else self.best.name
         groups = [sum(f.group == g for f in self.ranked) for g in self._groups]
         return f"Ranking({len(self.files)} files, best={best}, sizes of groups={groups})"
 
