@@ -34,8 +34,8 @@ from rtdetr_nb.checkpoint.tuning.write import (
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import CheckpointError, SelectionError, TuningError
-from rtdetr_nb.text.findings import Verdict
-from rtdetr_nb.text.html_pieces import shown
+from rtdetr_nb.text.findings import Verdict, findings_html
+from rtdetr_nb.text.html_pieces import answer_box, shown
 from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:
@@ -102,12 +102,19 @@ class Conversion:
     _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
-        lines = [self.verdict.text(), f"written {self.report}"]
-        return "\n".join([*lines, *([str(self.proof)] if self.proof else [])])
+        lines = [f"verdict: {self.verdict}. Written {self.report}", *self._proof_lines()]
+        found = [f"  {finding.level}: {finding}" for finding in self.verdict.findings]
+        return "\n".join([*lines, *found])
 
     def _repr_html_(self) -> str:
-        proof = f"<p>{shown(str(self.proof))}</p>" if self.proof else ""
-        return f"{self.verdict._repr_html_()}{self.report._repr_html_()}{proof}"
+        proof = map(shown, self._proof_lines())
+        box = answer_box(
+            str(self.verdict), "Written", f"{self.report}. {self.verdict.counts}", proof
+        )
+        return box + findings_html(self.verdict.findings)
+
+    def _proof_lines(self) -> list[str]:
+        return [str(self.proof)] if self.proof else []
 
 
 def convert(

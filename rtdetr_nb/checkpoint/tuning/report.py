@@ -83,7 +83,8 @@ class WriteReport:
 
     def __str__(self) -> str:
         grafted = f" and {self.grafted} from the base" if self.grafted else ""
-        written = f"{self.path}: {len(self.equal)} selected tensors{grafted}, {self.nbytes:,} bytes"
+        selected = f"{len(self.equal)} selected tensors{grafted}"
+        written = f"{self.path}: {selected}, {self.nbytes / 1e6:.1f} MB"
         if self.stem is None:
             return f"{written}, read back bit-equal"
         kept = len(self.equal) - len(self.stem.folded)
