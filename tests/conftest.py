@@ -93,7 +93,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     def start_run(config: object, *, output_dir: str, **options: object) -> Run:
         run = Run(Path(output_dir))
         if run.description and not run.is_over:
-            raise RunError(f"A run lives in {output_dir}.")
+            raise RunError(f"A run is still going on in {output_dir}.")
         calls.append({"config": config, "output_dir": output_dir, **options})
         FakeRun(Path(output_dir)).describe("running", number=len(calls))
         return run

@@ -11,6 +11,7 @@ from typing import Any
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.cli.output import (
+    DEFAULT_CONFIG,
     convert_json,
     diff_json,
     inspect_json,
@@ -19,8 +20,6 @@ from rtdetr_nb.cli.output import (
     show_conversion,
     show_diff,
 )
-
-DEFAULT_CONFIG = "rtdetrv2_hgnetv2_l"
 
 
 def add_commands(commands: Any) -> None:
@@ -123,6 +122,19 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
+def _given(options: argparse.Namespace) -> list[str]:
+    """The options on how a file is read, as they were given; the configuration comes first."""
+    words = []
+    flags = ("candidate", "subkey", "data")
+    for flag, name in (("-c", "config"), *((f"--{name}", name) for name in flags)):
+        value = getattr(options, name, None)
+        if value is not None and (name, value) != ("config", DEFAULT_CONFIG):
+            words += [flag, str(value)]
+    for rename in getattr(options, "rename", None) or ():
+        words += ["--rename", rename]
+    return words
+
+
 def run_inspect(options: argparse.Namespace) -> int:
     """List what is in a file."""
     from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
@@ -131,7 +143,7 @@ def run_inspect(options: argparse.Namespace) -> int:
     if options.json:
         print_json(**inspect_json(checkpoint))
     else:
-        show_checkpoint(checkpoint)
+        show_checkpoint(checkpoint, _given(options))
     return 0
 
 
@@ -151,7 +163,7 @@ def run_diff(options: argparse.Namespace) -> int:
     if options.json:
         print_json(**diff_json(diff, verdict, report))
     else:
-        show_diff(diff, verdict, report)
+        show_diff(diff, verdict, report, _given(options))
     return 0
 
 
@@ -179,5 +191,5 @@ def run_convert(options: argparse.Namespace) -> int:
     if options.json:
         print_json(**convert_json(done))
     else:
-        show_conversion(done)
+        show_conversion(done, options.config)
     return 0

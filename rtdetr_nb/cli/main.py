@@ -23,7 +23,11 @@ from rtdetr_nb.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    options = _build_parser().parse_args(arguments)
+    parser = _build_parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return 0
     try:
         return options.run(options)
     except UserError as error:
@@ -49,7 +53,8 @@ def _build_parser() -> argparse.ArgumentParser:
         "file, prove it, and watch a short fine-tune.",
     )
     parser.add_argument("--version", action="version", version=f"rtdetr_nb {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.set_defaults(run=None)
     cli_checkpoint.add_commands(commands)
     cli_check.add_command(commands)
     cli_preflight.add_command(commands)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +21,17 @@ if TYPE_CHECKING:
     from rtdetr_nb.text.findings import Finding, Verdict
     from rtdetr_nb.text.table import Table
 
+DEFAULT_CONFIG = "rtdetrv2_hgnetv2_l"
 _STYLES = {"failure": "bold red", "warning": "yellow", "note": "dim"}
+_OTHER_FILE = "Take another file."
+_ANSWER_STYLES = {"ok": "bold green", "warnings": "bold yellow", "failed": "bold red"}
 
 
-def show_checkpoint(checkpoint: Checkpoint) -> None:
-    """Print what is in a file: its backbones, its top level, what it says about itself."""
+def show_checkpoint(checkpoint: Checkpoint, given: Sequence[str] = ()) -> None:
+    """Print what is in a file: its backbones, its top level, what it says about itself.
+
+    `given` are the options that it was opened with.
+    """
     from rtdetr_nb.checkpoint.checkpoint_tables import (
         candidate_notes,
         checkpoint_tables,
@@ -38,40 +46,53 @@ def show_checkpoint(checkpoint: Checkpoint) -> None:
         show.table(table)
     for note in candidate_notes(checkpoint):
         show.line(note, "dim")
+    if checkpoint.candidates:
+        show.command("next: ", ["diff", str(checkpoint.path), *given])
 
 
-def show_diff(diff: Diff, verdict: Verdict, report: InputReport | None) -> None:
-    """Print a comparison: its tables, its verdict, and what the official `-t` finds in the file.
+def show_diff(
+    diff: Diff, verdict: Verdict, report: InputReport | None, given: Sequence[str] = ()
+) -> None:
+    """Print a comparison: the answer, what was found, the tables, and what to do next.
 
     Args:
-        diff: the comparison.
+        diff: to show.
         verdict: on it, and on what the pictures say.
         report: what they say; None if none were given.
+        given: the options that it was made with, for the command that goes on with it.
     """
+    from rtdetr_nb.checkpoint.comparison.answer import answer
     from rtdetr_nb.checkpoint.comparison.diff_tables import diff_tables, diff_title
 
     show = Printer()
+    word, sentence = answer(diff)
+    text = f"verdict: {verdict}. {word}: {sentence} {verdict.counts}"
+    show.line(text.rstrip(), _ANSWER_STYLES[str(verdict)])
     show.line(diff_title(diff))
+    show.findings(verdict, report)
     for table in diff_tables(diff):
         show.table(table)
     if diff.elsewhere:
         counted = ", ".join(f"{name} ({count})" for name, count in diff.elsewhere.items())
         show.line(f"not compared, elsewhere in the file: {counted} tensors", "dim")
-    _show_verdict(show, verdict, report)
-    _show_as_it_is(show, diff)
-
-
-def _show_as_it_is(show: Printer, diff: Diff) -> None:
-    """Print what the official code finds in the file itself; the verdict is on a conversion."""
     show.table(diff.doors.table)
+    _show_next(show, diff, verdict, given)
+
+
+def _show_next(show: Printer, diff: Diff, verdict: Verdict, given: Sequence[str]) -> None:
+    """Print what the official `-t` finds in the file itself, and what to do now."""
     loaded, total = _found_officially(diff)
-    matched = sum(row.loadable for row in diff.rows)
-    found = f"{loaded or 'none'} of the model's {total} tensors"
-    if loaded >= matched:
-        show.line(f"as it is, the official -t finds {found} in this file: it is a tuning file")
-        return
-    show.line(f"as it is, the official -t finds {found} in this file; for those matched above:")
-    show.line(f"  rtdetr-nb convert --input {diff.checkpoint.path} --output tuning.pth")
+    found = f"as it is, the official -t finds {loaded or 'none'} of the model's {total} tensors"
+    is_tuning = loaded >= sum(row.loadable for row in diff.rows)
+    show.line(f"{found} in this file{': it is a tuning file' if is_tuning and loaded else ''}")
+    path = str(diff.checkpoint.path)
+    if verdict.failures:
+        show.line(f"next: {verdict.failures[0].action or _OTHER_FILE}")
+    elif is_tuning:
+        config = list(given)[:2] if given[:1] == ["-c"] else ["-c", DEFAULT_CONFIG]
+        show.command("next: ", ["train", *config, "-t", path])
+    else:
+        show.command("next: ", ["convert", "--input", path, "--output", "tuning.pth", *given])
 
 
 def _found_officially(diff: Diff) -> tuple[int, int]:
@@ -79,18 +100,17 @@ def _found_officially(diff: Diff) -> tuple[int, int]:
     return diff.doors["-t"].loaded, diff.doors.wanted["-t"]
 
 
-def show_conversion(done: Conversion) -> None:
-    """Print what was written, judged and proved."""
+def show_conversion(done: Conversion, config: str) -> None:
+    """Print what was written and proved, how it is judged, and what to do next.
+
+    Args:
+        done: to show.
+        config: as it was given.
+    """
     from rtdetr_nb.checkpoint.comparison.diff_tables import diff_title, part_table
 
     show = Printer()
     diff, filled = done.selection.diff, done.filled
-    show.line(diff_title(diff))
-    show.table(part_table((filled or diff).parts))
-    for warning in done.selection.warnings:
-        show.line(f"warning: {warning}", _STYLES["warning"])
-    _show_verdict(show, done.verdict, done.input)
-    show.line(f"written {done.report}", "green")
     if done.report.bare:
         show.line(
             f"for the official -u HGNetv2.pretrained={done.report.path}; its -t stops at this file",
@@ -108,14 +128,15 @@ def show_conversion(done: Conversion) -> None:
         )
     else:
         show.line(str(done.proof), "green")
-
-
-def _show_verdict(show: Printer, verdict: Verdict, report: InputReport | None) -> None:
-    if report is not None:
-        show.line(str(report))
-    show.line(f"verdict: {verdict}")
-    for finding in verdict.findings:
-        show.line(f"  {finding.level}: {finding}", _STYLES[finding.level])
+    show.line(diff_title(diff))
+    for warning in done.selection.warnings:
+        show.line(f"warning: {warning}", _STYLES["warning"])
+    show.findings(done.verdict, done.input)
+    show.table(part_table((filled or diff).parts))
+    if done.verdict.failures:
+        show.line(f"next: {done.verdict.failures[0].action or _OTHER_FILE}")
+    elif done.proof is not None and not done.report.bare and not done.report.caution:
+        show.command("next: ", ["train", "-c", config, "-t", str(done.report.path)])
 
 
 def candidate_json(candidate: Candidate) -> dict[str, Any]:
@@ -211,24 +232,58 @@ class Printer:
             self._console = Console(highlight=False, soft_wrap=True)
 
     def line(self, text: str, style: str = "") -> None:
-        """Print a line, on a terminal in the style of rich."""
+        """Print a line, on a terminal in the style of rich and broken between words only."""
+        if self._console is None:
+            print(printable(text))
+            return
+        indent = " " * (2 + len(text) - len(text.lstrip()))
+        wrapped = textwrap.fill(
+            printable(text),
+            max(20, self._console.width - 1),
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        self._console.print(wrapped, style=style or None, markup=False)
+
+    def findings(self, verdict: Verdict, report: InputReport | None = None) -> None:
+        """Print what the pictures say, if any were given, and each finding of a verdict."""
+        if report is not None:
+            self.line(str(report))
+        for finding in verdict.findings:
+            self.line(f"  {finding.level}: {finding}", _STYLES[finding.level])
+
+    def command(self, before: str, words: Sequence[str]) -> None:
+        """Print a command of this program to copy: it is never broken into lines."""
+        text = f"{before}rtdetr-nb {shlex.join(words)}"
         if self._console is None:
             print(printable(text))
         else:
-            self._console.print(text, style=style or None, markup=False)
+            self._console.print(printable(text), style="bold", markup=False)
 
     def table(self, table: Table) -> None:
         """Print a table."""
         if self._console is None:
             print(table.text())
             return
+        from rich.box import SIMPLE_HEAVY
         from rich.table import Table as RichTable
 
         drawn = RichTable(
-            title=table.title or None, title_justify="left", caption=table.footer or None
+            title=table.title or None,
+            title_justify="left",
+            caption=table.footer or None,
+            caption_justify="left",
+            padding=(0, 1, 0, 0),
+            box=SIMPLE_HEAVY,  # lines between columns would take their width
         )
         for column in table.columns:
-            drawn.add_column(column, justify="right" if column in table.numeric else "left")
+            drawn.add_column(
+                column,
+                justify="right" if column in table.numeric else "left",
+                no_wrap=column == "part" or column in table.numeric and " " not in column,
+                overflow="fold",  # cut nothing: the end of a name is what tells it from others
+            )
         for row in table.rows:
             drawn.add_row(*(cell.replace("[", r"\[") for cell in row))
         self._console.print(drawn)

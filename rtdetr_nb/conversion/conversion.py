@@ -10,8 +10,8 @@ from rtdetr_nb.checkpoint.comparison.diff import Diff
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch
 from rtdetr_nb.checkpoint.tuning.report import WriteReport
-from rtdetr_nb.text.findings import Finding, Verdict
-from rtdetr_nb.text.html_pieces import shown
+from rtdetr_nb.text.findings import Finding, Verdict, findings_html
+from rtdetr_nb.text.html_pieces import answer_box, shown
 from rtdetr_nb.text.plain_text import show_as_text
 
 if TYPE_CHECKING:
@@ -75,11 +75,18 @@ class Conversion:
     _repr_pretty_ = show_as_text
 
     def __str__(self) -> str:
-        lines = [self.verdict.text(), f"written {self.report}"]
-        lines += [str(each) for each in (self.input, self.proof) if each is not None]
-        return "\n".join(lines)
+        lines = [f"verdict: {self.verdict}. Written {self.report}", *self._told()]
+        found = [f"  {finding.level}: {finding}" for finding in self.verdict.findings]
+        return "\n".join([*lines, *found])
 
     def _repr_html_(self) -> str:
-        told = (str(each) for each in (self.input, self.proof) if each is not None)
-        lines = "".join(f"<p>{shown(line)}</p>" for line in told)
-        return f"{self.verdict._repr_html_()}{self.report._repr_html_()}{lines}"
+        then = map(shown, self._told())
+        box = answer_box(
+            str(self.verdict), "Written", f"{self.report}. {self.verdict.counts}", then
+        )
+        return box + findings_html(self.verdict.findings)
+
+    def _told(self) -> list[str]:
+        """What else to say of the file: a caution, the proof, what the pictures say."""
+        told = (self.report.caution, self.proof, self.input)
+        return [str(each) for each in told if each]

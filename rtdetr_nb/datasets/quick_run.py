@@ -41,7 +41,7 @@ def quick_run_config(
         batch_size: pictures of a step.
         eval_pictures: evaluate on at most so many of the validation pictures, chosen evenly; None
             takes all. Training draws from all of its pictures.
-        backbone_of: configuration of the training proper, or its name or path; the short run has
+        backbone_of: configuration of the full training, or its name or path; the short run has
             its backbone (`HGNetv2.name` and `use_lab`), so that the same tuning file fits both.
         overrides: `section.key=value` assignments on top.
 

@@ -113,7 +113,9 @@ def _clear(output: Path) -> None:
         run = rt.Run(output / name)
         seen = run.describe()
         if seen.description and not seen.is_over:
-            raise RunError(f"A run lives in {run.folder}. Stop it, or give another --output.")
+            raise RunError(
+                f"A run is still going on in {run.folder}. Stop it, or give another --output."
+            )
     for name in _WRITTEN:
         path = output / name
         if path.is_dir():

@@ -96,8 +96,8 @@ def _read(tuned: tuple[float, ...], random: tuple[float, ...]) -> tuple[str, str
     """Return the claim that the losses allow, and the end of a sentence about it."""
     if len(tuned) < 2 or len(random) < 2:
         return "none", (
-            "with fewer than two seeds of each the spread between seeds is not known, so this says "
-            "how these runs ended, not that the weights are why"
+            f"with one seed {'of each' if len(tuned) == len(random) else 'of one of them'} the "
+            "spread between seeds is not known, so the difference may be chance"
         )
     order, orders = order_of_ends(tuned, random)
     if not order:

@@ -56,8 +56,8 @@ class RunLock:
                 holder = _read(file)
                 file.close()
                 raise RunError(
-                    f"A run lives in {self._path.parent} ({_describe(holder)}). Stop it, or give "
-                    "another output folder (--output-dir)."
+                    f"A run is still going on in {self._path.parent} ({_describe(holder)}). Stop "
+                    "it, or give another output folder (--output-dir)."
                 )
             time.sleep(0.05)
         self._file = file

@@ -276,7 +276,8 @@ def preparing(run: Run) -> Iterator[None]:
         seen = run.describe()
         if seen.description and not seen.is_over:
             raise RunError(
-                f"A run lives in {run.folder} ({run!r}). Stop it, or give another output_dir."
+                f"A run is still going on in {run.folder} ({run!r}). Stop it, or give another "
+                "output_dir."
             )
         yield
     except OSError as error:

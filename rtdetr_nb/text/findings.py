@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any, Generic, TypeVar
 
-from rtdetr_nb.text.html_pieces import badge
-from rtdetr_nb.text.table import Table
+from rtdetr_nb.text.html_pieces import badge, shown
+from rtdetr_nb.text.plain_text import counted
 
 NOTE, WARNING, FAILURE = "note", "warning", "failure"
+_FOLDED_NOTES = 3
 _ORDER = {FAILURE: 0, WARNING: 1, NOTE: 2}
 
 
@@ -88,10 +89,26 @@ def check(level: str) -> Callable[[Callable[[Case], Iterable[Words]]], Check[Cas
     return lambda look: Check(level, look)
 
 
-def findings_table(findings: Iterable[Finding]) -> Table:
-    """Return findings with all that they say."""
-    rows = tuple((f.level, f.what, f.where, f.why, f.action) for f in findings)
-    return Table("", ("level", "what", "where", "why", "do"), rows)
+def findings_html(findings: Iterable[Finding]) -> str:
+    """Return findings as lines, with what to do in bold; several notes are folded.
+
+    Lines and not a table: a column of names leaves none of its width to the column that helps.
+    """
+    lines = [(finding.level, _line_html(finding)) for finding in findings]
+    notes = [line for level, line in lines if level == NOTE]
+    worse = "".join(line for level, line in lines if level != NOTE)
+    if len(notes) < _FOLDED_NOTES:
+        return worse + "".join(notes)
+    return f"{worse}<details><summary>{len(notes)} notes</summary>{''.join(notes)}</details>"
+
+
+def _line_html(finding: Finding) -> str:
+    where = f" <code>{shown(finding.where)}</code>" if finding.where else ""
+    why = f" {shown(finding.why)}" if finding.why else ""
+    action = f" <b>{shown(finding.action)}</b>" if finding.action else ""
+    style = "margin:.35em 0;max-width:60em;overflow-wrap:anywhere"
+    said = f"{badge(finding.level)} {shown(finding.what)}{where}{why}{action}"
+    return f"<div style='{style}'>{said}</div>"
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -125,6 +142,13 @@ class Verdict:
         """The findings that make it at least "warnings"."""
         return tuple(finding for finding in self.findings if finding.level == WARNING)
 
+    @property
+    def counts(self) -> str:
+        """How many findings of each level there are: "1 warning, 5 notes"; empty without any."""
+        levels = [finding.level for finding in self.findings]
+        found = [(levels.count(level), level) for level in _ORDER]
+        return ", ".join(counted(count, level) for count, level in found if count)
+
     def text(self) -> str:
         """Return the verdict and one line a finding."""
         lines = [f"verdict: {self}"]
@@ -146,4 +170,4 @@ class Verdict:
         printer.text(self.text())
 
     def _repr_html_(self) -> str:
-        return f"<p><b>Verdict:</b> {badge(self.word)}</p>{findings_table(self.findings).html()}"
+        return f"<p><b>Verdict:</b> {badge(self.word)}</p>{findings_html(self.findings)}"

@@ -42,6 +42,26 @@ def badge(word: str) -> str:
     )
 
 
+def answer_box(word: str, lead: str, sentence: str, then: Iterable[str] = ()) -> str:
+    """Return the answer that a report begins with: a box with its verdict, and what to do.
+
+    Args:
+        word: the verdict, which colours the edge.
+        lead: the answer in a word or two.
+        sentence: the rest of it.
+        then: what to do, in the order in which to do it.
+    """
+    edge = WORD_COLORS.get(word, GREY)
+    style = (
+        f"border-left:5px solid {edge};background-color:rgba(127,127,127,.12);padding:.5em .9em;"
+        "margin:.4em 0;max-width:60em;overflow-wrap:anywhere"
+    )
+    steps = "".join(f"<div style='margin-top:.3em'>{step}</div>" for step in then)
+    return (
+        f"<div style='{style}'>{badge(word)} <b>{shown(lead)}:</b> {shown(sentence)}{steps}</div>"
+    )
+
+
 def marked(segments: Iterable[Segment], tag: str = f"<mark style='{_MARK}'>") -> str:
     """Return a name with the changed pieces marked; `tag` opens the mark."""
     return "".join(

@@ -14,6 +14,7 @@ from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.reading.find_files import FoundFile, complete_path, find_checkpoint_files
 from rtdetr_nb.errors import CheckpointError, UserError
 from rtdetr_nb.text.html_pieces import badge, shown
+from rtdetr_nb.text.plain_text import counted
 from rtdetr_nb.ui.static_twin import StaticTwin
 
 _WIDE = {"width": "auto"}
@@ -52,7 +53,8 @@ class CheckpointChooser(widgets.VBox):
             description="Open", tooltip="Open the file; nothing in it is run"
         )
         self._status = widgets.HTML()
-        heading = widgets.HTML(f"<b>{len(files)} checkpoint files below {shown(str(folder))}</b>")
+        count = counted(len(files), "checkpoint file")
+        heading = widgets.HTML(f"<b>{count} in {shown(str(folder))}</b>")
         bar = widgets.HBox([self._path_box, self._button])
         self._path_box.layout.flex = "1 1 auto"
         super().__init__([heading, self._list, bar, self._status])

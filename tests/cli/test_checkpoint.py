@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -101,7 +102,7 @@ def test_a_terminal_gets_colours_and_drawn_tables(backbone_file):
         pass
     assert process.wait() == 0
     text = output.decode()
-    assert "\x1b[" in text and "┃" in text and "stages.3" in text
+    assert "\x1b[" in text and "━━" in text and "stages.3" in text
 
 
 # --- convert ------------------------------------------------------------------------------------
@@ -322,3 +323,64 @@ def test_convert_json_has_what_was_folded(run, backbone_file, tmp_path):
     _, out, _ = run(*words, "--input-format", "imagenet")
     done = json.loads(out)
     assert done["input_format"]["name"] == "imagenet" and done["input"] is None
+
+
+# --- on a terminal --------------------------------------------------------------------------------
+
+
+def on_terminal(columns: int, *arguments: object) -> list[str]:
+    """What a command prints on a terminal of so many columns, without its colours."""
+    reader, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtdetr_nb", *map(str, arguments)],
+        stdout=terminal,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)},
+    )
+    os.close(terminal)
+    output = b""
+    try:
+        while chunk := os.read(reader, 65536):
+            output += chunk
+    except OSError:  # how Linux says that the other end was closed
+        pass
+    assert process.wait() == 0
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", output.decode())
+    return [line.rstrip() for line in plain.replace("\r\n", "\n").splitlines()]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_name_and_no_word_is_cut_on_a_terminal(backbone_file, columns):
+    """A file of one size against the model of another: the widest table of parts."""
+    lines = on_terminal(columns, "diff", backbone_file, "-c", "rtdetrv2_hgnetv2_x")
+    assert all(len(line) <= columns for line in lines)
+    assert "…" not in "".join(lines)
+    head = next(line.split() for line in lines if line.startswith(" part"))
+    assert head == [
+        *("part", "tensors", "matched", "mismatched", "missing", "unused", "bookkeeping", "loads")
+    ]
+    parts = [line.split()[0] for line in lines if line.startswith(" stages.")]
+    assert parts[:4] == ["stages.0", "stages.1", "stages.2", "stages.3"]
+    assert "Use the configuration of that size" in " ".join(lines[-2:])
+    whole = " ".join(line.strip() for line in lines)
+    assert "The official loader would take the few tensors of equal shape" in whole
+
+
+def test_the_next_command_has_the_options_that_were_given(run, tmp_path):
+    content = {"model": detector(variant="x"), "ema": {"module": detector(variant="x")}}
+    path = save(content, tmp_path / "a b.pth")
+    words = ("diff", path, "-c", "rtdetrv2_hgnetv2_x", "--candidate", "model")
+    last = run(*words)[1].splitlines()[-1]
+    assert last == f"next: rtdetr-nb train -c rtdetrv2_hgnetv2_x -t '{path}'"
+    content = {"state_dict": backbone(variant="X")}
+    path = save(content, tmp_path / "b.pth")
+    last = run("diff", path, "-c", "rtdetrv2_hgnetv2_x", "--subkey", "state_dict")[1].splitlines()
+    assert last[-1] == (
+        f"next: rtdetr-nb convert --input {path} --output tuning.pth -c rtdetrv2_hgnetv2_x "
+        "--subkey state_dict"
+    )
+
+
+def test_the_command_alone_is_the_help(run):
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert "usage: rtdetr-nb" in out and "convert" in out

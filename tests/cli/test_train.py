@@ -218,7 +218,7 @@ def test_a_run_that_is_stopped_while_it_starts_ends_in_order(
 ) -> None:
     run = start_run(small_config, output_dir=tmp_path / "run")
     assert run.status == "starting"
-    with pytest.raises(RunError, match="A run lives in .* starting"):
+    with pytest.raises(RunError, match="A run is still going on in .* starting"):
         start_run(small_config, output_dir=tmp_path / "run")
     run.stop()
     assert run.wait(timeout=120) == "stopped", run.error

@@ -437,7 +437,7 @@ def test_stop_ends_the_whole_program_and_says_what_is_left(
     while "hanging" not in run.log_tail() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert run.status == "running"
-    with pytest.raises(RunError, match="A run lives in"):
+    with pytest.raises(RunError, match="A run is still going on in"):
         run_stand_in(checkout, tmp_path / "run", None)
     if checkpoint is not None:
         run.checkpoint.write_bytes(checkpoint)

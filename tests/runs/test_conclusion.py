@@ -31,9 +31,8 @@ def test_one_pair_of_runs_allows_no_claim(make_run):
     assert result.claim == "none"
     assert str(result) == (
         "After 12 steps the loss (mean of the last 10) is 28.80 from the tuning file and 32.00 "
-        "from random weights, AP 0.126 and 0.025: with fewer than two seeds of each the spread "
-        "between seeds is not known, so this says how these runs ended, not that the weights are "
-        "why."
+        "from random weights, AP 0.126 and 0.025: with one seed of each the spread between "
+        "seeds is not known, so the difference may be chance."
     )
     assert result.tuned_losses == pytest.approx([28.8]) and result.random_ap == (0.025,)
 

@@ -20,8 +20,8 @@ def test_a_second_run_is_refused_while_the_first_lives(runs: Runs) -> None:
     first = runs.start("-u", "train_dataloader.num_workers=1")
     await_steps(runs.folder, 1)
     text = runs.finish("--max-steps", 1, status=2)
-    assert f"A run lives in {runs.folder} (process {first.pid} on " in text
-    with pytest.raises(RunError, match="A run lives in"):
+    assert f"A run is still going on in {runs.folder} (process {first.pid} on " in text
+    with pytest.raises(RunError, match="A run is still going on in"):
         start_run(load_config(runs.file), output_dir=runs.folder)
     before = len(losses(runs.folder))
     assert attach_run(runs.folder).status == "running"

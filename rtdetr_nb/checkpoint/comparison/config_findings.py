@@ -83,13 +83,20 @@ def random_parts_frozen(case: ConfigCase) -> Iterator[Words]:
         )
 
 
+def _with_article(parts: Sequence[str]) -> str:
+    """The parts that are frozen as the subject of a sentence: the stem and the stages after it."""
+    names = [f"the {part}" if part == "stem" else part for part in parts]
+    text = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"{text[0].upper()}{text[1:]} {'is' if len(parts) == 1 else 'are'}"
+
+
 @check(NOTE)
 def parts_frozen(case: ConfigCase) -> Iterator[Words]:
     """The first parts of the backbone are frozen; `freeze_at: 0` already freezes the stem."""
     freeze_at = case.config.backbone.freeze_at
     if freeze_at >= 0 and not case.random_and_frozen:
         yield Words(
-            f"{', '.join(case.frozen_parts)} of the backbone is frozen.",
+            f"{_with_article(case.frozen_parts)} frozen.",
             f"HGNetv2.freeze_at: {freeze_at}",
             "" if freeze_at else "freeze_at: 0 does not mean that nothing is frozen; -1 does.",
         )
@@ -139,7 +146,7 @@ def pattern_without_effect(case: ConfigCase) -> Iterator[Words]:
     """A pattern of the optimizer means to leave the norms out but does not; they are frozen."""
     if case.config.backbone.freeze_norm:
         for group in _broken_patterns(case.config):
-            what = f"{group.what} They are frozen, so nothing comes of it."
+            what = f"{group.what} Without effect here: the norms are frozen."
             yield Words(what, group.where, group.why)
 
 

@@ -5,23 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rtdetr_nb.checkpoint.comparison.answer import answer
 from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, MISSING, UNUSED, Row
-from rtdetr_nb.text.html_pieces import shown
+from rtdetr_nb.text.findings import findings_html
+from rtdetr_nb.text.html_pieces import answer_box, shown
 from rtdetr_nb.text.table import MOST_ROWS, Table, shape_text
 
 if TYPE_CHECKING:
     from rtdetr_nb.checkpoint.comparison.diff import Diff, PartSummary
 
 
+_COUNTED = ("tensors", "matched", "mismatched", "missing", "unused", "bookkeeping")
+SHARE = "loads"
+"""Share of the parameters' values that load, in percent; short, so that 80 columns hold it."""
+
+
 def part_table(parts: Iterable[PartSummary]) -> Table:
-    """Return the counts of a comparison per part."""
-    counts = ("tensors", "matched", "mismatched", "missing", "unused", "bookkeeping")
-    rows = tuple(
-        (p.part, *(str(getattr(p, c)) for c in counts), f"{p.share:.1%}" if p.tensors else "-")
-        for p in parts
+    """Return the counts of a comparison per part, and of all; a status that no tensor has is out.
+
+    `tensors` are those of the model without bookkeeping, which has a column.
+    """
+    rows = [_counts(part) for part in parts]
+    total = [sum(column) for column in zip(*rows, strict=True)] if rows else []
+    kept = [n for n, name in enumerate(_COUNTED) if name == "tensors" or total and total[n]]
+    named = [(p.part, row, f"{p.share:.1%}") for p, row in zip(parts, rows, strict=True)]
+    cells = tuple(
+        (name, *(str(row[n]) for n in kept), share if row[0] else "-") for name, row, share in named
     )
-    columns = ("part", *counts, "of values")
-    return Table("", columns, rows, frozenset(columns[1:]))
+    columns = ("part", *(_COUNTED[n] for n in kept), SHARE)
+    return Table("", columns, cells, frozenset(columns[1:]))
+
+
+def _counts(part: PartSummary) -> list[int]:
+    own = part.matched + part.mismatched + part.missing
+    return [own, *(getattr(part, name) for name in _COUNTED[1:])]
 
 
 def row_table(title: str, rows: Sequence[Row]) -> Table:
@@ -73,12 +90,18 @@ def diff_tables(diff: Diff) -> list[Table]:
 
 
 def diff_text(diff: Diff) -> str:
-    """Return a comparison as plain text, without reading any values."""
+    """Return a comparison as plain text: the answer, what was found, then the tables."""
+    word, sentence = answer(diff)
+    first = f"verdict: {diff.verdict}. {word}: {sentence} {diff.verdict.counts}"
+    lines = [first.rstrip(), diff_title(diff)]
+    lines += [f"  {finding.level}: {finding}" for finding in diff.verdict.findings]
     tables = [*diff_tables(diff), diff.doors.table]
-    return "\n".join([diff_title(diff), *(table.text() for table in tables)])
+    return "\n".join([*lines, *(table.text() for table in tables)])
 
 
 def diff_html(diff: Diff) -> str:
-    """Return a comparison as HTML, without reading any values."""
+    """Return a comparison as HTML: the answer, what was found, then the tables."""
+    word, sentence = answer(diff)
+    box = answer_box(str(diff.verdict), word, f"{sentence} {diff.verdict.counts}")
     tables = "".join(table.html() for table in [*diff_tables(diff), diff.doors.table])
-    return f"<p><b>{shown(diff_title(diff))}</b></p>{tables}"
+    return f"{box}<p>{shown(diff_title(diff))}</p>{findings_html(diff.verdict.findings)}{tables}"

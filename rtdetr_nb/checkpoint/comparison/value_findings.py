@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.row import Row
-from rtdetr_nb.text.findings import FAILURE, WARNING, Check, Finding, Words, check
+from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Finding, Words, check
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted
 
@@ -261,18 +261,27 @@ def quantised(case: ValueCase) -> Iterator[Words]:
             )
 
 
-@check(WARNING)
+@check(NOTE)
 def reduced_precision(case: ValueCase) -> Iterator[Words]:
-    """Weights are stored in 16 or 8 bits and cast to float32; the lost digits stay lost."""
+    """Weights are stored in 16 or 8 bits, and the lost digits stay lost.
+
+    A warning unless they are float16 and no value was too large or too small for it.
+    """
+    lost = any(case.troubles.get(each) for each in ("not finite", "saturated", "tiny variance"))
     for dtype, count in case.dtypes.items():
         if dtype.startswith(("float16", "bfloat16", "float8")):
+            half = dtype == "float16"
             yield Words(
                 f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype} and cast to "
                 "float32.",
-                why="The precision that the cast to the file took is lost: features differ by "
-                + ("about 0.1 to 0.5 %." if dtype == "float16" else "about 1 to 5 %."),
+                why="Saving as {} has cost precision: features differ by about {} %.{}".format(
+                    dtype,
+                    "0.1 to 0.5" if half else "1 to 5",
+                    " No value was too large or too small for it." if half and not lost else "",
+                ),
                 action="Take the float32 weights if they exist; else go on, training makes up for "
                 "it.",
+                level=NOTE if half and not lost else WARNING,
             )
 
 

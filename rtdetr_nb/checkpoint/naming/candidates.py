@@ -118,7 +118,9 @@ def candidate_table(candidates: Iterable[Candidate]) -> Table:
         for c in candidates
     )
     columns = ("name", "role", "HGNetv2", "dialect", "tensors", "dtype", "prefix")
-    return Table("backbones, the one that is meant first:", columns, rows, frozenset({"tensors"}))
+    return Table(
+        "backbones in the file (the one used is first):", columns, rows, frozenset({"tensors"})
+    )
 
 
 class Candidates(list[AnyCandidate]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint
@@ -39,6 +39,8 @@ def check_output_path(
             exist, the path is a folder or one of the files that are read, or it exists and
             `overwrite` is False.
     """
+    if not fspath(path).strip():
+        raise TuningError("There is no name for the file. Give one, such as tuning.pth.")
     path = Path(path)
     exists = _exists(path)
     if path.is_dir():

@@ -93,7 +93,8 @@ class WriteReport:
 
     def __str__(self) -> str:
         grafted = f" and {self.grafted} from the base" if self.grafted else ""
-        written = f"{self.path}: {len(self.equal)} selected tensors{grafted}, {self.nbytes:,} bytes"
+        selected = f"{len(self.equal)} selected tensors{grafted}"
+        written = f"{self.path}: {selected}, {self.nbytes / 1e6:.1f} MB"
         door = "; for HGNetv2.pretrained, not for -t" if self.bare else ""
         if self.stem is None:
             return f"{written}, read back bit-equal{door}"

@@ -20,7 +20,7 @@ from rtdetr_nb.text.findings import (
     Verdict,
     Words,
     check,
-    findings_table,
+    findings_html,
 )
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.plain_text import counted, show_as_text
@@ -139,7 +139,7 @@ class ShownBatch:
         return "\n".join([*lines, *(f"  {found.level}: {found}" for found in self.findings)])
 
     def _repr_html_(self) -> str:
-        found = findings_table(self.findings).html() if self.findings else ""
+        found = findings_html(self.findings)
         picture = base64.b64encode(self.figure()._repr_png_()).decode("ascii")
         return (
             f"<p>{badge(str(self.verdict))} {shown(self.sentence)}</p>{found}"

@@ -10,7 +10,7 @@ from rtdetr_nb.datasets.checks.box_counts import BoxCounts, ClassCount
 from rtdetr_nb.datasets.checks.decoding import BrokenPicture
 from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.drawing import draw
-from rtdetr_nb.text.findings import Verdict, findings_table
+from rtdetr_nb.text.findings import Verdict, findings_html
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.plain_text import counted, show_as_text
 from rtdetr_nb.text.table import Table
@@ -112,7 +112,7 @@ class DataReport:
 
     def _repr_html_(self) -> str:
         tables = "".join(table.html() for table in self.tables())
-        found = findings_table(self.verdict.findings).html() if self.findings else ""
+        found = findings_html(self.verdict.findings)
         return f"<p>{badge(str(self.verdict))} {shown(self.sentence)}</p>{found}{tables}"
 
     def tables(self) -> list[Table]:

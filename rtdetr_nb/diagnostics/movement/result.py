@@ -15,7 +15,7 @@ from rtdetr_nb.diagnostics.movement.change import (
     Movement,
 )
 from rtdetr_nb.drawing import draw
-from rtdetr_nb.text.findings import Finding, Verdict, findings_table
+from rtdetr_nb.text.findings import Finding, Verdict, findings_html
 from rtdetr_nb.text.html_pieces import badge, shown
 from rtdetr_nb.text.plain_text import counted, show_as_text
 from rtdetr_nb.text.table import Table
@@ -119,7 +119,7 @@ class WhatMoved:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        findings = findings_table(self.verdict.findings).html() if self.findings else ""
+        findings = findings_html(self.verdict.findings)
         notes = "".join(f"<p>{shown(note)}</p>" for note in self.notes)
         head = f"<p>{badge(str(self.verdict))} {shown(self.sentence)}</p>"
         return head + self._parts_table().html() + findings + notes

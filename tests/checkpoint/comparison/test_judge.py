@@ -136,12 +136,12 @@ def test_batch_counters_are_told_and_harmless(tmp_path, live_file, live_model, w
 
 def test_freeze_at_0_freezes_the_stem():
     (finding,) = (f for f in config_findings(CONFIG) if "freeze_at" in f.where)
-    assert finding.what.startswith("stem") and "-1 does" in finding.why
+    assert finding.what == "The stem is frozen." and "-1 does" in finding.why
     assert finding.level == "note"
     (finding,) = (
         f for f in config_findings(configured("HGNetv2.freeze_at=2")) if "freeze_at" in f.where
     )
-    assert "stem, stages.0, stages.1" in finding.what
+    assert finding.what == "The stem, stages.0 and stages.1 are frozen."
 
 
 @pytest.mark.parametrize(("live", "level"), [(True, "warning"), (False, "note")])
