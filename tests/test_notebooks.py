@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PARAMETERS = {
     "00_quickstart": "steps = 2\nimage_size = 96\nprobe_size = 128",
     "04_short_finetune": "steps = 2\nimage_size = 96\nprobe_size = 128\nbatch_size = 2",
-    "08_which_checkpoint": "pictures = 12\nsteps, seeds = 1, 1",
+    "08_which_checkpoint": "pictures = 12\nsteps = 1\nseeds = 1",
     "06_full_training": "overrides += ['train_dataloader.collate_fn.scales=[160]', "
     "'val_dataloader.dataset.transforms.ops.0.size=[160,160]', 'eval_spatial_size=[160,160]']",
 }
