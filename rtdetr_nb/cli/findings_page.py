@@ -12,6 +12,7 @@ from rtdetr_nb.checkpoint.comparison.value_findings import VALUE_CHECKS
 from rtdetr_nb.config.size_findings import SIZE_CHECKS
 from rtdetr_nb.datasets.batches.shown_batch import BATCH_CHECKS
 from rtdetr_nb.datasets.checks.findings import DATA_CHECKS
+from rtdetr_nb.diagnostics.overfit.findings import OVERFIT_CHECKS
 from rtdetr_nb.diagnostics.preflight.configuration import TRAINING_CHECKS
 from rtdetr_nb.diagnostics.preflight.rehearsal_figures import REHEARSAL_CHECKS
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check
@@ -26,6 +27,7 @@ SECTIONS: tuple[tuple[str, Sequence[Check[Any]]], ...] = (
     ("A batch", BATCH_CHECKS),
     ("A training before its first step", TRAINING_CHECKS),
     ("The rehearsal of a training", REHEARSAL_CHECKS),
+    ("Pictures by heart", OVERFIT_CHECKS),
 )
 """Every check, by what it looks at."""
 
@@ -37,10 +39,10 @@ _EFFECTS = {
 _HEAD = """# Findings
 
 `rtdetr-nb diff`, `rtdetr-nb convert` and `diff.verdict` say what they find, and judge by the worst
-of it; so do `rtdetr-nb check`, `rt.check_data`, `rt.show_batch`, `rtdetr-nb preflight` and every
-run, before its first step. Each finding below is one function with the same name. `make findings`
-writes this page from these functions. What opening a data set mends and tells stands in
-[data.md](data.md).
+of it; so do `rtdetr-nb check`, `rt.check_data`, `rt.show_batch`, `rtdetr-nb preflight`,
+`rt.overfit` and every run, before its first step. Each finding below is one function with the same
+name. `make findings` writes this page from these functions. What opening a data set mends and tells
+stands in [data.md](data.md).
 
 | level | what it does to the verdict |
 |---|---|

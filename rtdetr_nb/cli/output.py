@@ -111,6 +111,7 @@ def show_conversion(done: Conversion, config: str) -> None:
 
     show = Printer()
     diff, filled = done.selection.diff, done.filled
+    show.line(f"verdict: {done.verdict}. Written {done.report}", _ANSWER_STYLES[str(done.verdict)])
     if done.report.bare:
         show.line(
             f"for the official -u HGNetv2.pretrained={done.report.path}; its -t stops at this file",

@@ -22,8 +22,13 @@ def answer(diff: Diff) -> tuple[str, str]:
     head_matched, head_total = _loaded(heads)
     if head_matched:
         found += f" and {head_matched:,} of {head_total:,} of encoder and decoder"
-    renamed = any(r.status == MATCHED and r.checkpoint_key != r.model_key for r in diff.rows)
+    renamed = any(row.status == MATCHED and _is_renamed(row) for row in diff.rows)
     return word, f"{found}{', after renaming' if renamed and matched else ''}.{_counters(diff)}"
+
+
+def _is_renamed(row: Row) -> bool:
+    """Whether more than the place of its dict in the file stands before the official name."""
+    return not (row.checkpoint_key or "").endswith(row.model_key or "")
 
 
 def _split(rows: list[Row], prefix: str) -> tuple[list[Row], list[Row]]:

@@ -17,7 +17,7 @@ from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted
 
-__all__ = ["CHECKS", "Lesson", "Outcome"]
+__all__ = ["OVERFIT_CHECKS", "Lesson", "Outcome"]
 
 _AT_EACH_END = 10  # steps whose losses are averaged
 # Of the loss at the beginning. Measured on the sample: a sound run stands at 0.93 after 20 steps
@@ -242,7 +242,7 @@ def fewer_pictures(outcome: Outcome) -> Iterator[Words]:
                     str(outcome.split.source), "The others have no boxes, or crowds.")  # fmt: skip
 
 
-CHECKS: tuple[Check[Outcome], ...] = (
+OVERFIT_CHECKS: tuple[Check[Outcome], ...] = (
     run_failed,
     run_stopped,
     rates_are_zero,

@@ -11,7 +11,7 @@ from rtdetr_nb.boxes import iou_and_giou
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.diagnostics.overfit.chosen import ChosenPicture
-from rtdetr_nb.diagnostics.overfit.findings import CHECKS, Lesson, Outcome
+from rtdetr_nb.diagnostics.overfit.findings import OVERFIT_CHECKS, Lesson, Outcome
 from rtdetr_nb.diagnostics.overfit.report import LearntPicture, Look, OverfitReport
 from rtdetr_nb.runs.history import without_abandoned
 from rtdetr_nb.runs.records import PredictedPicture, Record, StepRecord, events, is_step
@@ -63,7 +63,7 @@ def judge_overfit(
         pictures=len(chosen),
         boxes=sum(picture.boxes for picture in chosen),
         table_rows=rows,
-        findings=tuple(finding for check in CHECKS for finding in check(outcome)),
+        findings=tuple(finding for check in OVERFIT_CHECKS for finding in check(outcome)),
         predictions=predictions,
         seconds=round(sum(step.get("seconds", 0.0) for step in steps), 1),
     )

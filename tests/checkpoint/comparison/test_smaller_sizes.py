@@ -19,7 +19,7 @@ def small(size: str, use_lab: bool) -> dict:
 def test_a_smaller_size_is_named(size, use_lab, tmp_path):
     diff = compare(save(as_dfine(small(size, use_lab)), tmp_path / "a.pth"), CONFIG)
     assert (diff.candidate.variant, diff.candidate.size) == (None, size)
-    assert f"HGNetv2-{size}" in str(diff).splitlines()[0]
+    assert f"HGNetv2-{size}" in str(diff).splitlines()[1]
     first = diff.verdict.failures[0]
     assert first.what.startswith(f"The file holds HGNetv2-{size};")
     assert ("D-FINE-" in first.action) == (size in ("B0", "B2"))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
-from rtdetr_nb.diagnostics.overfit.findings import CHECKS, Outcome
+from rtdetr_nb.diagnostics.overfit.findings import OVERFIT_CHECKS, Outcome
 from rtdetr_nb.diagnostics.overfit.judge import compare_boxes
 from rtdetr_nb.diagnostics.overfit.overfit import OverfitPlan, plan_overfit
 from rtdetr_nb.diagnostics.overfit.report import LearntPicture, Look
@@ -43,7 +43,7 @@ def looks(*aps: float) -> tuple[Look, ...]:
 
 
 def found(outcome: Outcome) -> dict[str, str]:
-    return {check.name: str(f) for check in CHECKS for f in check(outcome)}
+    return {check.name: str(f) for check in OVERFIT_CHECKS for f in check(outcome)}
 
 
 def test_what_is_learnt_has_no_finding(plan: OverfitPlan) -> None:
