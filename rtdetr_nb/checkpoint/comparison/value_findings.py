@@ -249,19 +249,6 @@ def untrained_norms(case: ValueCase) -> Iterator[Words]:
 
 
 @check(WARNING)
-def quantised(case: ValueCase) -> Iterator[Words]:
-    """Weights are stored as whole numbers, which mean nothing without their scales."""
-    for dtype, count in case.dtypes.items():
-        if "int" in dtype:
-            yield Words(
-                f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype}: "
-                "the file is quantised.",
-                why="Whole numbers mean nothing without the scales that belong to them.",
-                action="Take the file from before the quantisation.",
-            )
-
-
-@check(WARNING)
 def reduced_precision(case: ValueCase) -> Iterator[Words]:
     """Weights are stored in 16 or 8 bits and cast to float32; the lost digits stay lost."""
     for dtype, count in case.dtypes.items():
@@ -285,7 +272,6 @@ VALUE_CHECKS: tuple[Check[ValueCase], ...] = (
     outliers,
     saturated,
     untrained_norms,
-    quantised,
     reduced_precision,
 )
 """All findings from values, in the order in which they are shown."""
