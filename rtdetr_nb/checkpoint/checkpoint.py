@@ -30,6 +30,7 @@ from rtdetr_nb.checkpoint.naming.searched_names import (
     plain_names_behind,
     searched_names,
 )
+from rtdetr_nb.checkpoint.naming.shares import explain_share
 from rtdetr_nb.checkpoint.naming.unknown_names import explain_unknown_names
 from rtdetr_nb.checkpoint.naming.user_renames import Rename, read_renames
 from rtdetr_nb.checkpoint.reading.arrays import check_expansion, read_array
@@ -93,6 +94,12 @@ class Checkpoint:
         checkpoint = replace(self, renames=(*self.renames, *read_renames(rename)))
         _ = checkpoint.names  # a renaming that cannot be is told now, not at the first comparison
         return checkpoint
+
+    @cached_property
+    def share(self) -> str:
+        """Which share of the weights it holds, if it is one process's file; "" if it is whole."""
+        shapes = {key: tensor.shape for key, tensor in self.tensors.items()}
+        return explain_share(shapes, names_at_top(self.tree))
 
     @cached_property
     def name_of(self) -> Mapping[str, str]:
@@ -284,7 +291,7 @@ def choose_candidate(
     candidates = checkpoint.candidates
     if not candidates:
         names = {name: checkpoint.tensors[key].shape for key, name in checkpoint.name_of.items()}
-        hint = explain_unknown_names(names)
+        hint = checkpoint.share or explain_unknown_names(names)
         raise CheckpointError(explain_no_backbone(checkpoint.path, list(names), hint))
     if name is not None:
         candidates = candidates_called(candidates, name)

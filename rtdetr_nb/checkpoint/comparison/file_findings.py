@@ -29,6 +29,10 @@ def another_variant(diff: Diff) -> Iterator[Words]:
     found, wanted = diff.candidate.variant, diff.config.backbone.name
     if found == wanted:
         return
+    if share := diff.checkpoint.share:
+        what, _, remedy = share.partition(". ")
+        yield Words(f"{what}.", diff.candidate.name, action=remedy)
+        return
     named = f"HGNetv2-{found}" if found else "an HGNetv2 of another size"
     if not found and (hint := _right_shapes_under_other_names(diff)):
         yield Words(

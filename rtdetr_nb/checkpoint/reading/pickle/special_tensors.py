@@ -58,7 +58,7 @@ def _read_by_function(
     if name == "torch._utils._rebuild_sparse_tensor" and len(arguments) == 2:
         return _read_sparse(arguments, path, kind, build)
     if name == "torch._utils._rebuild_meta_tensor_no_storage" and len(arguments) > 1:
-        why = "has no values: it was saved on the device meta, before the weights were loaded"
+        why = "has no values (it was on the device meta): save it after the weights were loaded"
         return _lacking(path, kind, arguments[1], arguments[0], why)
     if name == "torch._utils._rebuild_qtensor" and len(arguments) > 2:
         return _lacking(path, kind, arguments[2], None, f"is quantised by torch: {_BEFORE}")
