@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from rtdetr_nb.checkpoint.checkpoint import open_checkpoint
+from rtdetr_nb.checkpoint.comparison.diff import Diff, compare
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.run import Run
-from tests.checkpoint.wild import backbone, detector, save, tensor
+from tests.checkpoint.wild import CONFIG, backbone, detector, save, tensor
 from tests.small_runs import SMALL_HEADS, TrainServer, narrow_config
 from tests.ui.fake_run import FakeRun
 
@@ -101,3 +103,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setattr("rtdetr_nb.runs.find_or_start.start_run", start_run)
     monkeypatch.setattr("rtdetr_nb.ui.panel.run_settings.start_run", start_run)
     return calls
+
+
+@pytest.fixture
+def backbone_diff(backbone_file: Path) -> Diff:
+    return compare(open_checkpoint(backbone_file), CONFIG)
+
+
+@pytest.fixture
+def detector_diff(detector_file: Path) -> Diff:
+    return compare(open_checkpoint(detector_file), CONFIG)

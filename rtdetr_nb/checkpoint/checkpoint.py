@@ -6,8 +6,7 @@ Nothing in the file is imported, called or executed, whatever it holds.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -20,8 +19,10 @@ from rtdetr_nb.checkpoint.naming.anchors import anchored_prefixes
 from rtdetr_nb.checkpoint.naming.candidates import (
     Candidate,
     Candidates,
+    candidates_called,
     find_candidates,
 )
+from rtdetr_nb.checkpoint.naming.copy_roles import names_at_top
 from rtdetr_nb.checkpoint.naming.no_backbone import explain_no_backbone
 from rtdetr_nb.checkpoint.naming.searched_names import (
     SearchedName,
@@ -29,10 +30,13 @@ from rtdetr_nb.checkpoint.naming.searched_names import (
     plain_names_behind,
     searched_names,
 )
+from rtdetr_nb.checkpoint.naming.shares import explain_share
 from rtdetr_nb.checkpoint.naming.unknown_names import explain_unknown_names
 from rtdetr_nb.checkpoint.naming.user_renames import Rename, read_renames
 from rtdetr_nb.checkpoint.reading.arrays import check_expansion, read_array
 from rtdetr_nb.checkpoint.reading.containers.detect import list_container
+from rtdetr_nb.checkpoint.reading.hashing import sha256_of_files
+from rtdetr_nb.checkpoint.reading.parametrised import fold_parametrised
 from rtdetr_nb.checkpoint.reading.storage import OpenFiles
 from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, TensorInfo
 from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
@@ -40,8 +44,6 @@ from rtdetr_nb.errors import AmbiguousCheckpointError, CheckpointError
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Checkpoint:
         container: Sort of file: `torch zip`, `torch legacy`, `TorchScript`, `safetensors`,
             `safetensors index`, `torch bin index`, `pdparams`, `pickle`, `distributed checkpoint`.
         tensors: Every tensor by its dotted path from the root of the file, in the order of the
-            file; with `subkey` only those below it, under the same paths.
+            file; with `subkey` only those below it, under the same paths. A weight that the file
+            holds in parts (`weight_orig`, `weight_mask`) stands in their place.
         modules: Every pickled `nn.Module` by its path. Its tensors are in `tensors`, named as its
             state dict would name them.
         tree: Everything in the file as plain values: dict, list, tuple, str, numbers, bytes, None;
@@ -93,6 +96,12 @@ class Checkpoint:
         return checkpoint
 
     @cached_property
+    def share(self) -> str:
+        """Which share of the weights it holds, if it is one process's file; "" if it is whole."""
+        shapes = {key: tensor.shape for key, tensor in self.tensors.items()}
+        return explain_share(shapes, names_at_top(self.tree))
+
+    @cached_property
     def name_of(self) -> Mapping[str, str]:
         """The searched name of each key."""
         return names_by_key(self.names)
@@ -107,7 +116,7 @@ class Checkpoint:
     @cached_property
     def candidates(self) -> Candidates[FileCandidate]:
         """Every HGNetv2 in the file, the one that is most likely meant first."""
-        beside = _top_of(self.tree)
+        beside = names_at_top(self.tree)
         found = find_candidates(self.tensors, self.modules, self.names, beside)
         return Candidates(FileCandidate(**_fields(each), checkpoint=self) for each in found)
 
@@ -181,12 +190,7 @@ class Checkpoint:
         Of a checkpoint of several files: of the lines `<sha256> <file name>`, in the order of
         `files`, as the `sha256sum` program would hash and list them.
         """
-        from hashlib import sha256  # loads OpenSSL, which few who open a file need
-
-        if len(self.files) == 1:
-            return _hash_file(self.files[0])
-        lines = "".join(f"{_hash_file(file)}  {file.name}\n" for file in self.files)
-        return sha256(lines.encode()).hexdigest()
+        return sha256_of_files(self.files)
 
     def _find(self, key: str) -> TensorInfo:
         try:
@@ -219,15 +223,6 @@ def _fields(candidate: Candidate) -> dict[str, Any]:
     return {each.name: getattr(candidate, each.name) for each in fields(candidate)}
 
 
-def _top_of(tree: object) -> frozenset[str]:
-    """Return the names at the top of a file, and those below its `meta`."""
-    if not isinstance(tree, Mapping):
-        return frozenset()
-    meta = tree.get("meta")
-    below = (f"meta.{key}" for key in meta) if isinstance(meta, Mapping) else ()
-    return frozenset([*map(str, tree), *below])
-
-
 def open_checkpoint(
     path: str | os.PathLike[str],
     *,
@@ -256,7 +251,7 @@ def open_checkpoint(
         listing = list_container(path)
     except (CheckpointError, OSError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    tensors, modules = listing.tensors, listing.modules
+    tensors, modules = fold_parametrised(listing.tensors), listing.modules
     if subkey is not None:
         tensors = {key: tensor for key, tensor in tensors.items() if _is_below(key, subkey)}
         modules = {key: module for key, module in modules.items() if _is_below(key, subkey)}
@@ -296,10 +291,10 @@ def choose_candidate(
     candidates = checkpoint.candidates
     if not candidates:
         names = {name: checkpoint.tensors[key].shape for key, name in checkpoint.name_of.items()}
-        hint = explain_unknown_names(names)
+        hint = checkpoint.share or explain_unknown_names(names)
         raise CheckpointError(explain_no_backbone(checkpoint.path, list(names), hint))
     if name is not None:
-        candidates = _called(candidates, name)
+        candidates = candidates_called(candidates, name)
     best = [candidate for candidate in candidates if candidate.rank == candidates[0].rank]
     best = [candidate for candidate in best if candidate.variant == variant] or best
     if len(best) == 1 or name in (best[0].name, best[0].prefix):
@@ -311,28 +306,5 @@ def choose_candidate(
     )
 
 
-def _called(candidates: Sequence[FileCandidate], name: str) -> list[FileCandidate]:
-    for same in (
-        lambda c: c.name == name,
-        lambda c: c.prefix.rstrip(".") == name.rstrip("."),
-        lambda c: name in re.split(r", ", c.role),
-    ):
-        chosen = [candidate for candidate in candidates if same(candidate)]
-        if chosen:
-            return chosen
-    listed = ", ".join(candidate.name for candidate in candidates)
-    raise CheckpointError(f"There is no backbone called {name!r} in the file. It holds: {listed}.")
-
-
 def _is_below(key: str, subkey: str) -> bool:
     return key == subkey or key.startswith(f"{subkey.rstrip('.')}.")
-
-
-def _hash_file(path: Path) -> str:
-    from hashlib import sha256
-
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ from typing import Any
 from rtdetr_nb.checkpoint.comparison.config_findings import CONFIG_CHECKS
 from rtdetr_nb.checkpoint.comparison.coverage_findings import COVERAGE_CHECKS
 from rtdetr_nb.checkpoint.comparison.file_findings import FILE_CHECKS
+from rtdetr_nb.checkpoint.comparison.reading_findings import READING_CHECKS
 from rtdetr_nb.checkpoint.comparison.value_findings import VALUE_CHECKS
 from rtdetr_nb.config.size_findings import SIZE_CHECKS
 from rtdetr_nb.datasets.batches.shown_batch import BATCH_CHECKS
@@ -21,7 +22,7 @@ SECTIONS: tuple[tuple[str, Sequence[Check[Any]]], ...] = (
     ("The file and its architecture", FILE_CHECKS),
     ("What of the model is filled", COVERAGE_CHECKS),
     ("The configuration", CONFIG_CHECKS),
-    ("The values", VALUE_CHECKS),
+    ("The values", (*READING_CHECKS, *VALUE_CHECKS)),
     ("Sizes of pictures", SIZE_CHECKS),
     ("The data", DATA_CHECKS),
     ("A batch", BATCH_CHECKS),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rtdetr_nb.checkpoint.comparison.answer import answer
 from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, MISSING, UNUSED, Row
 from rtdetr_nb.text.findings import findings_html
+from rtdetr_nb.text.folded_names import folded, template
 from rtdetr_nb.text.html_pieces import answer_box, shown
 from rtdetr_nb.text.table import MOST_ROWS, Table, shape_text
 
@@ -42,20 +43,33 @@ def _counts(part: PartSummary) -> list[int]:
 
 
 def row_table(title: str, rows: Sequence[Row]) -> Table:
-    """Return the first rows of a comparison: as many as fit on a screen."""
-    shown = tuple(
-        (
-            row.model_key or "-",
-            row.checkpoint_key or "-",
-            shape_text(row.model_shape),
-            shape_text(row.checkpoint_shape),
-            row.note,
-        )
-        for row in rows[:MOST_ROWS]
-    )
-    more = len(rows) - len(shown)
+    """Return rows of a comparison, those that differ in numbers only as one; as many as fit."""
+    lines = [_line(group) for group in _alike(rows)]
+    more = len(lines) - MOST_ROWS
     columns = ("model", "file", "model shape", "file shape", "note")
-    return Table(title, columns, shown, footer=f"and {more} more" if more else "")
+    footer = f"and {more} more lines" if more > 0 else ""
+    return Table(title, columns, tuple(lines[:MOST_ROWS]), footer=footer)
+
+
+def _alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows whose names have the same words, shapes and note, in the order of their first ones."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        names = (template(row.model_key or "-"), template(row.checkpoint_key or "-"))
+        alike = (*names, row.model_shape, row.checkpoint_shape, template(row.note))
+        groups.setdefault(alike, []).append(row)
+    return list(groups.values())
+
+
+def _line(rows: Sequence[Row]) -> tuple[str, ...]:
+    first, count = rows[0], f"{len(rows)} tensors" if len(rows) > 1 else ""
+    return (
+        folded([row.model_key or "-" for row in rows]),
+        folded([row.checkpoint_key or "-" for row in rows]),
+        shape_text(first.model_shape),
+        shape_text(first.checkpoint_shape),
+        "; ".join(filter(None, (count, folded([row.note for row in rows])))),
+    )
 
 
 def diff_title(diff: Diff) -> str:

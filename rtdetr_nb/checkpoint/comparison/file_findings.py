@@ -30,6 +30,10 @@ def another_variant(diff: Diff) -> Iterator[Words]:
     found, wanted = diff.candidate.variant, diff.config.backbone.name
     if found == wanted:
         return
+    if share := diff.checkpoint.share:
+        what, _, remedy = share.partition(". ")
+        yield Words(f"{what}.", diff.candidate.name, action=remedy)
+        return
     other = diff.candidate.other_size
     if not found and not other and (hint := _right_shapes_under_other_names(diff)):
         yield Words(

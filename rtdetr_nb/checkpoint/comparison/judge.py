@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rtdetr_nb.checkpoint.comparison.config_findings import config_findings
 from rtdetr_nb.checkpoint.comparison.coverage_findings import COVERAGE_CHECKS, CoverageCase
 from rtdetr_nb.checkpoint.comparison.file_findings import FILE_CHECKS
+from rtdetr_nb.checkpoint.comparison.reading_findings import READING_CHECKS
 from rtdetr_nb.checkpoint.comparison.row import Row
 from rtdetr_nb.checkpoint.comparison.value_findings import value_findings
 from rtdetr_nb.text.findings import Verdict
@@ -42,6 +43,7 @@ def judge(
     return Verdict(
         [
             *(finding for each in FILE_CHECKS for finding in each(diff)),
+            *(finding for each in READING_CHECKS for finding in each(diff)),
             *(finding for each in COVERAGE_CHECKS for finding in each(coverage)),
             *config_findings(filled.config, filled, total_steps=total_steps),
             *value_findings(diff, rows, values),

@@ -44,6 +44,7 @@ class Row:
         rule: the renaming rules that led from one name to the other.
         note: a remark for the reader.
         fix: the change that its value needs.
+        lacking: why its value cannot be read from the file; "" for nearly all.
     """
 
     model_key: str | None
@@ -58,6 +59,7 @@ class Row:
     rule: str = ""
     note: str = ""
     fix: ValueFix | None = field(default=None, repr=False)
+    lacking: str = field(default="", repr=False)
 
     @property
     def num_elements(self) -> int:
@@ -74,10 +76,10 @@ class Row:
         if self.status == BOOKKEEPING:
             counter = (self.model_key or "").endswith(_BATCH_COUNTER)
             return counter and self.checkpoint_key is not None
-        return self.status == MATCHED
+        return self.status == MATCHED and not self.lacking
 
 
-COLUMNS = tuple(name for name in Row.__dataclass_fields__ if name != "fix")
+COLUMNS = tuple(name for name in Row.__dataclass_fields__ if name not in ("fix", "lacking"))
 
 
 def part_of(model_key: str) -> str:
@@ -128,11 +130,13 @@ def model_row(
         rule=", ".join(origin.rules) if origin else "",
         note=note,
         fix=origin.fix if origin else None,
+        lacking=tensor.lacking if tensor else "",
     )
 
 
 def _matched_note(origin: Origin | None, tensor: TensorInfo, info: KeyInfo) -> str:
-    notes = [origin.fix.why] if origin and origin.fix else []
+    notes = [note for note in (tensor.lacking, tensor.note) if note]
+    notes += [origin.fix.why] if origin and origin.fix else []
     if tensor.dtype != info.dtype:
         notes.append(f"cast from {tensor.dtype} to {info.dtype}")
     return "; ".join(notes)

@@ -248,19 +248,6 @@ def untrained_norms(case: ValueCase) -> Iterator[Words]:
         )
 
 
-@check(WARNING)
-def quantised(case: ValueCase) -> Iterator[Words]:
-    """Weights are stored as whole numbers, which mean nothing without their scales."""
-    for dtype, count in case.dtypes.items():
-        if "int" in dtype:
-            yield Words(
-                f"{counted(count, 'tensor is', 'tensors are')} stored as {dtype}: "
-                "the file is quantised.",
-                why="Whole numbers mean nothing without the scales that belong to them.",
-                action="Take the file from before the quantisation.",
-            )
-
-
 @check(NOTE)
 def reduced_precision(case: ValueCase) -> Iterator[Words]:
     """Weights are stored in 16 or 8 bits, and the lost digits stay lost.
@@ -294,7 +281,6 @@ VALUE_CHECKS: tuple[Check[ValueCase], ...] = (
     outliers,
     saturated,
     untrained_norms,
-    quantised,
     reduced_precision,
 )
 """All findings from values, in the order in which they are shown."""

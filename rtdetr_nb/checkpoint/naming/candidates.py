@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Protocol, TypeVar
@@ -22,6 +22,7 @@ from rtdetr_nb.checkpoint.naming.dialects import recognise_dialect
 from rtdetr_nb.checkpoint.naming.renaming import Origin, rename
 from rtdetr_nb.checkpoint.naming.searched_names import SearchedName, plain_names_behind
 from rtdetr_nb.checkpoint.naming.wrapper_words import WRAPPER_WORDS
+from rtdetr_nb.errors import CheckpointError
 from rtdetr_nb.text.plain_text import show_as_text
 from rtdetr_nb.text.table import Table
 
@@ -155,6 +156,24 @@ def find_candidates(
     found = [candidate for candidate in found if candidate.tensors]
     named = _with_names_and_roles(found, keys, beside)
     return Candidates(sorted(named, key=lambda candidate: candidate.rank))
+
+
+def candidates_called(candidates: Sequence[AnyCandidate], name: str) -> list[AnyCandidate]:
+    """Return the candidates of this name, or else of this prefix, or else of this role.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    for same in (
+        lambda c: c.name == name,
+        lambda c: c.prefix.rstrip(".") == name.rstrip("."),
+        lambda c: name in re.split(r", ", c.role),
+    ):
+        chosen = [candidate for candidate in candidates if same(candidate)]
+        if chosen:
+            return chosen
+    listed = ", ".join(candidate.name for candidate in candidates)
+    raise CheckpointError(f"There is no backbone called {name!r} in the file. It holds: {listed}.")
 
 
 def _describe(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 _AVERAGED = frozenset({"ema", "swa", "averaged", "average", "avg", "polyak", "shadow"})
@@ -42,6 +42,15 @@ class Role(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def names_at_top(tree: object) -> frozenset[str]:
+    """Return the names at the top of a file's tree, and those below its `meta` as `meta.NAME`."""
+    if not isinstance(tree, Mapping):
+        return frozenset()
+    meta = tree.get("meta")
+    below = (f"meta.{key}" for key in meta) if isinstance(meta, Mapping) else ()
+    return frozenset([*map(str, tree), *below])
+
+
 def copy_roles(
     prefixes: Sequence[str], keys: Collection[str], beside: Collection[str]
 ) -> list[Role]:
@@ -50,8 +59,7 @@ def copy_roles(
     Args:
         prefixes: what stands before the names of each copy.
         keys: all names of the file.
-        beside: what lies at the top of the file, and below its `meta` as `meta.NAME`: libraries
-            are known by it.
+        beside: what lies at the top of the file (`names_at_top`): libraries are known by it.
     """
     copies, library = _copies(prefixes, keys, beside)
     owners, paired = _owners(prefixes)

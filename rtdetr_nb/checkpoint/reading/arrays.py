@@ -77,9 +77,14 @@ def read_array(tensor: TensorInfo, files: OpenFiles) -> np.ndarray:
     Returns:
         A contiguous, writable array of its shape that shares memory with nothing; of the dtype
         `carrier_dtype(tensor.dtype)`, in the byte order of this machine.
+
+    Raises:
+        CheckpointError: Its values are not in the file, or cannot be read.
     """
     import numpy as np
 
+    if tensor.lacking:
+        raise CheckpointError(f"Its tensor {tensor.key!r} {tensor.lacking}.")
     dtype = np.dtype(carrier_dtype(tensor.dtype))
     if tensor._storage is None or 0 in tensor.shape:
         return np.empty(tensor.shape, dtype)

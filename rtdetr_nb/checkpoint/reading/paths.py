@@ -68,7 +68,26 @@ def _entries(node: object) -> Iterable[tuple[object, object]]:
         )
     if isinstance(node, dict):
         return node.items()
-    return enumerate(node) if isinstance(node, (list, tuple)) else ()
+    if isinstance(node, (list, tuple)):
+        return _named_pairs(node) or enumerate(node)
+    return ()
+
+
+def _named_pairs(node: list[object] | tuple[object, ...]) -> list[tuple[object, object]]:
+    """The pairs of `list(model.named_parameters())`; [] if it is any other list."""
+    pairs = [
+        (each[0], each[1])
+        for each in node
+        if isinstance(each, (list, tuple)) and len(each) == 2 and type(each[0]) is str
+    ]
+    if len(pairs) < len(node) or not all(type(value) is TensorInfo for _, value in pairs):
+        return []
+    return [(name, _from_pairs(value)) for name, value in pairs]
+
+
+def _from_pairs(value: object) -> object:
+    assert isinstance(value, TensorInfo)
+    return replace(value, note=value.note or "named in a list of pairs of names and tensors")
 
 
 def _unused(path: str, tensors: dict[str, TensorInfo], repeats: dict[str, int]) -> str:

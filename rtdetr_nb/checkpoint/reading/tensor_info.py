@@ -52,6 +52,9 @@ class TensorInfo:
         shape: Sizes of the axes; `()` for a scalar.
         dtype: Name of the element type, one of `ITEM_SIZES`.
         kind: `parameter` or `buffer` where the file says which it is, `tensor` where it does not.
+        note: How its values come about, where they do not lie in the file as they are.
+        lacking: Why its values cannot be read, as the end of a sentence that begins with its name;
+            "" for nearly all.
     """
 
     key: str
@@ -64,6 +67,8 @@ class TensorInfo:
     _stride: tuple[int, ...] | None = field(default=None, repr=False, compare=False)
     """Step of each axis in elements; None for a contiguous tensor."""
     _big_endian: bool = field(default=False, repr=False, compare=False)
+    note: str = field(default="", repr=False, compare=False)
+    lacking: str = field(default="", repr=False, compare=False)
 
     @property
     def numel(self) -> int:

@@ -15,7 +15,6 @@ import traitlets
 
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import Diff
-from rtdetr_nb.checkpoint.comparison.pattern_cover import select_keys, selection_code
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.comparison.selection_summary import SelectionSummary, summarise_keys
 from rtdetr_nb.checkpoint.tuning.input_format import InputFormat, named_format
@@ -27,6 +26,7 @@ from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.html_pieces import WORD_COLORS, badge, shown
 from rtdetr_nb.text.printable import printable
 from rtdetr_nb.ui.picking.clicks import answer_click
+from rtdetr_nb.ui.picking.pattern_cover import select_keys, selection_code
 from rtdetr_nb.ui.picking.shown import judge_picked, leaf, listed_rows, verdict_values
 from rtdetr_nb.ui.static_twin import StaticTwin
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.diff import Diff
-from rtdetr_nb.checkpoint.comparison.pattern_cover import branch_path
 from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, Row
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.tuning.judged import judge_selection
@@ -16,6 +15,7 @@ from rtdetr_nb.text.html_pieces import WORD_COLORS
 from rtdetr_nb.text.plain_text import counted
 from rtdetr_nb.text.printable import printable
 from rtdetr_nb.text.table import shape_text
+from rtdetr_nb.ui.picking.pattern_cover import branch_path
 
 _HEADS = ("encoder", "decoder")
 

@@ -46,6 +46,11 @@ def list_container(path: Path) -> Listing:
 
 
 def _list_file(path: Path, may_be_index: bool = False) -> Listing:
+    if path.suffix == ".distcp":
+        raise CheckpointError(
+            "It is one file of a checkpoint of torch.distributed.checkpoint. Open the folder that "
+            "it is in."
+        )
     source = SourceFile.at(path)
     with source.open() as file:
         head = bytes(read_exactly(file, 0, min(source.size, HEAD_SIZE)))

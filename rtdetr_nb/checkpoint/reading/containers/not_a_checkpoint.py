@@ -44,6 +44,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str, str], ...] = (
 )  # fmt: skip
 
 
+_PADDLE_SUFFIXES = frozenset({".pdiparams", ".pdmodel"})
 _TAR_MEMBERS = frozenset({b"sys_info", b"pickle", b"tensors", b"storages"})
 _WEIGHT_SUFFIXES = frozenset({
     ".pth", ".pt", ".ckpt", ".bin", ".safetensors", ".pdparams", ".pkl", ".tar",
@@ -136,6 +137,8 @@ def refuse_contents(path: Path, head: bytes, size: int) -> CheckpointError:
     for offset, signature, what, remedy in _SIGNATURES:
         if head[offset : offset + len(signature)] == signature:
             return CheckpointError(f"It {what}, not a checkpoint. {remedy}")
+    if path.suffix in _PADDLE_SUFFIXES or _is_paddle_tensor(head):
+        return _paddle_inference()
     if not head.strip(b"\0"):
         return CheckpointError(
             "It begins with nothing but zeros: a download that reserved its space and never "
@@ -150,6 +153,38 @@ def refuse_contents(path: Path, head: bytes, size: int) -> CheckpointError:
         f"It is not a checkpoint of a known kind: it begins with the bytes {head[:8].hex(' ')}. "
         "Known are files of torch.save, safetensors, TorchScript and Paddle, indexes of sharded "
         "checkpoints, and folders of torch.distributed.checkpoint."
+    )
+
+
+def _is_paddle_tensor(head: bytes) -> bool:
+    """Recognise the file of a program's parameters by its first tensor.
+
+    It begins with a version and a number of levels, both zero, another version, and a description
+    of the type of its elements.
+    """
+    size = int.from_bytes(head[16:20], "little")
+    return head[:16] == bytes(16) and 0 < size < 64 and head[20:21] == b"\x08"
+
+
+def _paddle_inference() -> CheckpointError:
+    return CheckpointError(
+        "It belongs to an inference model of PaddlePaddle, which does not have the tensors under "
+        "the names of the training. Choose the .pdparams that it was exported from."
+    )
+
+
+def refuse_json(index: object) -> CheckpointError:
+    """The error for a JSON file that is no index of a checkpoint.
+
+    Args:
+        index: What is in it.
+    """
+    base = index.get("base_code") if isinstance(index, dict) else None
+    if isinstance(base, dict) and base.get("magic") == "pir":
+        return _paddle_inference()
+    return CheckpointError(
+        "It is a JSON file, but not the index of a checkpoint: it has no weight_map. Choose "
+        "the file with the weights, or its *.index.json."
     )
 
 

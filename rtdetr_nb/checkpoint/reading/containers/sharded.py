@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from rtdetr_nb.checkpoint.reading.containers.not_a_checkpoint import refuse_json
 from rtdetr_nb.checkpoint.reading.storage import SourceFile, read_exactly
 from rtdetr_nb.checkpoint.reading.tensor_info import Listing, TensorInfo
 from rtdetr_nb.errors import CheckpointError
@@ -30,10 +31,7 @@ def list_index(source: SourceFile, list_shard: Callable[[Path], Listing]) -> Lis
     index = _read_json(source)
     weight_map = index.get("weight_map") if type(index) is dict else None
     if type(weight_map) is not dict or not weight_map:
-        raise CheckpointError(
-            "It is a JSON file, but not the index of a checkpoint: it has no weight_map. Choose "
-            "the file with the weights, or its *.index.json."
-        )
+        raise refuse_json(index)
     names = _shard_names(weight_map)
     shards = {name: _list_one(source.path.parent / name, list_shard) for name in names}
     tensors: dict[str, TensorInfo] = {}

@@ -81,13 +81,3 @@ def collected(call: Call) -> list[object]:
     """The elements of a list or set: those it is made from, then those added to it."""
     made_from = call.arguments[0] if isinstance(call.arguments, tuple) and call.arguments else ()
     return [*elements_in(made_from), *(call.elements or ())]
-
-
-def read_complex(arguments: tuple[object, ...]) -> complex | None:
-    """The complex number of two parts; None for anything but two numbers."""
-    if len(arguments) != 2:
-        return None
-    real, imaginary = arguments
-    if isinstance(real, float) and isinstance(imaginary, float):
-        return complex(real, imaginary)
-    return None

@@ -7,7 +7,7 @@ before anything is reserved, and long payloads stay in the file (`Span`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BufferedReader, BytesIO
 from typing import NoReturn
 
@@ -55,9 +55,12 @@ class Machine:
         return self._stream.tell()
 
     @property
-    def global_names(self) -> tuple[str, ...]:
-        """The classes and functions that were named, in the order of the stream."""
-        return tuple(found.path for found in self._globals.values())
+    def global_names(self) -> Iterator[str]:
+        """The classes and functions that were named, in the order of the stream.
+
+        One at a time: a pickle may name a million long ones.
+        """
+        return (found.path for found in self._globals.values())
 
     def clear(self) -> None:
         """Begin the next pickle of the stream."""

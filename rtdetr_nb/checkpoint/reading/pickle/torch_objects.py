@@ -44,12 +44,13 @@ _VIEWS = frozenset({
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_tensor_v3",
 })  # fmt: skip
-_PARAMETERS = frozenset({
+PARAMETERS = frozenset({
     "torch._utils._rebuild_parameter",
     "torch._utils._rebuild_parameter_with_state",
 })  # fmt: skip
-_TYPED = frozenset({"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"})
-REBUILDERS = _VIEWS | _PARAMETERS | _TYPED
+TYPED = frozenset({"torch._tensor._rebuild_from_type", "torch._tensor._rebuild_from_type_v2"})
+"""What stands around a tensor that is a parameter, and around one of a class of its library."""
+REBUILDERS = _VIEWS | PARAMETERS | TYPED
 """The functions whose result is a tensor that `read_tensor` understands."""
 
 _LONGEST_WRAPPING = 4
@@ -78,10 +79,10 @@ def read_tensor(
         arguments = call.arguments if type(call.arguments) is tuple else ()
         if name in _VIEWS:
             return _read_view(name, arguments, path, kind, find_storage, big_endian)
-        if name in _PARAMETERS and arguments and type(arguments[0]) is Call:
+        if name in PARAMETERS and arguments and type(arguments[0]) is Call:
             kind = "parameter" if kind == "tensor" else kind
             call = arguments[0]
-        elif name in _TYPED and len(arguments) > 2:
+        elif name in TYPED and len(arguments) > 2:
             call = Call(arguments[0], arguments[2])
         else:
             return None
@@ -108,7 +109,7 @@ def _read_view(
         return None
     item_size = ITEM_SIZES[dtype]
     unit = 1 if reference.dtype is None else item_size
-    offset, shape, stride = arguments[1], _sizes(arguments[2]), _sizes(arguments[3])
+    offset, shape, stride = arguments[1], read_sizes(arguments[2]), read_sizes(arguments[3])
     numel = reference.available * unit // item_size
     if type(offset) is not int or not _is_inside(shape, stride, offset, numel):
         view = f"shape {list(shape)}, strides {list(stride)}"
@@ -187,7 +188,7 @@ def storage_item_size(value: object) -> tuple[str, int] | None:
     return None
 
 
-def _sizes(value: object) -> tuple[int, ...]:
+def read_sizes(value: object) -> tuple[int, ...]:
     """Sizes or strides, which may be wrapped in a `torch.Size`; (-1,) for anything else."""
     if isinstance(value, Call) and isinstance(value.arguments, tuple) and len(value.arguments) == 1:
         value = value.arguments[0]

@@ -22,17 +22,16 @@ from rtdetr_nb.checkpoint.reading.pickle.call_parts import (
     dict_entries,
     elements_in,
     module_fields,
-    read_complex,
 )
 from rtdetr_nb.checkpoint.reading.pickle.numpy_objects import (
     read_array,
-    read_scalar,
-    unwrap_bytes,
 )
+from rtdetr_nb.checkpoint.reading.pickle.plain_calls import read_plain
 from rtdetr_nb.checkpoint.reading.pickle.records import Call, Global, IdentityKey, PersistentId
+from rtdetr_nb.checkpoint.reading.pickle.special_tensors import read_special
 from rtdetr_nb.checkpoint.reading.pickle.torch_objects import REBUILDERS, read_tensor
 from rtdetr_nb.checkpoint.reading.pickle.tree_budget import TreeBudget
-from rtdetr_nb.checkpoint.reading.storage import FindStorage, MakeStorage, Span, latin1_bytes
+from rtdetr_nb.checkpoint.reading.storage import FindStorage, MakeStorage, Span
 from rtdetr_nb.checkpoint.reading.tensor_info import ModuleInfo, Opaque, TensorInfo
 from rtdetr_nb.errors import CheckpointError
 
@@ -44,7 +43,6 @@ REPEATED_SIZE = 1_000
 """Entries of a part without tensors that is described once and only referred to after that."""
 
 _TUPLES = frozenset({"builtins.tuple", "torch.Size"})
-_BYTES = frozenset({"_codecs.encode", "builtins.bytes", "builtins.bytearray"})
 _UNFINISHED = Opaque("unfinished")
 """Stands for a part while it is described, which it meets again if it holds itself."""
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -223,7 +221,11 @@ class TreeBuilder:
         fields = module_fields(call.state)
         if fields is not None and type(function) is Global:
             return self._describe_module(function, fields, call.state, path, depth)
-        plain = self._read_plain(name, arguments)
+        special = read_special(call, path, kind, lambda part: self.build(part, path, depth + 1))
+        if special is not None:
+            self._tensors += 1
+            return special
+        plain = read_plain(name, arguments, self._spend)
         return self._opaque(call, path, depth) if plain is None else plain
 
     def _describe_tuple(self, elements: tuple[object, ...], path: str, depth: int) -> object:
@@ -269,18 +271,6 @@ class TreeBuilder:
         elements = collected(value) if type(value) is Call else []
         self._spend(len(elements))
         return frozenset(element for element in elements if type(element) is str)
-
-    def _read_plain(self, name: str, arguments: tuple[object, ...]) -> object:
-        """Calls whose result is a plain value; None for any other."""
-        first = unwrap_bytes(arguments[0]) if arguments else b""
-        if name in _BYTES and type(first) is str:
-            self._spend(0, len(first))
-            return latin1_bytes(first)
-        if name in _BYTES and type(first) is bytes:
-            return first
-        if name == "builtins.complex":
-            return read_complex(arguments)
-        return read_scalar(name, arguments)
 
     def _opaque(self, call: Call, path: str, depth: int) -> Opaque:
         function = class_of(call)

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rtdetr_nb.checkpoint.comparison.pattern_cover import (
+from rtdetr_nb.errors import SelectionError
+from rtdetr_nb.ui.picking.pattern_cover import (
     branch_path,
     patterns_for,
     select_keys,
     selection_code,
 )
-from rtdetr_nb.errors import SelectionError
 
 
 @pytest.mark.parametrize(
