@@ -40,7 +40,7 @@ def pruned() -> tuple[dict[str, Tensor], Tensor]:
     return parts_of(module), module.weight.detach()
 
 
-def weight_normed(normed: Callable[..., nn.Module]) -> tuple[dict[str, Tensor], Tensor]:
+def weight_normed(normed: Callable[..., Any]) -> tuple[dict[str, Tensor], Tensor]:
     module = normed(layer(), "weight")
     return parts_of(module), module.weight.detach()
 
