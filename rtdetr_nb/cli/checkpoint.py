@@ -152,6 +152,7 @@ def run_diff(options: argparse.Namespace) -> int:
     from rtdetr_nb.checkpoint.checkpoint import choose_candidate, open_checkpoint
     from rtdetr_nb.checkpoint.comparison.diff import compare
     from rtdetr_nb.config.load import load_config
+    from rtdetr_nb.conversion.class_look import class_findings
     from rtdetr_nb.conversion.input_look import findings_on_pictures
     from rtdetr_nb.text.findings import Verdict
 
@@ -159,7 +160,8 @@ def run_diff(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     diff = compare(choose_candidate(checkpoint, options.candidate, config.backbone.name), config)
     report, findings = findings_on_pictures(diff.candidate, options.data, config)
-    verdict = Verdict([*diff.verdict.findings, *findings])
+    classes = class_findings(diff, options.data)
+    verdict = Verdict([*diff.verdict.findings, *findings, *classes])
     if options.json:
         print_json(**diff_json(diff, verdict, report))
     else:

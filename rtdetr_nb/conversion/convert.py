@@ -33,6 +33,7 @@ from rtdetr_nb.checkpoint.tuning.write import (
 )
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.load import load_config
+from rtdetr_nb.conversion.class_look import class_findings
 from rtdetr_nb.conversion.conversion import Conversion, LoadProof
 from rtdetr_nb.conversion.input_look import check_wanted, look_at_input
 from rtdetr_nb.errors import SelectionError
@@ -119,7 +120,7 @@ def convert(
     if judgement.verdict.failures and not force:
         raise ConversionRefusedError(path, judgement.verdict, _WAY_OUT)
     look = look_at_input(selection, config, data, input_format, force=force)
-    verdict = judgement.and_also(look.findings).verdict
+    verdict = judgement.and_also([*look.findings, *class_findings(diff, data)]).verdict
     if verdict.failures and not force:
         raise ConversionRefusedError(path, verdict, _WAY_OUT)
     content = mend_content(content, look.input_format)

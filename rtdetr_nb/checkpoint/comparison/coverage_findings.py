@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.row import BOOKKEEPING, MATCHED, MISMATCHED, MISSING, Row
 from rtdetr_nb.checkpoint.comparison.unreached import Unreached, find_unreached, in_another_layout
+from rtdetr_nb.checkpoint.reading.stated_classes import stated_classes
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
+from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted
 
 if TYPE_CHECKING:
@@ -165,6 +167,26 @@ def other_classes(case: CoverageCase) -> Iterator[Words]:
         )
 
 
+@check(NOTE)
+def same_number_of_classes(case: CoverageCase) -> Iterator[Words]:
+    """The file's class heads have as many classes as the configuration, and are taken over.
+
+    Whether they are the same classes, in the same order, stands in no shape.
+    """
+    head = next((r for r in case.heads if r.status == MATCHED and _is_score_head(r)), None)
+    if head is None:
+        return
+    count = (head.model_shape or (0,))[0]
+    named = stated_classes(case.diff.checkpoint.tree, count)
+    names = f": {first_of(named)}" if named else ""
+    yield Words(
+        f"The class heads are taken over: the file knows as many classes ({count}){names}.",
+        head.model_key or "",
+        "Shapes do not say whether they are the classes of your data, in the same order.",
+        "If they are others, leave the heads out (--exclude '*score_head*' '*class_embed*').",
+    )
+
+
 @check(WARNING)
 def other_heads(case: CoverageCase) -> Iterator[Words]:
     """The file's encoder or decoder is built differently and does not fit."""
@@ -190,6 +212,7 @@ COVERAGE_CHECKS: tuple[Check[CoverageCase], ...] = (
     mismatched_tensors,
     backbone_only,
     other_classes,
+    same_number_of_classes,
     other_heads,
 )
 """All findings on what is filled, in the order in which they are shown."""
@@ -231,6 +254,10 @@ def _way_out(case: CoverageCase, unreached: Unreached) -> str:
             "`rtdetr-nb convert --accept-near` or `diff.accept_near()`."
         )
     return " ".join(actions)
+
+
+def _is_score_head(row: Row) -> bool:
+    return "score_head" in (row.model_key or "")
 
 
 def _class_heads(case: CoverageCase) -> list[Row]:
