@@ -29,7 +29,9 @@ from .diagnostics.detection.probe_detection import probe_detection
 from .diagnostics.detection.result import DetectionProbe
 from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
+from .diagnostics.movement.compare_values import compare_values
 from .diagnostics.movement.result import WhatMoved
+from .diagnostics.movement.values_report import ValuesReport
 from .diagnostics.movement.what_moved import what_moved
 from .diagnostics.overfit.overfit import overfit, start_overfit
 from .diagnostics.overfit.report import OverfitReport
@@ -85,6 +87,7 @@ __all__ = [
     "Split",
     "TuningReport",
     "UserError",
+    "ValuesReport",
     "Verdict",
     "WhatMoved",
     "attach_run",
@@ -96,6 +99,7 @@ __all__ = [
     "check_input",
     "choose_checkpoint",
     "compare",
+    "compare_values",
     "conclude",
     "convert",
     "ensure_run",

@@ -196,7 +196,7 @@ class DetectionProbe:
 
     def boxes_figure(self) -> Any:
         """Validation pictures with true boxes and those that were found (matplotlib)."""
-        return draw("detection_boxes", self)
+        return draw("detection_probe", self, boxes=True)
 
     _repr_pretty_ = show_as_text
 

@@ -1,20 +1,22 @@
-"""A detector on frozen features: its AP over the steps, and class by class."""
+"""A detector on frozen features: its AP over the steps and class by class, and its boxes."""
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rtdetr_nb.diagnostics.detection.result import DetectionProbe, DetectionScore
-from rtdetr_nb.ui.figures.base import COLORS, GREY, add_legend, new_figure
+from rtdetr_nb.ui.figures.base import COLORS, GREY, Boxes, add_legend, new_figure, pictures_figure
 
 _MOST_CLASSES = 20
 
 
-def draw_detection_probe(result: DetectionProbe) -> Figure:
-    """AP over the steps with its interval at the end, and AP by class.
+def draw_detection_probe(result: DetectionProbe, boxes: bool = False) -> Figure:
+    """AP over the steps with its interval at the end, and AP by class; or pictures with boxes.
 
     Of many classes those are shown that have most boxes.
     """
+    if boxes:
+        return _boxes(result)
     figure, axes = new_figure(9.5, 3.6, columns=2)
     over_steps, by_class = axes[0]
     scores = {"loaded": result.loaded, "random": result.random}
@@ -59,3 +61,18 @@ def _draw_classes(ax: Axes, scores: dict[str, DetectionScore]) -> None:
     if len(asked) > len(names):
         ax.set_title(f"the {len(names)} of {len(asked)} classes with most boxes", color=GREY,
                      fontsize=9)  # fmt: skip
+
+
+def _boxes(result: DetectionProbe) -> Figure:
+    """The same held-out pictures with true boxes, and with the surest ones of each backbone."""
+    kinds = list(result.shown[0].boxes)
+    rows = {
+        kind: [
+            Boxes(picture.boxes[kind], picture.names[kind], picture.scores[kind] or None)
+            for picture in result.shown
+        ]
+        for kind in kinds
+    }
+    colors = {"true": COLORS[2], "loaded": COLORS[0], "random": COLORS[1]}
+    pixels = [picture.pixels for picture in result.shown]
+    return pictures_figure(pixels, rows, [colors[kind] for kind in kinds])
