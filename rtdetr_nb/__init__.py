@@ -16,6 +16,7 @@ Where things are, one folder a purpose:
     model          all that owns weights
     datasets       pictures and boxes to batches
     diagnostics    questions to weights and pictures together
+    launchers      how its command is started: several processes, SLURM
     runs           a run as a folder and a process
     training       what happens in that process
     official       runs of the official repository, as runs like ours

@@ -42,6 +42,7 @@ from .diagnostics.probing.result import ProbeResult
 from .diagnostics.ranking.rank_backbones import rank_backbones
 from .diagnostics.ranking.result import Ranking
 from .errors import UserError
+from .launchers.slurm import Slurm
 from .model.build import build_model, build_postprocessor
 from .official.command import OfficialCheckout, OfficialCommand
 from .official.runs import import_official_log, official_verdict, open_official, start_official_run
@@ -84,6 +85,7 @@ __all__ = [
     "RunSettings",
     "Selection",
     "ShownBatch",
+    "Slurm",
     "Split",
     "TuningReport",
     "UserError",

@@ -81,6 +81,7 @@ CHECKS = {
         "len(rt.predict_official(tuning, full).match.loaded) == 400",
         "str(commands).count(f'-t {tuning}') == 1",
         "str(commands).count('torchrun --nproc_per_node=4') == 3",
+        "'--nproc_per_node=4' in cluster.script(config, output_dir=folder)",
         "run.status == 'finished' and len(run.history) == 2",
         "moved.verdict == 'ok' and moved.steps == 2",
     ),

@@ -11,6 +11,7 @@ LOCK_FILE = "run.lock"
 STOP_FILE = "stop"  # asks the run to stop, where no signal can be sent; removed when it is seen
 REQUEST_FILE = "request.json"  # what `ensure_run` was asked for when it started the run
 EVALUATION_FILE = "evaluation.json"
+JOB_FILE = "job.sbatch"
 CURVES_FILE = "precision_recall.png"
 PREVIOUS_FOLDER = "previous"  # earlier runs, a folder each
 

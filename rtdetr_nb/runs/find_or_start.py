@@ -11,8 +11,9 @@ from typing import Any
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.files.json_file import read_json
+from rtdetr_nb.launchers.slurm import Slurm
 from rtdetr_nb.runs.file_names import REQUEST_FILE
-from rtdetr_nb.runs.run import Run, start_run
+from rtdetr_nb.runs.run import UNDER_WAY, Run, start_run
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ def ensure_run(
     output_dir: str | os.PathLike[str],
     tuning: str | os.PathLike[str] | None = None,
     max_steps: int | None = None,
+    processes: int = 1,
+    launcher: Slurm | None = None,
 ) -> Run:
     """Return the run of exactly this: one that goes on or has finished in the folder, or a new one.
 
@@ -35,13 +38,21 @@ def ensure_run(
         output_dir: folder of the run.
         tuning: tuning file to start from.
         max_steps: stop after so many optimizer updates.
+        processes, launcher: how a new run is started; see `start_run`.
 
     Raises:
         RunError: a run of something else lives in the folder, or the tuning file is missing.
     """
     run = find_run(config, output_dir=output_dir, tuning=tuning, max_steps=max_steps)
     if run is None:
-        run = start_run(config, output_dir=output_dir, tuning=tuning, max_steps=max_steps)
+        run = start_run(
+            config,
+            output_dir=output_dir,
+            tuning=tuning,
+            max_steps=max_steps,
+            processes=processes,
+            launcher=launcher,
+        )
         _write_request(run, _request(config, tuning, max_steps))
     return run
 
@@ -56,7 +67,7 @@ def find_run(
     """Return the run that `ensure_run` has started for this, if it goes on or has finished."""
     run = Run(Path(output_dir))
     seen = run.describe()
-    if not seen.description or seen.status not in ("starting", "running", "finished"):
+    if not seen.description or seen.status not in (*UNDER_WAY, "finished"):
         return None
     found = read_json(run.folder / REQUEST_FILE)
     # Another run may have been started in the folder since; it left the request as it was.
@@ -104,6 +115,8 @@ def _write_request(run: Run, request: dict[str, Any]) -> None:
 
 
 def _process(description: dict[str, Any]) -> dict[str, Any]:
+    if token := description.get("token"):
+        return {"token": token}  # the process is another one than was started
     return {name: description.get(name) for name in ("pid", "process_started", "host")}
 
 

@@ -41,7 +41,7 @@ from rtdetr_nb.runs.file_names import (
 )
 from rtdetr_nb.runs.lock import RunLock
 from rtdetr_nb.runs.previous import PreviousRun
-from rtdetr_nb.runs.process_identity import describes_this_process, identity_of
+from rtdetr_nb.runs.process_identity import describes_this_process, own_identity
 from rtdetr_nb.runs.record_file import RunRecords
 from rtdetr_nb.runs.records import Record, StartRecord
 
@@ -132,7 +132,7 @@ class RunFolder:
         self._description = {
             "status": "starting",
             "started": started,
-            **identity_of(os.getpid()),
+            **own_identity(),
             "command": sys.argv,
             "goes_on": resumed,
             "python": platform.python_version(),

@@ -6,16 +6,21 @@ says is which run died. (A file that merely exists would have to be judged by it
 cannot be done from another host.)
 """
 
+import contextlib
 import json
 import logging
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.file_names import LOCK_FILE
+
+if TYPE_CHECKING:
+    from rtdetr_nb.runs.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -140,3 +145,29 @@ def _describe(holder: dict[str, Any]) -> str:
         return "it is just being started"
     since = f", since {holder['started']}" if "started" in holder else ""
     return f"process {holder.get('pid')} on {holder.get('host')}{since}"
+
+
+@contextlib.contextmanager
+def preparing(run: "Run") -> Iterator[None]:
+    """Keep other runs out of the folder until this one is described in it.
+
+    Raises:
+        RunError: a run lives there, or the body of the `with` cannot write a file.
+    """
+    lock = RunLock(run.folder)
+    lock.acquire()
+    try:
+        seen = run.describe()
+        if seen.description and not seen.is_over:
+            raise RunError(
+                f"A run is still going on in {run.folder} ({run!r}). Stop it, or give another "
+                "output_dir."
+            )
+        yield
+    except OSError as error:
+        raise RunError(
+            f"A run cannot be started in {run.folder}: {error.strerror} "
+            f"({error.filename or 'no file'}). Make room, or give another output_dir."
+        ) from error
+    finally:
+        lock.release()

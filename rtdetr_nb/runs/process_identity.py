@@ -5,6 +5,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from rtdetr_nb.launchers.command import TOKEN_VARIABLE
+
 _PROCESSES = Path("/proc")
 
 
@@ -39,6 +41,12 @@ def _start_time_elsewhere(pid: int) -> str | None:
         return "unknown"
 
 
+def own_identity() -> dict[str, Any]:
+    """Return what names this process, the token it was started with, and its job of SLURM."""
+    given = {"token": os.environ.get(TOKEN_VARIABLE), "slurm_job": os.environ.get("SLURM_JOB_ID")}
+    return identity_of(os.getpid()) | {key: value for key, value in given.items() if value}
+
+
 def identity_of(pid: int) -> dict[str, Any]:
     """Return what names a process that runs here, for `run.json`."""
     return {
@@ -49,7 +57,13 @@ def identity_of(pid: int) -> dict[str, Any]:
 
 
 def describes_this_process(description: dict[str, Any]) -> bool:
-    """Return whether `run.json` is that of a run in this process."""
+    """Return whether `run.json` is that of a run in this process.
+
+    Under torchrun and SLURM another process was started first; a token tells whose run it is.
+    """
+    token = description.get("token")
+    if token is not None and token == os.environ.get(TOKEN_VARIABLE):
+        return True
     started = process_start_time(os.getpid())
     return (description.get("pid"), description.get("process_started", started)) == (
         os.getpid(),

@@ -22,7 +22,7 @@ from rtdetr_nb.runs.records import (
     StepRecord,
     is_step,
 )
-from rtdetr_nb.runs.run import Run
+from rtdetr_nb.runs.run import UNDER_WAY, Run
 from rtdetr_nb.text.durations import duration
 from rtdetr_nb.text.html_pieces import error_html
 
@@ -81,7 +81,7 @@ class RunProgress:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come, as of the last `update`."""
-        return bool(self.problem) or self.status not in ("starting", "running")
+        return bool(self.problem) or self.status not in UNDER_WAY
 
     def update(self) -> bool:
         """Read what has come since the last call.
@@ -190,6 +190,8 @@ class RunProgress:
         """How the run stands, as short phrases."""
         if self.problem:
             return ["unreadable"]
+        if self.status == "queued":
+            return ["waiting in the queue of SLURM"]
         if self.status == "starting":
             return ["starting"]
         facts = [self.status, *self._step_facts()]

@@ -8,9 +8,8 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.files.json_file import read_json
+from rtdetr_nb.launchers.command import python_command, train_arguments
+from rtdetr_nb.launchers.slurm import Slurm
 from rtdetr_nb.runs.file_names import (
     CONFIG_FILE,
     LAST_FILE,
@@ -27,12 +28,23 @@ from rtdetr_nb.runs.file_names import (
 )
 from rtdetr_nb.runs.folder import RunFolder
 from rtdetr_nb.runs.history import history_table, without_abandoned
-from rtdetr_nb.runs.lock import RunLock
+from rtdetr_nb.runs.lock import preparing
 from rtdetr_nb.runs.previous import EARLIER_IS_KEPT, PreviousRun, earlier_run, restore_earlier_run
-from rtdetr_nb.runs.process import explain_exit, is_alive, last_log_lines, launch, process_id
+from rtdetr_nb.runs.process import (
+    enqueue,
+    explain_exit,
+    is_alive,
+    last_log_lines,
+    launch,
+    leave_queue,
+    process_id,
+    queued_status,
+)
 from rtdetr_nb.runs.record_file import read_last_step, read_records
 from rtdetr_nb.runs.records import EvaluationRecord, Record, events
 
+UNDER_WAY = ("queued", "starting", "running")
+"""What a run is before it is over."""
 _LOG_LINES_IN_ERROR = 15
 
 
@@ -42,8 +54,9 @@ class RunSnapshot:
 
     Attributes:
         description: the content of `run.json`; empty if there is none (yet).
-        status: `starting`, `running`, `finished`, `stopped`, `failed`, or `died` for a run whose
-            process is gone without having recorded how it ended.
+        status: `queued` (a job of SLURM that waits), `starting`, `running`, `finished`, `stopped`,
+            `failed`, or `died` for a run whose process is gone without having recorded how it
+            ended.
         owns_records: whether the records in the folder are this run's. They are an earlier run's
             while this one starts, and if it failed before it trained, unless it goes on with them.
     """
@@ -55,7 +68,7 @@ class RunSnapshot:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come."""
-        return self.status not in ("starting", "running")
+        return self.status not in UNDER_WAY
 
     @property
     def failed(self) -> bool:
@@ -77,6 +90,8 @@ class Run:
             description = read_json(self.folder / RUN_FILE)
             died = _is_under_way(description)
         status = "died" if died else description.get("status", "starting")
+        if status == "queued":
+            status = queued_status(description)
         goes_on = description.get("goes_on", bool(description.get("resume")))
         owns_records = bool(goes_on) or not PreviousRun(self.folder).owns_results
         return RunSnapshot(description, status, owns_records)
@@ -161,6 +176,9 @@ class Run:
         if seen.is_over:
             return
         host = seen.description.get("host")
+        if seen.status == "queued":
+            leave_queue(seen.description, self.folder)
+            return
         if seen.status == "running" and host == socket.gethostname():
             # Another user's process takes no signal from here.
             with contextlib.suppress(PermissionError):
@@ -205,10 +223,13 @@ def start_run(
     resume: str | os.PathLike[str] | None = None,
     max_steps: int | None = None,
     overrides: Sequence[str] = (),
+    processes: int = 1,
+    launcher: Slurm | None = None,
 ) -> Run:
     """Start training as a process and return at once.
 
-    The process lives on when the kernel is interrupted, restarted or shut down.
+    The process lives on when the kernel is interrupted, restarted or shut down. On a cluster it is
+    a job: `run.status` is "queued" until it begins, and `run.stop()` then cancels it.
 
     Args:
         config: what to train; it is written to the folder as `config.yml`.
@@ -217,9 +238,14 @@ def start_run(
         resume: checkpoint to go on from.
         max_steps: stop after so many optimizer updates.
         overrides: further `section.key=value` assignments.
+        processes: that train together, by torchrun, each on a GPU of this machine (on the CPU with
+            `device=cpu`). The batch of the configuration is shared out among them.
+        launcher: `rt.Slurm(...)` submits it as a job of SLURM instead, which has as many processes
+            as GPUs. Folder, data and files have to lie where the nodes see them.
 
     Raises:
-        RunError: both `tuning` and `resume` are given, a file is missing, or a run lives in the
+        RunError: SLURM refuses the job, or `processes` is less than 1 or given beside `launcher`;
+            both `tuning` and `resume` are given, a file is missing, or a run lives in the
             folder.
         ConfigError: an override cannot be applied.
     """
@@ -228,21 +254,25 @@ def start_run(
     for name, path in (("tuning file", tuning), ("checkpoint to resume from", resume)):
         if path and not Path(path).is_file():
             raise RunError(f"There is no {name} {os.fspath(path)}.")
+    if processes < 1 or (processes > 1 and launcher is not None):
+        raise RunError(
+            f"processes is {processes}. Give 1 or more; with a launcher, give it gpus instead."
+        )
     config = config.override(overrides) if overrides else config
     folder = Path(output_dir)
-    flags = {
-        "-c": folder / CONFIG_FILE,
-        "--output-dir": folder,
-        "-t": tuning,
-        "-r": resume,
-        "--max-steps": max_steps,
-    }
-    arguments = [word for flag, value in flags.items() if value for word in (flag, str(value))]
-    return launch_in(folder, config, [sys.executable, "-m", "rtdetr_nb", "train", *arguments])
+    arguments = train_arguments(folder / CONFIG_FILE, folder, tuning, resume, max_steps)
+    if launcher is not None:
+        return begin_in(folder, config, lambda: enqueue(arguments, folder, launcher))
+    return launch_in(folder, config, python_command(arguments, processes))
 
 
 def launch_in(folder: Path, config: Config, command: Iterable[str]) -> Run:
-    """Write the configuration of a run to its folder and start its process.
+    """Begin a run whose process is started here by this command; see `begin_in`."""
+    return begin_in(folder, config, lambda: launch(command, folder))
+
+
+def begin_in(folder: Path, config: Config, begin: Callable[[], None]) -> Run:
+    """Write the configuration of a run to its folder and begin it.
 
     The description of an earlier run in the folder is moved away; its results stay until the new
     run records.
@@ -256,37 +286,11 @@ def launch_in(folder: Path, config: Config, command: Iterable[str]) -> Run:
         run_folder.prepare(CONFIG_FILE)
         try:
             (folder / CONFIG_FILE).write_text(config.to_yaml(), encoding="utf-8")
-            launch(command, folder)
-        except OSError:
+            begin()
+        except (OSError, RunError):
             run_folder.undo_prepare()
             raise
     return run
-
-
-@contextlib.contextmanager
-def preparing(run: Run) -> Iterator[None]:
-    """Keep other runs out of the folder until this one is described in it.
-
-    Raises:
-        RunError: a run lives there, or the body of the `with` cannot write a file.
-    """
-    lock = RunLock(run.folder)
-    lock.acquire()
-    try:
-        seen = run.describe()
-        if seen.description and not seen.is_over:
-            raise RunError(
-                f"A run is still going on in {run.folder} ({run!r}). Stop it, or give another "
-                "output_dir."
-            )
-        yield
-    except OSError as error:
-        raise RunError(
-            f"A run cannot be started in {run.folder}: {error.strerror} "
-            f"({error.filename or 'no file'}). Make room, or give another output_dir."
-        ) from error
-    finally:
-        lock.release()
 
 
 def attach_run(output_dir: str | os.PathLike[str]) -> Run:

@@ -9,6 +9,7 @@ import pytest
 
 from rtdetr_nb.runs import process
 from rtdetr_nb.runs.process import describe_started, explain_exit
+from rtdetr_nb.runs.process_identity import identity_of
 from rtdetr_nb.runs.run import Run
 
 
@@ -21,11 +22,11 @@ def test_the_first_description_never_replaces_the_one_of_the_process(
 
     if not has_hard_links:
         monkeypatch.setattr(os, "link", refuse)
-    describe_started(os.getpid(), tmp_path)
+    describe_started({"status": "starting", **identity_of(os.getpid())}, tmp_path)
     first = Run(tmp_path).description
     assert first["status"] == "starting" and first["pid"] == os.getpid()
     (tmp_path / "run.json").write_text('{"status": "failed"}')
-    describe_started(os.getpid(), tmp_path)
+    describe_started({"status": "starting", **identity_of(os.getpid())}, tmp_path)
     assert Run(tmp_path).status == "failed"
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
