@@ -25,6 +25,7 @@ from .datasets.open_data import open_data
 from .datasets.quick_run import quick_run_config
 from .datasets.source import DataSource
 from .datasets.split import Split
+from .demo.file_report import write_report
 from .diagnostics.detection.probe_detection import probe_detection
 from .diagnostics.detection.result import DetectionProbe
 from .diagnostics.features import show_features
@@ -139,5 +140,6 @@ __all__ = [
     "what_moved",
     "write_as",
     "write_as_trained_on",
+    "write_report",
     "write_tuning_file",
 ]

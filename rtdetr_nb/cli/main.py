@@ -17,6 +17,7 @@ from rtdetr_nb.cli import demo as cli_demo
 from rtdetr_nb.cli import lab as cli_lab
 from rtdetr_nb.cli import preflight as cli_preflight
 from rtdetr_nb.cli import rank as cli_rank
+from rtdetr_nb.cli import report as cli_report
 from rtdetr_nb.cli import train as cli_train
 from rtdetr_nb.errors import UserError
 
@@ -59,6 +60,7 @@ def _build_parser() -> argparse.ArgumentParser:
     cli_check.add_command(commands)
     cli_preflight.add_command(commands)
     cli_rank.add_command(commands)
+    cli_report.add_command(commands)
     cli_train.add_command(commands)
     cli_demo.add_command(commands)
     cli_lab.add_commands(commands)

@@ -41,7 +41,7 @@ class Section:
     commands: Sequence[str] = ()
 
 
-def write_report(
+def write_page(
     path: Path, title: str, subtitle: str, conclusion: str, sections: Sequence[Section]
 ) -> None:
     """Write a report; `conclusion` stands at the top. All text is escaped."""

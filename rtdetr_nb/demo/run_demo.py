@@ -14,13 +14,14 @@ from rich.console import Console
 from tqdm import tqdm
 
 import rtdetr_nb as rt
-from rtdetr_nb.demo.report import ReportTable, Section, write_report
+from rtdetr_nb.demo.report import ReportTable, Section, write_page
+from rtdetr_nb.demo.sections import file_section, probe_section
 from rtdetr_nb.demo.story import Story
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.runs.progress import LOSS, RunProgress
 from rtdetr_nb.runs.records import events
 from rtdetr_nb.text.listing import first_of
-from rtdetr_nb.ui.figures.base import COLORS, accuracy_figure, loss_figure, to_data_uri
+from rtdetr_nb.ui.figures.base import COLORS, loss_figure, to_data_uri
 from rtdetr_nb.ui.figures.predictions import predictions_figure
 
 LABELS = {"tuned": "from the tuning file", "random": "from random weights"}
@@ -86,7 +87,7 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     story.add(_next_steps(settings.tuning))
     conclusion = f"{_in_short(probe)} {rt.conclude(runs['tuned'], runs['random'])}"
     report = settings.output / "report.html"
-    write_report(
+    write_page(
         report,
         title="Does this backbone load, and does it help?",
         subtitle=f"{settings.checkpoint.name}, {settings.steps} steps on {settings.data}",
@@ -128,30 +129,7 @@ def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
     story.start_step("1. Open and compare")
     checkpoint = rt.open_checkpoint(path)
     diff = rt.compare(checkpoint, config)
-    candidate = diff.candidate
-    found = (
-        f"{path.name} ({checkpoint.container}) holds {candidate.name}: HGNetv2-"
-        f"{candidate.variant}, names in the {candidate.dialect} dialect, {candidate.dtype}."
-    )
-    parts = [
-        [p.part, p.tensors, p.matched, p.mismatched, p.missing, p.bookkeeping, f"{p.share:.0%}"]
-        for p in diff.parts
-        if p.tensors
-    ]
-    rows = [
-        [r.model_key or "", r.checkpoint_key or "", r.status, str(r.model_shape or "")]
-        for r in diff.rows
-    ]
-    columns = ["part", "tensors", "matched", "mismatched", "missing", "bookkeeping", "share loaded"]
-    section = Section(
-        "What the file holds, against the model",
-        texts=[found],
-        verdict=str(diff.verdict),
-        table=ReportTable(columns, parts),
-        findings=[str(finding) for finding in diff.verdict.findings],
-        details=ReportTable(["model", "file", "status", "shape"], rows),
-        details_title=f"all {len(rows)} names",
-    )
+    section = file_section(diff, diff.verdict)
     reasons = [str(f) for f in diff.verdict.findings if f.level != "note"]
     story.print_and_add(section, reasons=reasons)
     return diff
@@ -180,20 +158,8 @@ def _write_and_prove(story: Story, config: rt.Config, diff: rt.Diff, tuning: Pat
 def _probe(story: Story, settings: DemoSettings) -> rt.ProbeResult:
     story.start_step("3. Probe: does the backbone carry information?")
     probe = rt.probe_backbone(settings.config(image_size=256), tuning=settings.tuning)
-    text = (
-        f"A linear classifier on the backbone's features names {probe.accuracy:.0%} of the "
-        f"objects in held-out pictures; on random weights {probe.random_mean:.0%} "
-        f"({probe.random_low:.0%} to {probe.random_high:.0%} over {len(probe.random)} seeds). "
-        f"Always guessing the most frequent class gets {probe.chance:.0%}."
-    )
-    method = (
-        "Features of each stage are pooled over the ground-truth boxes, and a ridge classifier is "
-        "fitted in closed form on the training pictures. No training of the detector is involved, "
-        "so this shows what a short loss curve cannot."
-    )
-    figure = to_data_uri(accuracy_figure(*probe.bars(), chance=probe.chance))
-    title = "Probe: does the backbone carry information?"
-    story.print_and_add(Section(title, texts=[text, method], figure=figure), printed=[text])
+    section = probe_section(probe)
+    story.print_and_add(section, printed=section.texts[:1])
     return probe
 
 
