@@ -28,6 +28,7 @@ CHECKS = {
         "len(report.loaded) == len(picker.selection) == 400",
         "run.status == 'finished' and plot.text.startswith('from the tuning file: finished')",
         "rt.show_predictions(run).steps == [0]",
+        "found.loaded.ap > 3 * found.random.ap",
     ),
     "01_open_checkpoint": (
         "ckpt.container == 'torch zip' and len(ckpt.tensors) == 486",
@@ -42,6 +43,7 @@ CHECKS = {
         "renamed.counts['matched'] == 400 and renamed.candidate.dialect == 'huggingface'",
         "other_size.verdict == 'failed' and other_size.counts['mismatched'] > 200",
         "any('stem of an HGNetv2-L' in row.note for row in other_size.rows)",
+        "expected.verdict == 'ok' and apart.whole.distance == 0.0",
     ),
     "03_pick_and_write": (
         "report.bit_equal and len(report.equal) == 400",
@@ -72,6 +74,8 @@ CHECKS = {
         "warm_up.reveal().right == '3 %'",
         "resumed.reveal().right == 'it loads none, and trains'",
         "last_door.open == ('pretrained',)",
+        "does_it_work.reveal().right == 'far fewer'",
+        "found.found.name == 'imagenet' and again.accuracy > 0.8",
     ),
     "06_full_training": (
         "preflight.go and preflight.figures['tensors loaded'].value == 400",
