@@ -7,7 +7,7 @@ notebook is not trusted, converted or printed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,20 +27,32 @@ from rtdetr_nb.checkpoint.checkpoint import Checkpoint
 from rtdetr_nb.checkpoint.checkpoint_tables import checkpoint_html, checkpoint_text
 from rtdetr_nb.checkpoint.comparison.diff import Diff
 from rtdetr_nb.checkpoint.comparison.diff_tables import diff_html, diff_text
-from rtdetr_nb.checkpoint.comparison.row import STATUSES, Row
+from rtdetr_nb.checkpoint.comparison.row import (
+    BOOKKEEPING,
+    MATCHED,
+    MISMATCHED,
+    MISSING,
+    STATUSES,
+    UNUSED,
+    Row,
+)
 from rtdetr_nb.errors import SelectionError
 from rtdetr_nb.text.html_pieces import WORD_COLORS, marked, shown
 from rtdetr_nb.text.name_difference import name_difference
 from rtdetr_nb.text.table import shape_text
+from rtdetr_nb.ui.table_buttons import export_buttons, part_of_cell, status_buttons
 
 _ROWS_PER_PAGE = 15
+# What does not load comes first.
+_BY_SEVERITY = (MISMATCHED, MISSING, UNUSED, MATCHED, BOOKKEEPING)
+_PARTS = ("model name", "file name", "note")
 _NAMES, _NONE = "name in the model, in the file, and note", "<i>-</i>"
 # Once for the whole table; the cells only carry the short names of classes.
 _STYLE = (
     "<style>"
     # The page's own colours: the library's dark mode does not follow JupyterLab's themes.
     ".rtnb-table .dt-container,.rtnb-table .dt-container "
-    ":is(input,select,.dt-paging-button,.dt-info,th){"
+    ":is(input,select,.dt-paging-button,.dt-button,.dt-info,th){"
     "background:transparent!important;color:var(--jp-ui-font-color1,inherit)!important}"
     ".rtnb-table .dt-paging-button.disabled{opacity:.3}"
     ".rtnb-table .dt-paging-button.current{border-color:var(--jp-border-color1,#8c8c8c)!important}"
@@ -66,12 +78,14 @@ class TableView:
         static_html: what stands above it and stays without JavaScript.
         text: for a terminal.
         numeric: columns that are aligned to the right.
+        counts: of a comparison, the rows of each status, which has a button.
     """
 
     frame: pandas.DataFrame = field(repr=False)
     static_html: str = field(repr=False)
     text: str = field(repr=False)
     numeric: frozenset[str] = frozenset()
+    counts: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return self.text
@@ -81,8 +95,14 @@ class TableView:
         columns = list(self.frame.columns)
         numbers = [index for index, column in enumerate(columns) if column in self.numeric]
         words = [index for index in range(len(columns)) if index not in numbers]
+        # An export has names and note in columns, which are hidden here and hold no data.
+        parts = _PARTS if self.counts else ()
+        names = columns.index(_NAMES) if parts else -1
+        hidden = range(len(columns), len(columns) + len(parts))
+        written = [place for place in range(len(columns) + len(parts)) if place != names]
+        buttons = [*(status_buttons(self.counts) if parts else []), *export_buttons(written)]
         table = to_html_datatable(
-            self.frame,
+            self.frame.assign(**dict.fromkeys(parts, "")),
             connected=False,
             showIndex=False,
             allow_html=True,
@@ -97,11 +117,16 @@ class TableView:
             autoWidth=False,
             pageLength=_ROWS_PER_PAGE,
             lengthMenu=[_ROWS_PER_PAGE, 50, 200, 1000],
+            layout={"top2Start": {"buttons": buttons}},
             classes="display compact",
             style="width:auto;margin:0",
             columnDefs=[
                 {"targets": words, "className": "dt-left"},
                 {"targets": numbers, "className": "dt-right"},
+                *(
+                    {"targets": [place], "visible": False, "data": part_of_cell(names, part)}
+                    for part, place in enumerate(hidden)
+                ),
             ],
         )
         return f"{_STYLE}<div class='rtnb-table' style='overflow-x:auto'>{table}</div>"
@@ -152,10 +177,18 @@ def _frame_view(source: pandas.DataFrame) -> TableView:
 
 
 def _diff_view(diff: Diff, statuses: frozenset[str]) -> TableView:
-    rows = [row for row in diff.rows if row.status in statuses]
+    chosen = [row for row in diff.rows if row.status in statuses]
+    rows = sorted(chosen, key=_severity)
+    counts = {status: n for status in _BY_SEVERITY if (n := sum(r.status == status for r in rows))}
     columns = ("status", _NAMES, "model shape", "file shape", "values", "type")
     frame = pandas.DataFrame(map(_diff_cells, rows), columns=list(columns))
-    return TableView(frame, diff_html(diff), diff_text(diff), frozenset({"values"}))
+    return TableView(frame, diff_html(diff), diff_text(diff), frozenset({"values"}), counts)
+
+
+def _severity(row: Row) -> int:
+    """Where a row stands: that encoder and decoder are missing is normal, and comes late."""
+    is_normal = row.status == MISSING and row.part in ("encoder", "decoder")
+    return _BY_SEVERITY.index(BOOKKEEPING if is_normal else row.status)
 
 
 def _diff_cells(row: Row) -> tuple[str | int, ...]:
