@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from rtdetr_nb.demo.report import ReportTable, Section, write_report
+from rtdetr_nb.demo.report import ReportTable, Section, write_page
 from rtdetr_nb.ui.figures.base import loss_figure, to_data_uri
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ def report(tmp_path: Path) -> Path:
     table = ReportTable(["run", "<b>loss</b>"], [["tuned", 1.5]])
     sections = [Section(title, texts=["text"], table=table, figure=picture) for title in SHOWN]
     path = tmp_path / "report.html"
-    write_report(path, "A <title>", "subtitle", "conclusion", sections)
+    write_page(path, "A <title>", "subtitle", "conclusion", sections)
     return path
 
 

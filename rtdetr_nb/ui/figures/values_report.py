@@ -29,6 +29,8 @@ def draw_values_report(result: ValuesReport) -> Figure:
     if apart.any():
         above.set_ylim(bottom=floor)
     above.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    above.yaxis.set_minor_formatter(lambda value, _: "")
+    above.margins(y=0.2)
     above.set_ylabel("distance")
     above.set_title(f"{result.b} from {result.a}", color=GREY, fontsize=10, loc="left",
                     parse_math=False)  # fmt: skip
