@@ -57,7 +57,7 @@ CHECKS = {
         "rt.show_predictions(tuned).steps == [0, 1, 2]",
         "conclusion.claim == 'none' and conclusion.steps == 2",
         "moved.verdict == 'ok' and not moved.parts.bit_identical.any()",
-        "probe.accuracy > probe.random_high",
+        "probe.accuracy > probe.random_high and detected.loaded.ap > detected.random.ap",
         "panel.start() == tuned and [r.folder.name for r in rt.find_runs(output)] == "
         "['random', 'tuned']",
     ),

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import rtdetr_nb as rt
 from rtdetr_nb.demo.report import ReportTable, Section, write_page
-from rtdetr_nb.demo.sections import file_section, probe_section
+from rtdetr_nb.demo.sections import detection_section, file_section, probe_section
 from rtdetr_nb.demo.story import Story
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.runs.progress import LOSS, RunProgress
@@ -78,6 +78,7 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     diff = _compare(story, config, settings.checkpoint)
     _write_and_prove(story, config, diff, settings.tuning)
     probe = _probe(story, settings)
+    _detect(story, settings)
     runs = {
         "tuned": _train(story, config, "tuned", settings, settings.tuning),
         "random": _train(story, config, "random", settings, None),
@@ -163,10 +164,17 @@ def _probe(story: Story, settings: DemoSettings) -> rt.ProbeResult:
     return probe
 
 
+def _detect(story: Story, settings: DemoSettings) -> None:
+    story.start_step("4. A detector on frozen features")
+    probe = rt.probe_detection(settings.config(image_size=256), tuning=settings.tuning)
+    section = detection_section(probe)
+    story.print_and_add(section, printed=section.texts[:1])
+
+
 def _train(
     story: Story, config: rt.Config, name: str, settings: DemoSettings, tuning: Path | None
 ) -> rt.Run:
-    number = 4 + list(LABELS).index(name)
+    number = 5 + list(LABELS).index(name)
     story.start_step(f"{number}. Short fine-tune {LABELS[name]}, {settings.steps} steps")
     folder = settings.output / name
     run = rt.start_run(config, output_dir=folder, tuning=tuning, max_steps=settings.steps)

@@ -52,3 +52,15 @@ def probe_section(probe: rt.ProbeResult) -> Section:
     figure = to_data_uri(accuracy_figure(*probe.bars(), chance=probe.chance))
     title = "Probe: does the backbone carry information?"
     return Section(title, texts=[text, method], figure=figure)
+
+
+def detection_section(probe: rt.DetectionProbe) -> Section:
+    """What the features are worth to a small detector, with its boxes."""
+    method = (
+        "A small detector is trained on the frozen features. Encoder and decoder, which start at "
+        "random, are left out, so this speaks of the features alone."
+    )
+    title = "A detector on frozen features"
+    return Section(
+        title, texts=[str(probe.sentence), method], figure=to_data_uri(probe.boxes_figure())
+    )

@@ -22,6 +22,7 @@ from rtdetr_nb.runs.progress import MAIN_PARTS, RunProgress
 from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.figures.run import RunFigure, run_colors
+from rtdetr_nb.ui.run_chart import RunChart
 from rtdetr_nb.ui.served_page import is_served_page
 from rtdetr_nb.ui.widget_tree import close_widgets
 
@@ -102,12 +103,25 @@ class LivePlot:
     def _make_widget(self) -> None:
         self._image = ipywidgets.Image(value=self._png, format="png", layout={"max_width": "100%"})
         self._status = ipywidgets.HTML(self.html)
-        self.widget = ipywidgets.VBox([self._status, self._image])
+        self._chart = RunChart(self._progress)
+        self.widget = ipywidgets.VBox([self._status, self._image, self._chart])
 
     @property
     def figure(self) -> Figure:
         """The figure as of the last `update`."""
         return self._drawing.figure
+
+    @property
+    def chart(self) -> RunChart:
+        """The same values in a chart to hover over, zoom and smooth; the last line of a cell.
+
+        It follows runs that go on, and stays when they have ended.
+        """
+        if self._chart.comm is None:
+            self._make_widget()
+        if not self.is_over:
+            self.start()
+        return self._chart
 
     @property
     def png(self) -> bytes:
@@ -145,6 +159,7 @@ class LivePlot:
                 self._drawing.show(self._progress)
                 self._png = self._drawing.png()
                 self._image.value = self._png
+                self._chart.follow()
             html = self.html
             if html != self._status.value:
                 self._status.value = html

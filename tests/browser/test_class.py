@@ -62,7 +62,7 @@ def test_the_page_of_notebook_05(
     names = page.locator(".voila-notebooks li")
     expect(names).to_have_text([re.compile("^Quickstart: "), re.compile("^How loading works, ")])
     page.goto(f"{address}/voila/render/05_how_loading_works.ipynb", wait_until="commit")
-    expect(page.locator(".widget-radio")).to_have_count(9)
+    expect(page.locator(".widget-radio")).to_have_count(10)
     expect(page.get_by_text("What to take home")).to_be_visible()
     assert page.locator(".jp-InputArea-editor:visible, .jp-CodeMirrorEditor:visible").count() == 0
     assert not page.get_by_text("import rtdetr_nb").is_visible()

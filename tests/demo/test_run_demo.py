@@ -33,7 +33,8 @@ def test_the_demo_does_the_whole_job(shapes_folder: Path, tmp_path: Path) -> Non
         run = rt.attach_run(output / name)
         assert run.status == "finished" and len(run.history) == 2
     page = report.read_text(encoding="utf-8")
-    assert len(re.findall(r'<img [^>]*src="data:image/png;base64,', page)) == 3
+    assert len(re.findall(r'<img [^>]*src="data:image/png;base64,', page)) == 4
+    assert "A detector on frozen features" in page
     assert not re.search(r'(src|href)="http', page), "the report must open offline"
     assert rt.open_checkpoint(output / "tuning.pth").candidates[0].variant == "L"
 

@@ -1,0 +1,133 @@
+"""A chart of runs that answers to the mouse: hover, zoom, smoothing, steps or minutes.
+
+It is drawn in the page by uPlot (`vendor/`, MIT licence: 53 kB, where a figure of plotly brings
+4.5 MB into the page), which nothing is asked of the network for. A page gets all values once, and
+then what is new.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from rtdetr_nb.runs.progress import LOSS, RunProgress
+from rtdetr_nb.ui.figures.run import run_colors, thin
+
+_FOLDER = Path(__file__).parent
+_MOST_STEPS = 4000  # of a run: longer ones are sent anew, as means of neighbours, when they grow
+_GROWTH = 1.05  # by which such a run has grown before it is sent anew
+_SIGNIFICANT = 6  # digits that are sent
+
+
+class RunChart(anywidget.AnyWidget):
+    """The chart; `follow` sends what the followers have read since.
+
+    Args:
+        progress: a follower for each run; somebody else updates them.
+    """
+
+    _esm = "".join(
+        (_FOLDER / name).read_text(encoding="utf-8")
+        for name in ("vendor/uPlot.iife.min.js", "run_chart.js")
+    )
+    _css = "".join(
+        (_FOLDER / name).read_text(encoding="utf-8")
+        for name in ("vendor/uPlot.min.css", "run_chart.css")
+    )
+    # Asked for when a page opens the chart, so that it never lacks what was sent to others.
+    runs = traitlets.List().tag(sync=True, to_json=lambda _, chart: chart.whole())
+
+    def __init__(self, progress: Sequence[RunProgress]) -> None:
+        self._progress = list(progress)
+        super().__init__()
+        self._note_sent()
+
+    def whole(self) -> list[dict[str, Any]]:
+        """All runs as the page holds them; long ones thinned."""
+        colors = run_colors(len(self._progress))
+        return [_as_lists(run, color) for run, color in zip(self._progress, colors, strict=True)]
+
+    def follow(self) -> None:
+        """Send what has come since the last call."""
+        for index, run in enumerate(self._progress):
+            count, sent = len(run.steps), self._sent[index]
+            has_grown = count > _MOST_STEPS and count > sent.steps * _GROWTH
+            if sent.is_other(run) or has_grown:
+                self.send({"do": "all", "runs": self.whole()})
+                self._note_sent()
+                return
+            is_new = count > sent.steps or len(run.evaluations) > sent.evaluations
+            if count <= _MOST_STEPS and is_new:
+                self.send({"do": "append", "run": index, **_piece(run, sent.steps)})
+                self._sent[index] = _Sent.of(run)
+
+    def _note_sent(self) -> None:
+        self._sent = [_Sent.of(run) for run in self._progress]
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What pages have of a run: numbers of steps and evaluations, and the last loss."""
+
+    steps: int
+    evaluations: int
+    last: str
+
+    @classmethod
+    def of(cls, run: RunProgress) -> _Sent:
+        return cls(len(run.steps), len(run.evaluations), _loss(run, len(run.steps)))
+
+    def is_other(self, run: RunProgress) -> bool:
+        """Whether steps that were sent have been abandoned, and trained anew."""
+        return self.steps > len(run.steps) or self.last != _loss(run, self.steps)
+
+
+def _loss(run: RunProgress, count: int) -> str:
+    """The loss of the last of so many steps; as text, since NaN is not itself."""
+    return repr(run.losses[LOSS][count - 1]) if count else ""
+
+
+def _as_lists(run: RunProgress, color: str) -> dict[str, Any]:
+    return {"label": run.label, "color": color, **_piece(run, 0, is_thin=True)}
+
+
+def _piece(run: RunProgress, first: int, is_thin: bool = False) -> dict[str, Any]:
+    """Values of a run from a place on; `is_thin` means neighbours of a long run."""
+    minutes = [seconds / 60 for seconds in accumulate(run.seconds)]
+    steps = np.asarray(run.steps[first:], dtype=float)
+
+    def lists(values: Iterable[float]) -> list[float | None]:
+        array = np.asarray(list(values), dtype=float)
+        return _numbers(thin(steps, array)[1] if is_thin else array)
+
+    values = {name: lists(column[first:]) for name, column in run.losses.items()}
+    groups = min(map(len, run.learning_rates), default=0)
+    for group in range(groups):
+        name = f"learning rate, group {group}"
+        values[name] = lists(rates[group] for rates in run.learning_rates[first:])
+    values["seconds a step"] = lists(run.seconds[first:])
+    evaluated = [(e["step"], e["statistics"].get("AP")) for e in run.evaluations]
+    known = [(step, ap) for step, ap in evaluated if ap is not None]
+    at = [min(max(int(np.searchsorted(run.steps, step)), 0), len(minutes) - 1) for step, _ in known]
+    return {
+        "from": first,
+        "steps": _numbers(thin(steps, steps)[0] if is_thin else steps),
+        "minutes": lists(minutes[first:]),
+        "values": values,
+        "ap": _numbers([ap for _, ap in known]),
+        "ap_steps": _numbers([step for step, _ in known]),
+        "ap_minutes": _numbers([minutes[i] if minutes else 0.0 for i in at]),
+    }
+
+
+def _numbers(values: Iterable[float]) -> list[float | None]:
+    """For JSON, which has no NaN; to six digits."""
+    return [float(f"{v:.{_SIGNIFICANT}g}") if math.isfinite(v) else None for v in values]

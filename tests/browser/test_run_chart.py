@@ -1,0 +1,100 @@
+"""The chart of runs on a page by itself: values under the mouse, zoom, legend, slider, axes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from rtdetr_nb.ui.run_chart import RunChart
+
+# Plays the model that anywidget gives to `render`.
+PAGE = """
+async ([source, style]) => {
+  document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
+  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const { default: widget } = await import(address);
+  const falling = (first, fall) => [...Array(60)].map((_, i) => first * Math.exp(-i / fall));
+  const run = (label, color, first) => ({
+    label, color, steps: [...Array(60)].map((_, i) => i + 1),
+    minutes: [...Array(60)].map((_, i) => (i + 1) / 60),
+    values: { loss: falling(first, 40), loss_bbox: falling(2, 30),
+              "learning rate, group 0": Array(60).fill(0.0001) },
+    ap: [0.1, 0.25], ap_steps: [30, 60], ap_minutes: [0.5, 1],
+  });
+  const runs = [run("tuned", "#0072b2", 40), run("random", "#e69f00", 60)];
+  const listeners = [];
+  const model = {
+    get: () => runs,
+    on: (event, act) => listeners.push(act),
+    off: () => {},
+  };
+  window.tell = (message) => listeners.forEach((act) => act(message));
+  widget.render({ model, el: document.body });
+}
+"""
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1000, "height": 520})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.evaluate(PAGE, [RunChart._esm, RunChart._css])
+    yield page
+    assert errors == []
+
+
+def value(page: Page, label: str) -> str:
+    row = page.locator(".u-series").filter(has=page.get_by_text(label, exact=True))
+    return row.locator(".u-value").inner_text()
+
+
+def hover(page: Page) -> None:
+    over = page.locator(".u-over").bounding_box()
+    assert over is not None
+    page.mouse.move(over["x"] + over["width"] / 2, over["y"] + 30)
+
+
+def test_the_mouse_shows_the_values_of_all_runs(page: Page, pictures: Path) -> None:
+    hover(page)
+    assert 27 <= int(value(page, "step")) <= 33
+    assert 15 < float(value(page, "tuned")) < 25 < float(value(page, "random")) < 35
+    page.screenshot(path=pictures / "run_chart.png")
+
+
+def test_the_legend_hides_a_run_with_all_that_belongs_to_it(page: Page) -> None:
+    page.get_by_text("random", exact=True).click()
+    for label in ("random", "random (each step)", "random AP"):
+        row = page.locator(".u-series").filter(has=page.get_by_text(label, exact=True))
+        expect(row).to_have_class("u-series u-off")
+    expect(page.locator(".u-series.u-off")).to_have_count(3)
+
+
+def test_another_quantity_axis_and_smoothing(page: Page) -> None:
+    page.get_by_label("What is shown").select_option("learning rate, group 0")
+    page.get_by_label("Along the axis").select_option("minutes")
+    hover(page)
+    assert value(page, "tuned") == "1.00e-4" and 0.4 < float(value(page, "minute")) < 0.6
+    page.get_by_label("What is shown").select_option("loss")
+    page.get_by_label("log").check()
+    page.get_by_label("smooth").fill("101")
+    hover(page)
+    assert float(value(page, "tuned")) < float(value(page, "random"))
+    expect(page.locator("canvas")).to_have_count(1)
+
+
+def test_what_comes_later_is_added(page: Page) -> None:
+    later = {
+        "do": "append", "run": 0, "from": 60, "steps": [61, 62], "minutes": [1.02, 1.03],
+        "values": {"loss": [7.0, 7.0], "loss_bbox": [1.0, 1.0],
+                   "learning rate, group 0": [1e-4, 1e-4]},
+        "ap": [0.3], "ap_steps": [62], "ap_minutes": [1.03],
+    }  # fmt: skip
+    page.evaluate("message => window.tell(message)", later)
+    page.get_by_label("smooth").fill("1")
+    over = page.locator(".u-over").bounding_box()
+    assert over is not None
+    page.mouse.move(over["x"] + over["width"] - 2, over["y"] + 30)
+    assert value(page, "step") == "62" and value(page, "tuned") == "7"
+    assert value(page, "tuned AP") == "0.3"
