@@ -14,12 +14,14 @@ from rich.console import Console
 from tqdm import tqdm
 
 import rtdetr_nb as rt
+from rtdetr_nb.conversion.input_look import findings_on_pictures
 from rtdetr_nb.demo.report import ReportTable, Section, write_page
 from rtdetr_nb.demo.sections import detection_section, file_section, probe_section
 from rtdetr_nb.demo.story import Story
 from rtdetr_nb.errors import RunError, TrainingError
 from rtdetr_nb.runs.progress import LOSS, RunProgress
 from rtdetr_nb.runs.records import events
+from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.ui.figures.base import COLORS, loss_figure, to_data_uri
 from rtdetr_nb.ui.figures.predictions import predictions_figure
@@ -75,7 +77,7 @@ def run_demo(settings: DemoSettings, console: Console) -> Path:
     _clear(settings.output)
     config = settings.config()
     story = Story(console)
-    diff = _compare(story, config, settings.checkpoint)
+    diff = _compare(story, config, settings)
     _write_and_prove(story, config, diff, settings.tuning)
     probe = _probe(story, settings)
     _detect(story, settings)
@@ -126,12 +128,14 @@ def _clear(output: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _compare(story: Story, config: rt.Config, path: Path) -> rt.Diff:
+def _compare(story: Story, config: rt.Config, settings: DemoSettings) -> rt.Diff:
     story.start_step("1. Open and compare")
-    checkpoint = rt.open_checkpoint(path)
+    checkpoint = rt.open_checkpoint(settings.checkpoint)
     diff = rt.compare(checkpoint, config)
-    section = file_section(diff, diff.verdict)
-    reasons = [str(f) for f in diff.verdict.findings if f.level != "note"]
+    _, found = findings_on_pictures(diff.candidate, settings.data, config)
+    verdict = Verdict([*diff.verdict.findings, *found])
+    section = file_section(diff, verdict)
+    reasons = [str(f) for f in verdict.findings if f.level != "note"]
     story.print_and_add(section, reasons=reasons)
     return diff
 
