@@ -51,7 +51,7 @@ async (source) => {
     values[name] = value;
     tell(`change:${name}`);
   };
-  window.answer = () => tell("msg:custom", { do: "answer" });
+  window.answer = (to) => tell("msg:custom", { do: "answer", to });
   window.cleanUp = widget.render({ model, el: document.body });
 }
 """
@@ -69,7 +69,7 @@ def refuse(page: Page) -> None:
     """What the kernel sends when it refuses, each time in the same words."""
     page.evaluate("window.change('message', 'tuning.pth exists.')")
     page.evaluate("window.change('failed', true)")
-    page.evaluate("window.answer()")
+    page.evaluate("window.answer('write')")
 
 
 def test_the_same_refusal_twice_lets_one_try_again_twice(page: Page) -> None:
@@ -95,9 +95,38 @@ def test_a_change_of_the_pick_while_it_writes_does_not_end_the_waiting(page: Pag
     page.evaluate("window.change('message', '')")
     expect(button).to_be_disabled()
     expect(message).to_have_text("Writing, and reading it again ...")
-    page.evaluate("window.answer()")
+    page.evaluate("window.answer('write')")
     expect(button).to_be_enabled()
     expect(message).to_be_empty()
+
+
+def test_ticks_leave_at_once_and_no_older_ones_come_back(page: Page) -> None:
+    counts = page.get_by_role("status", name="Picked")
+    stem = page.get_by_role("treeitem", name="stem", exact=True)
+    stem.click()
+    page.get_by_role("treeitem", name="head", exact=True).click()
+    sent = page.evaluate("window.sent")
+    assert sent == [{"do": "pick", "picked": [1, 2, 4]}, {"do": "pick", "picked": [1, 2]}]
+    page.evaluate("window.change('picked', [1, 2, 4])")
+    page.evaluate("window.answer('pick')")
+    expect(counts).to_contain_text("2 of 5")
+    expect(counts).to_contain_text("the kernel takes them over")
+    expect(counts).to_have_attribute("aria-busy", "true")
+    page.evaluate("window.change('picked', [1, 2])")
+    page.evaluate("window.answer('pick')")
+    expect(counts).to_contain_text("2 of 5")
+    expect(counts).not_to_contain_text("kernel")
+    expect(counts).to_have_attribute("aria-busy", "false")
+    page.evaluate("window.change('picked', [0])")  # set in a cell
+    expect(counts).to_contain_text("1 of 5")
+
+
+def test_what_the_kernel_refuses_is_not_ticked(page: Page) -> None:
+    counts = page.get_by_role("status", name="Picked")
+    page.get_by_role("treeitem", name="stem", exact=True).click()
+    expect(counts).to_contain_text("3 of 5")
+    page.evaluate("window.answer('pick')")
+    expect(counts).to_contain_text("4 of 5")
 
 
 def test_a_view_that_is_gone_listens_no_more(page: Page) -> None:
@@ -164,7 +193,7 @@ def test_undo_and_the_pictures_are_asked_of_the_kernel(page: Page) -> None:
     page.evaluate("window.change('folded', 'pictures less a mean')")
     mend.click()
     expect(mend).to_be_disabled()
-    page.evaluate("window.answer()")
+    page.evaluate("window.answer('write')")
     expect(page.get_by_role("status", name="Input format")).to_contain_text("less a mean")
     page.get_by_role("button", name="Leave the stem as it is").click()
     assert page.evaluate("window.sent.map((content) => content.do)") == ["undo", "mend", "leave"]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,24 @@ def flatten(value: object, path: str = "") -> dict[str, Tensor]:
     if isinstance(value, dict):
         parts = list(value.items())
     elif isinstance(value, (list, tuple)):
-        parts = list(enumerate(value))
+        parts = named_pairs(value) or list(enumerate(value))
     else:
         parts = []
     found: dict[str, Tensor] = {}
     for key, part in parts:
         found |= flatten(part, f"{path}.{key}" if path else str(key))
     return found
+
+
+def named_pairs(value: Sequence[object]) -> list[tuple[str, Tensor]]:
+    """The list itself if it is what `list(model.named_parameters())` gives, else []."""
+    pairs = [
+        (each[0], each[1])
+        for each in value
+        if isinstance(each, (list, tuple)) and len(each) == 2 and isinstance(each[0], str)
+        if each[0] and isinstance(each[1], Tensor)
+    ]
+    return pairs if len({name for name, _ in pairs}) == len(value) else []
 
 
 def assert_reads_as_torch_loads(path: Path) -> Checkpoint:

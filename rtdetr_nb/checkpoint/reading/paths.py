@@ -75,12 +75,11 @@ def _entries(node: object) -> Iterable[tuple[object, object]]:
 
 def _named_pairs(node: list[object] | tuple[object, ...]) -> list[tuple[object, object]]:
     """The pairs of `list(model.named_parameters())`; [] if it is any other list."""
-    pairs = [
-        (each[0], each[1])
-        for each in node
-        if isinstance(each, (list, tuple)) and len(each) == 2 and type(each[0]) is str
-    ]
-    if len(pairs) < len(node) or not all(type(value) is TensorInfo for _, value in pairs):
+    if not all(isinstance(each, (list, tuple)) and len(each) == 2 for each in node):
+        return []
+    pairs: list[tuple[object, object]] = [(each[0], each[1]) for each in node]  # type: ignore[index]
+    names = {name for name, _ in pairs if type(name) is str and name}
+    if len(names) < len(pairs) or not all(type(value) is TensorInfo for _, value in pairs):
         return []
     return [(name, _from_pairs(value)) for name, value in pairs]
 

@@ -71,6 +71,12 @@ class Outcome:
         """Whether every learning rate is 0 at every step."""
         return bool(self.steps) and not any(any(step.get("lr", [1.0])) for step in self.steps)
 
+    @property
+    def losses_off(self) -> list[str]:
+        """The losses of weight 0 that teach names or boxes."""
+        weights = self.config.loss.weight_dict
+        return [name for name, weight in weights.items() if weight == 0 and name in _PARTS]
+
     def fallen_to(self, name: str) -> float:
         """A loss at the end as a share of the same at the beginning; 1 where it is not known."""
         values = [float(step[name]) for step in self.steps if name in step]  # type: ignore[literal-required]
@@ -153,8 +159,9 @@ def not_learnt(outcome: Outcome) -> Iterator[Words]:
 
 @check(WARNING)
 def still_learning(outcome: Outcome) -> Iterator[Words]:
-    """All steps were made and the AP was still rising."""
-    if outcome.is_whole and _is_rising(outcome) and not _hardly_moves(outcome):
+    """All steps were made and the AP was still rising, by losses that teach names and boxes."""
+    learns = not _hardly_moves(outcome) and not outcome.losses_off
+    if outcome.is_whole and _is_rising(outcome) and learns:
         before, last = outcome.looks[-2].ap, outcome.looks[-1].ap
         yield Words(
             f"AP was still rising when the steps were used up (from {before:.2f} to {last:.2f}).",
@@ -192,13 +199,18 @@ def boxes_beyond_the_edge(outcome: Outcome) -> Iterator[Words]:
                     "Look at .figure(), and run check_data on the whole data set.")  # fmt: skip
 
 
+@check(FAILURE)
+def not_learnt_without_weight(outcome: Outcome) -> Iterator[Words]:
+    """All steps were made, the target was not reached, and a loss has a weight of 0."""
+    if outcome.is_whole:
+        yield from _weight_to_give(outcome)
+
+
 @check(WARNING)
 def losses_without_weight(outcome: Outcome) -> Iterator[Words]:
-    """A loss has a weight of 0, so that it is not learnt."""
-    weights = outcome.config.loss.weight_dict
-    for name in (name for name, weight in weights.items() if weight == 0 and name in _PARTS):
-        yield Words(f"{name} has a weight of 0.", "RTDETRCriterionv2.weight_dict",
-                    f"It is what teaches {_PARTS[name]}.", "Give it a weight above 0.")  # fmt: skip
+    """A loss has a weight of 0, and the run was stopped or reached its target even so."""
+    if not outcome.is_whole:
+        yield from _weight_to_give(outcome)
 
 
 @check(WARNING)
@@ -252,12 +264,19 @@ OVERFIT_CHECKS: tuple[Check[Outcome], ...] = (
     still_learning,
     same_picture_other_boxes,
     boxes_beyond_the_edge,
+    not_learnt_without_weight,
     losses_without_weight,
     more_boxes_than_queries,
     small_boxes,
     frozen_random_backbone,
     fewer_pictures,
 )
+
+
+def _weight_to_give(outcome: Outcome) -> Iterator[Words]:
+    for name in outcome.losses_off:
+        yield Words(f"{name} has a weight of 0.", "RTDETRCriterionv2.weight_dict",
+                    f"It is what teaches {_PARTS[name]}.", "Give it a weight above 0.")  # fmt: skip
 
 
 def _hardly_moves(outcome: Outcome) -> bool:

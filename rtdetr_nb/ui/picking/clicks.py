@@ -39,7 +39,7 @@ def answer_click(picker: LayerPicker, content: Mapping[str, Any]) -> None:
         raise
     finally:
         # The same words as the last time change no trait, and the page waits for an answer.
-        picker.send({"do": "answer"})
+        picker.send({"do": "answer", "to": content["do"]})
 
 
 def _write(picker: LayerPicker, content: Mapping[str, Any]) -> None:
@@ -57,6 +57,10 @@ def _write(picker: LayerPicker, content: Mapping[str, Any]) -> None:
     _say(picker, f"Written into {whole} and opened again: {report}.", caution=report.caution)
 
 
+def _pick(picker: LayerPicker, content: Mapping[str, Any]) -> None:
+    picker.picked = content["picked"]
+
+
 def _undo(picker: LayerPicker, _: Mapping[str, Any]) -> None:
     picker.undo()
 
@@ -69,7 +73,7 @@ def _leave(picker: LayerPicker, _: Mapping[str, Any]) -> None:
     picker.input_format = None
 
 
-_ACTS = {"write": _write, "undo": _undo, "mend": _mend, "leave": _leave}
+_ACTS = {"pick": _pick, "write": _write, "undo": _undo, "mend": _mend, "leave": _leave}
 
 
 def _say(picker: LayerPicker, text: str, caution: str = "", failed: bool = False) -> None:

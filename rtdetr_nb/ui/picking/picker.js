@@ -80,6 +80,7 @@ class Tree {
     this.leaves = model.get("leaves");
     this.top = buildNodes(this.leaves);
     this.picked = new Set(model.get("picked"));
+    this.unanswered = 0;  // changes of the ticks that the kernel has not taken yet
     this.pattern = null;
     this.onlyMismatches = false;
     this.rows = new Map();
@@ -322,7 +323,9 @@ class Tree {
     const percent = total ? (100 * share / total).toFixed(1) : "0.0";
     this.counts.textContent =
       `${this.picked.size} of ${this.leaves.length} tensors picked, ` +
-      `${values.toLocaleString("en")} values, ${percent} % of the backbone`;
+      `${values.toLocaleString("en")} values, ${percent} % of the backbone` +
+      (this.unanswered ? " (the kernel takes them over ...)" : "");
+    this.counts.setAttribute("aria-busy", this.unanswered > 0);
   }
 
   showVerdict() {
@@ -365,6 +368,11 @@ class Tree {
 
   onAnswer(content) {
     if (content.do !== "answer") return;
+    if (content.to === "pick") {
+      this.unanswered = Math.max(0, this.unanswered - 1);
+      this.takePicked();
+      return;
+    }
     this.write.disabled = false;
     this.mend.disabled = false;
     this.showMessage();
@@ -373,10 +381,12 @@ class Tree {
 
   // Picking.
 
+  // As a message, which leaves at once: what is saved as a state waits until the kernel has taken
+  // the one before. A cell that runs before the answer may still see the earlier ticks.
   send() {
+    this.unanswered += 1;
     this.update();
-    this.model.set("picked", [...this.picked].sort((a, b) => a - b));
-    this.model.save_changes();
+    this.model.send({ do: "pick", picked: [...this.picked].sort((a, b) => a - b) });
   }
 
   toggle(node) {
@@ -411,7 +421,8 @@ class Tree {
   }
 
   takePicked() {
-    this.picked = new Set(this.model.get("picked"));
+    // Ticks of a moment ago are not taken: the last answer brings the newest.
+    if (!this.unanswered) this.picked = new Set(this.model.get("picked"));
     this.update();
   }
 

@@ -23,11 +23,12 @@ from tests.ui.fake_page import Page
 
 def click(picker: LayerPicker, prefix: str) -> None:
     """What the page sends when the box of a branch is ticked alone."""
-    picker.picked = [
+    ticked = [
         index
         for index, leaf in enumerate(picker.leaves)
         if leaf["name"].startswith(prefix) and leaf["loadable"]
     ]
+    send(picker, do="pick", picked=ticked)
 
 
 def send(picker: LayerPicker, **content: object) -> None:
@@ -162,7 +163,7 @@ def test_every_click_is_answered(whole_diff: Diff, tmp_path: Path, monkeypatch: 
     for _ in range(2):
         send(picker, do="write", path=str(tmp_path), base="", replace=False)
     refused = f"{tmp_path} is a folder. Give the name of a file to write."
-    assert answers == [({"do": "answer"}, refused)] * 2
+    assert answers == [({"do": "answer", "to": "write"}, refused)] * 2
     monkeypatch.setattr(picker, "write", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         picker._on_message(picker, {"do": "write", "path": "a", "base": "", "replace": False}, [])
