@@ -20,8 +20,8 @@ from bench.table import Result
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.training.assembly import compile_parts
-from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.ema import ModelEMA
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, choose_precision
 from rtdetr_nb.training.state import TrainingState

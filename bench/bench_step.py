@@ -23,7 +23,7 @@ from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.model.build import build_model
 from rtdetr_nb.model.deformable_attention import DeformableAttention, Sampling
-from rtdetr_nb.training.criterion import build_criterion
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.optimizer import build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, cpu_has_bfloat16
 from rtdetr_nb.training.state import TrainingState

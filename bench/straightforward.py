@@ -18,8 +18,8 @@ from rtdetr_nb.model import deformable_attention
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
 from rtdetr_nb.model.decoder_layer import QueryAttention
 from rtdetr_nb.model.deformable_attention import attend_by_maps, sample_bilinear
-from rtdetr_nb.training.criterion import Criterion, denoising_matches
-from rtdetr_nb.training.matcher import Targets
+from rtdetr_nb.training.losses.criterion import Criterion, denoising_matches
+from rtdetr_nb.training.losses.matcher import Targets
 
 
 class LayerByLayerCriterion(Criterion):

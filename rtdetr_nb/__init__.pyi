@@ -51,7 +51,7 @@ from .runs.conclusion import conclude
 from .runs.find_or_start import ensure_run, find_runs
 from .runs.run import Run, attach_run, start_run
 from .text.findings import Verdict
-from .training.criterion import build_criterion
+from .training.losses.criterion import build_criterion
 from .training.optimizer import build_optimizer
 from .ui.commands import training_commands
 from .ui.figures.backbone import show_backbone

@@ -199,7 +199,7 @@ def _train_silently(config: "Config", options: "TrainingOptions") -> int:
 def _test_only(config: "Config", options: argparse.Namespace, processes: "Processes") -> int:
     """Evaluate, and show and write the figures."""
     from rtdetr_nb.runs.folder import RunFolder
-    from rtdetr_nb.training.loop import evaluate_weights
+    from rtdetr_nb.training.evaluate import evaluate_weights
 
     with processes.failing_together():
         if not (options.tuning or options.resume):

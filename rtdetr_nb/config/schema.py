@@ -86,7 +86,7 @@ class PostProcessorConfig:
 
 @dataclass(frozen=True)
 class MatcherConfig:
-    """`RTDETRCriterionv2.matcher`. See `training.matcher.HungarianMatcher`."""
+    """`RTDETRCriterionv2.matcher`. See `training.losses.matcher.HungarianMatcher`."""
 
     type: str = "HungarianMatcher"
     weight_dict: dict[str, float] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class MatcherConfig:
 
 @dataclass(frozen=True)
 class CriterionConfig:
-    """Section `RTDETRCriterionv2`. See `training.criterion.Criterion`."""
+    """Section `RTDETRCriterionv2`. See `training.losses.criterion.Criterion`."""
 
     weight_dict: dict[str, float] = field(default_factory=dict)
     losses: tuple[str, ...] = ("vfl", "boxes")

@@ -51,6 +51,10 @@ class RunProgress:
         losses: name -> values, one a step.
         learning_rates: for each step, one value a parameter group.
         seconds: of each step.
+        waited: of them, waiting for data.
+        memory: in MiB, at each step; see `StepRecord`.
+        lr_groups: what each parameter group trains; empty where the run does not say it.
+        pictures_per_step: of all processes together; None where the run does not say it.
         evaluations: records of evaluations, in order.
         predictions: records of predictions, in order.
         total_steps: of the whole run; None before it is known.
@@ -71,6 +75,10 @@ class RunProgress:
         self.losses: dict[str, list[float]] = {name: [] for name in (LOSS, *self.parts)}
         self.learning_rates: list[list[float]] = []
         self.seconds: list[float] = []
+        self.waited: list[float] = []
+        self.memory: list[float] = []
+        self.lr_groups: list[str] = []
+        self.pictures_per_step: int | None = None
         self.evaluations: list[EvaluationRecord] = []
         self.predictions: list[PredictionsRecord] = []
         self.total_steps: int | None = None
@@ -121,6 +129,8 @@ class RunProgress:
         elif record["event"] == "start":
             self._evaluating = None
             self.total_steps = record.get("total_steps")
+            self.lr_groups = record.get("lr_groups", [])
+            self.pictures_per_step = record.get("pictures_per_step")
         elif record["event"] == "evaluating":
             self._evaluating = record
         elif record["event"] == "evaluation":
@@ -132,7 +142,8 @@ class RunProgress:
     def _drop_from(self, first: int) -> None:
         """Drop the steps from `first` on, and what happened at them."""
         known = bisect_left(self.steps, first)
-        for column in (self.steps, self.learning_rates, self.seconds, *self.losses.values()):
+        numbers = (self.seconds, self.waited, self.memory, *self.losses.values())
+        for column in (self.steps, self.learning_rates, *numbers):
             del column[known:]
         self.evaluations = [record for record in self.evaluations if is_kept(record, first)]
         self.predictions = [record for record in self.predictions if is_kept(record, first)]
@@ -142,6 +153,8 @@ class RunProgress:
         self.steps.append(record["step"])
         self.learning_rates.append(record.get("lr", []))
         self.seconds.append(record.get("seconds", math.nan))
+        self.waited.append(record.get("data_seconds", math.nan))
+        self.memory.append(record.get("memory_mb", math.nan))
         for name, values in self.losses.items():
             values.append(float(record.get(name, math.nan)))
 

@@ -43,6 +43,8 @@ class StepRecord(_Written):
         grad_norm: norm of the gradient before it is clipped.
         seconds: time of the step, waiting for data included.
         data_seconds: of it the time spent waiting for data.
+        memory_mb: in MiB; on a GPU the most that was allocated so far, else what the first process
+            holds in memory.
         loss_epoch_mean: official log only: mean total loss of the epoch so far.
     """
 
@@ -53,6 +55,7 @@ class StepRecord(_Written):
     grad_norm: NotRequired[float]
     seconds: NotRequired[float]
     data_seconds: NotRequired[float]
+    memory_mb: NotRequired[float]
     loss_epoch_mean: NotRequired[float]
 
 
@@ -68,6 +71,8 @@ class StartRecord(_Written):
         precision: "float32", "bfloat16", "float16", or "mixed" for an official run.
         seed: of weights and data.
         trainable_parameters: number of values that are trained.
+        lr_groups: what each parameter group trains, such as "backbone"; in the order of `lr`.
+        pictures_per_step: of all processes together.
         train_pictures: that an epoch has.
         val_pictures: that an evaluation looks at.
     """
@@ -81,6 +86,8 @@ class StartRecord(_Written):
     precision: NotRequired[str]
     seed: NotRequired[int | None]
     trainable_parameters: NotRequired[int | None]
+    lr_groups: NotRequired[list[str]]
+    pictures_per_step: NotRequired[int]
     train_pictures: NotRequired[int]
     val_pictures: NotRequired[int]
 

@@ -19,9 +19,9 @@ from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.model.rtdetr import RTDETR
 from rtdetr_nb.text.plain_text import counted
-from rtdetr_nb.training.criterion import Criterion, build_criterion
 from rtdetr_nb.training.distributed import ALONE, Processes, process_device, synchronise_norms
 from rtdetr_nb.training.ema import ModelEMA
+from rtdetr_nb.training.losses.criterion import Criterion, build_criterion
 from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision, choose_precision
 from rtdetr_nb.training.start.data_check import tell_data

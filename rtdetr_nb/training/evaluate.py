@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,9 +13,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rtdetr_nb.boxes import xyxy_to_cxcywh
+from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
+from rtdetr_nb.config.config import Config
+from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.datasets.evaluation import Evaluation, score
-from rtdetr_nb.training.distributed import ALONE, Processes
-from rtdetr_nb.training.precision import Precision
+from rtdetr_nb.model.build import build_model, build_postprocessor
+from rtdetr_nb.training.assembly import without_download
+from rtdetr_nb.training.distributed import ALONE, Processes, process_device
+from rtdetr_nb.training.precision import Precision, choose_precision
+from rtdetr_nb.training.state import load_evaluated_weights
 
 T = TypeVar("T")
 
@@ -128,3 +135,50 @@ def _coco_rows(image_id: int, result: dict[str, Tensor]) -> np.ndarray:
         result["labels"].cpu().double()[:, None],
     ]
     return torch.cat(columns, dim=1).numpy()
+
+
+def evaluate_state(
+    model: nn.Module,
+    postprocessor: nn.Module,
+    loader: DataLoader[Any],
+    device: torch.device,
+    precision: Precision,
+    processes: Processes = ALONE,
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Evaluate on the data set that `loader` reads; all processes get the result of the whole.
+
+    Raises:
+        EvaluationStopped: as `stop_requested` asked between two batches.
+    """
+    coco = loader.dataset.coco  # type: ignore[attr-defined]  # of a `DetectionLoader`
+    processes.copy_buffers(model)
+    return evaluate(
+        model, postprocessor, loader, coco, device, precision, processes, stop_requested
+    )
+
+
+def evaluate_weights(
+    config: Config,
+    *,
+    tuning: Path | None = None,
+    resume: Path | None = None,
+    processes: Processes = ALONE,
+) -> Evaluation:
+    """Evaluate a tuning file, or the weights that `-r` names, on the validation set.
+
+    Raises:
+        UserError: the weights or the data cannot be used.
+    """
+    with processes.failing_together():
+        device = process_device(config.device, processes)
+        precision = choose_precision(device, config.use_amp)
+        model = build_model(without_download(config, tuning or resume))
+        if tuning:
+            load_tuning_file(model, tuning)
+        elif resume:
+            load_evaluated_weights(model, resume, config.use_ema)
+        rank, size = processes.rank, processes.size
+        loader = build_dataloader(config, "val", rank=rank, world_size=size, device=device)
+        model.to(device)
+    return evaluate_state(model, build_postprocessor(config), loader, device, precision, processes)

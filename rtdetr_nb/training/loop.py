@@ -1,40 +1,26 @@
 """The training loop: a generator of records, which knows no plot, no terminal and no file format.
 
-A record of a step has `step`, `epoch`, `loss`, each loss by its official name, `lr` for each
-parameter group, `grad_norm`, and `seconds` for the step with `data_seconds` of it spent waiting for
-data. Any other record has `event`.
+Its records are described by `rtdetr_nb.runs.records`.
 """
 
 import itertools
-import logging
 import time
-from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
 
-from rtdetr_nb.checkpoint.tuning.load import load_tuning_file
-from rtdetr_nb.checkpoint.tuning.report import TuningReport
 from rtdetr_nb.config.config import Config
-from rtdetr_nb.datasets.batches.loader import build_dataloader
 from rtdetr_nb.datasets.evaluation import Evaluation
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
-from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.runs.file_names import BEST_FILE, LAST_FILE
-from rtdetr_nb.runs.records import Record, StartRecord, as_record
-from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble, without_download
-from rtdetr_nb.training.distributed import ALONE, Processes, process_device
-from rtdetr_nb.training.evaluate import EvaluationStopped, evaluate, evaluate_in_steps
+from rtdetr_nb.runs.records import Record, as_record
+from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble
+from rtdetr_nb.training.evaluate import EvaluationStopped, evaluate_in_steps
 from rtdetr_nb.training.failures import named_failures
-from rtdetr_nb.training.precision import Precision, choose_precision
 from rtdetr_nb.training.preview import Preview
-from rtdetr_nb.training.state import load_evaluated_weights
+from rtdetr_nb.training.recording import start_record, step_record, tuning_facts
 from rtdetr_nb.training.step import Batch, StepResult, train_step
-
-logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_TELLING = 5.0  # how far an evaluation is
 # Parts of a picture's target. The others identify the picture and stay on the host.
@@ -73,9 +59,9 @@ class _Training:
     def run(self) -> Iterator[Record]:
         """Train to the end, or until it is asked to stop."""
         state, report = self.state, self.parts.tuning_report
-        yield self._start_record()
+        yield start_record(self.parts, self.processes, self._total_steps(), self.config.accumulate)
         if report is not None:
-            yield as_record({"event": "tuning", "step": state.step, **_tuning_facts(report)})
+            yield as_record({"event": "tuning", "step": state.step, **tuning_facts(report)})
         yield from self._preview()
         self._check_stop()
         try:
@@ -104,28 +90,6 @@ class _Training:
                 return  # the run ends before the epoch does
             yield from self._end_epoch()
 
-    def _start_record(self) -> StartRecord:
-        """What the run is, before its first step."""
-        model, precision = self.state.model, self.parts.precision
-        trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        logger.info("number of trainable parameters: %d", trainable)
-        if precision.note:
-            logger.warning(precision.note)
-        dtype = precision.dtype
-        return {
-            "event": "start",
-            "step": self.state.step,
-            "total_steps": self._total_steps(),
-            "steps_per_epoch": self.parts.steps_per_epoch,
-            "device": str(self.parts.device),
-            "processes": self.processes.size,
-            "precision": str(dtype).removeprefix("torch.") if dtype else "float32",
-            "seed": self.state.seed,
-            "trainable_parameters": trainable,
-            "train_pictures": len(self.parts.train_loader.dataset),
-            "val_pictures": len(self.parts.val_loader.dataset),
-        }
-
     def _total_steps(self) -> int:
         steps = self.config.epoches * self.parts.steps_per_epoch
         return min(steps, self.options.max_steps) if self.options.max_steps else steps
@@ -147,21 +111,11 @@ class _Training:
         loader.set_position(state.epoch, state.batch)
         began = time.perf_counter()
         for batches in self._updates():
-            data_seconds = time.perf_counter() - began
+            waited = time.perf_counter() - began
             rates = [group["lr"] for group in state.optimizer.param_groups]
             result = self._step(batches)
-            yield as_record(
-                {
-                    "step": state.step,
-                    "epoch": state.epoch,
-                    "loss": result.loss,
-                    **result.losses,
-                    "lr": rates,
-                    "grad_norm": result.grad_norm,
-                    "seconds": round(time.perf_counter() - began, 4),
-                    "data_seconds": round(data_seconds, 4),
-                }
-            )
+            spent = time.perf_counter() - began
+            yield step_record(state, result, rates, waited, spent, self.parts.device)
             yield from self._preview()
             self._check_stop()
             if self._is_over():
@@ -275,62 +229,3 @@ class _Training:
                 f"{str(error).splitlines()[0]}. The checkpoint before it is kept. Make room, or "
                 "resume with another --output-dir."
             ) from error
-
-
-def _tuning_facts(report: TuningReport) -> dict[str, Any]:
-    """What a tuning file did, for the record: names in full, except of what was loaded."""
-    return {
-        "file": str(report.path),
-        "source": report.source,
-        "loaded": len(report.loaded),
-        "missed": list(report.missed),
-        "unmatched": list(report.unmatched),
-        "unused": list(report.unused),
-    }
-
-
-def evaluate_state(
-    model: nn.Module,
-    postprocessor: nn.Module,
-    loader: DataLoader[Any],
-    device: torch.device,
-    precision: Precision,
-    processes: Processes = ALONE,
-    stop_requested: Callable[[], bool] = lambda: False,
-) -> Evaluation:
-    """Evaluate on the data set that `loader` reads; all processes get the result of the whole.
-
-    Raises:
-        EvaluationStopped: as `stop_requested` asked between two batches.
-    """
-    coco = loader.dataset.coco  # type: ignore[attr-defined]  # of a `DetectionLoader`
-    processes.copy_buffers(model)
-    return evaluate(
-        model, postprocessor, loader, coco, device, precision, processes, stop_requested
-    )
-
-
-def evaluate_weights(
-    config: Config,
-    *,
-    tuning: Path | None = None,
-    resume: Path | None = None,
-    processes: Processes = ALONE,
-) -> Evaluation:
-    """Evaluate a tuning file, or the weights that `-r` names, on the validation set.
-
-    Raises:
-        UserError: the weights or the data cannot be used.
-    """
-    with processes.failing_together():
-        device = process_device(config.device, processes)
-        precision = choose_precision(device, config.use_amp)
-        model = build_model(without_download(config, tuning or resume))
-        if tuning:
-            load_tuning_file(model, tuning)
-        elif resume:
-            load_evaluated_weights(model, resume, config.use_ema)
-        rank, size = processes.rank, processes.size
-        loader = build_dataloader(config, "val", rank=rank, world_size=size, device=device)
-        model.to(device)
-    return evaluate_state(model, build_postprocessor(config), loader, device, precision, processes)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rtdetr_nb.errors import NonFiniteLossError
-from rtdetr_nb.training.criterion import Criterion, mean_num_boxes
 from rtdetr_nb.training.distributed import ALONE, Processes
+from rtdetr_nb.training.losses.criterion import Criterion, mean_num_boxes
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import TrainingState
 

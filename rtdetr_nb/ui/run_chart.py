@@ -108,12 +108,7 @@ def _piece(run: RunProgress, first: int, is_thin: bool = False) -> dict[str, Any
         array = np.asarray(list(values), dtype=float)
         return _numbers(thin(steps, array)[1] if is_thin else array)
 
-    values = {name: lists(column[first:]) for name, column in run.losses.items()}
-    groups = min(map(len, run.learning_rates), default=0)
-    for group in range(groups):
-        name = f"learning rate, group {group}"
-        values[name] = lists(rates[group] for rates in run.learning_rates[first:])
-    values["seconds a step"] = lists(run.seconds[first:])
+    values = {name: lists(column[first:]) for name, column in _quantities(run).items()}
     evaluated = [(e["step"], e["statistics"].get("AP")) for e in run.evaluations]
     known = [(step, ap) for step, ap in evaluated if ap is not None]
     at = [min(max(int(np.searchsorted(run.steps, step)), 0), len(minutes) - 1) for step, _ in known]
@@ -125,6 +120,27 @@ def _piece(run: RunProgress, first: int, is_thin: bool = False) -> dict[str, Any
         "ap": _numbers([ap for _, ap in known]),
         "ap_steps": _numbers([step for step, _ in known]),
         "ap_minutes": _numbers([minutes[i] if minutes else 0.0 for i in at]),
+    }
+
+
+def _quantities(run: RunProgress) -> dict[str, Sequence[float]]:
+    """What can be shown over the steps of a run, by its name; a run without it leaves it out."""
+    found: dict[str, Sequence[float]] = dict(run.losses)
+    for group, rates in enumerate(zip(*run.learning_rates, strict=False)):
+        title = run.lr_groups[group] if group < len(run.lr_groups) else f"group {group}"
+        found[f"learning rate, {title}"] = rates
+    timed = list(zip(run.waited, run.seconds, strict=True))
+    measured = {
+        "seconds a step": run.seconds,
+        "waiting for data, % of the step": [100 * w / s if s else math.nan for w, s in timed],
+        "pictures a second": [(run.pictures_per_step or math.nan) / s for s in run.seconds if s],
+        "memory, MiB": run.memory,
+    }
+    whole = len(run.steps)
+    return found | {
+        name: column
+        for name, column in measured.items()
+        if len(column) == whole and any(map(math.isfinite, column))
     }
 
 

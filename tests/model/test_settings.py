@@ -14,9 +14,9 @@ from rtdetr_nb.model.decoder import RTDETRTransformerv2
 from rtdetr_nb.model.hgnetv2 import HGNetv2
 from rtdetr_nb.model.hybrid_encoder import HybridEncoder
 from rtdetr_nb.model.postprocess import RTDETRPostProcessor
-from rtdetr_nb.training.criterion import Criterion
 from rtdetr_nb.training.ema import ModelEMA
-from rtdetr_nb.training.matcher import HungarianMatcher
+from rtdetr_nb.training.losses.criterion import Criterion
+from rtdetr_nb.training.losses.matcher import HungarianMatcher
 from rtdetr_nb.training.optimizer import LinearWarmup
 
 SECTIONS = (

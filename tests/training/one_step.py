@@ -5,8 +5,8 @@ from torch import Tensor
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.model.build import build_model
-from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.ema import ModelEMA
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.optimizer import LinearWarmup, build_lr_scheduler, build_optimizer
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import TrainingState

@@ -12,8 +12,7 @@ from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import UserError
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble
 from rtdetr_nb.training.distributed import Processes, join_processes
-from rtdetr_nb.training.evaluate import EvaluationStopped
-from rtdetr_nb.training.loop import evaluate_state
+from rtdetr_nb.training.evaluate import EvaluationStopped, evaluate_state
 from rtdetr_nb.training.step import Batch, train_step
 
 

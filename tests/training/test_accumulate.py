@@ -13,8 +13,8 @@ from rtdetr_nb.errors import ConfigError
 from rtdetr_nb.runs.records import Record, events, is_step
 from rtdetr_nb.training import step as step_module
 from rtdetr_nb.training.assembly import TrainingOptions
-from rtdetr_nb.training.criterion import build_criterion
 from rtdetr_nb.training.loop import train
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.state import TrainingState
 from rtdetr_nb.training.step import Batch, StepResult, train_step
 from tests.small_runs import TrainServer, narrow_backbone, narrow_config

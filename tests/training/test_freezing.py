@@ -7,7 +7,7 @@ import torch
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.config.explain import explain_config
-from rtdetr_nb.training.criterion import build_criterion
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.step import train_step
 from tests.small_runs import narrow_backbone, narrow_config
 from tests.training.one_step import FLOAT32, make_batch, make_state

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.straightforward import attention_by_maps
 from rtdetr_nb.config.config import Config
-from rtdetr_nb.training.criterion import build_criterion
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.step import train_step
 from tests.training.one_step import make_batch, make_state

@@ -8,7 +8,7 @@ import torch
 from bench.straightforward import attention_by_maps, make_straightforward
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.errors import NonFiniteLossError
-from rtdetr_nb.training.criterion import build_criterion
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.precision import Precision
 from rtdetr_nb.training.state import TrainingState
 from rtdetr_nb.training.step import train_step

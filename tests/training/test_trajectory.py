@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
-from rtdetr_nb.training.criterion import build_criterion
+from rtdetr_nb.training.losses.criterion import build_criterion
 from rtdetr_nb.training.optimizer import build_optimizer
 from tests.golden import golden_images, golden_targets, load_reference
 from tests.golden_model import build_golden_model, golden_config

@@ -65,6 +65,30 @@ def test_a_value_that_is_no_number_is_a_gap(fake: FakeRun) -> None:
     assert run["values"]["loss"] == [None]
 
 
+def test_rates_have_the_names_of_their_groups_and_the_machine_its_figures(fake: FakeRun) -> None:
+    """A run that does not say them, as the official log, has numbers for names and no figures."""
+    fake.step(1)
+    progress = RunProgress(fake.run, "tuned")
+    progress.update()
+    (run,) = RunChart([progress]).whole()
+    assert [name for name in run["values"] if "rate" in name] == [
+        "learning rate, group 0",
+        "learning rate, group 1",
+    ]
+    assert "memory, MiB" not in run["values"] and "pictures a second" not in run["values"]
+    groups = ["backbone", "encoder and decoder"]
+    fake.append({"event": "start", "step": 0, "lr_groups": groups, "pictures_per_step": 8})
+    for step in (1, 2):
+        fake.step(step, seconds=2.0, data_seconds=0.5, memory_mb=900.0 + step)
+    progress.update()
+    (run,) = RunChart([progress]).whole()
+    assert run["values"]["learning rate, backbone"] == [1e-5, 2e-5]
+    assert run["values"]["learning rate, encoder and decoder"] == [1e-4, 1e-4]
+    assert run["values"]["waiting for data, % of the step"] == [25.0, 25.0]
+    assert run["values"]["pictures a second"] == [4.0, 4.0]
+    assert run["values"]["memory, MiB"] == [901.0, 902.0]
+
+
 def test_a_long_run_is_sent_thinned(fake: FakeRun, sent: list, monkeypatch) -> None:
     monkeypatch.setattr(run_chart, "_MOST_STEPS", 10)
     for step in range(1, 3200):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import box_convert, generalized_box_iou
 
-from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Predictions
+from rtdetr_nb.training.losses.matcher import HungarianMatcher, Matches, Predictions
 
 MATCHER = HungarianMatcher(
     cost_class=2.0, cost_bbox=5.0, cost_giou=2.0, use_focal_loss=True, alpha=0.25, gamma=2.0

@@ -14,7 +14,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from rtdetr_nb.boxes import cxcywh_to_xyxy, iou_and_giou
 from rtdetr_nb.config.config import Config
-from rtdetr_nb.training.matcher import HungarianMatcher, Matches, Predictions, Targets
+from rtdetr_nb.training.losses.matcher import HungarianMatcher, Matches, Predictions, Targets
 
 
 class Criterion(nn.Module):

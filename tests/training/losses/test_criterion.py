@@ -13,10 +13,10 @@ from rtdetr_nb.config.load import load_config
 from rtdetr_nb.config.schema import DecoderConfig
 from rtdetr_nb.model.build import make_decoder
 from rtdetr_nb.model.decoder import RTDETRTransformerv2
-from rtdetr_nb.training import criterion as criterion_module
-from rtdetr_nb.training import matcher as matcher_module
-from rtdetr_nb.training.criterion import Criterion, build_criterion
-from rtdetr_nb.training.matcher import HungarianMatcher, Matches
+from rtdetr_nb.training.losses import criterion as criterion_module
+from rtdetr_nb.training.losses import matcher as matcher_module
+from rtdetr_nb.training.losses.criterion import Criterion, build_criterion
+from rtdetr_nb.training.losses.matcher import HungarianMatcher, Matches
 from tests.golden import golden_images, golden_targets, load_reference
 from tests.golden_model import build_golden_model, golden_config
 from tests.training.layer_by_layer import Settings, all_losses
