@@ -56,12 +56,12 @@ from .training.optimizer import build_optimizer
 from .ui.commands import training_commands
 from .ui.figures.backbone import show_backbone
 from .ui.file_chooser import choose_checkpoint
-from .ui.gallery import show_predictions
 from .ui.guess import guess
 from .ui.live_plot import live_plot
 from .ui.panel.run_panel import run_panel
 from .ui.panel.run_settings import RunSettings
 from .ui.picking.picker import pick_layers
+from .ui.predictions.viewer import show_predictions
 from .ui.tables import show_table
 
 __version__: str

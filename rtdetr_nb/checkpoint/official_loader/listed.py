@@ -5,6 +5,7 @@ The tensors are descriptions: names and shapes. What `torch.load` refuses is rai
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
@@ -78,7 +79,8 @@ def unpickling_error(message: str) -> OfficialError:
 
 def _last_reason(message: str) -> str:
     """Return the sentence about the file in torch's page of advice."""
-    found = [line for line in message.splitlines() if "Unsupported operand" in line]
+    # Up to torch 2.6 the line begins with a request to file an issue.
+    found = re.findall(r"Unsupported operand.*", message)
     return found[-1].strip() if found else message.splitlines()[0] if message else "it is no pickle"
 
 

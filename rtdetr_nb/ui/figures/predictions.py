@@ -10,32 +10,40 @@ from PIL import Image, UnidentifiedImageError
 from rtdetr_nb.runs.records import PredictedPicture, PredictionsRecord
 from rtdetr_nb.ui.figures.base import COLORS, Boxes, pictures_figure
 
+TRUTH, TRUTH_COLOR = "ground truth", COLORS[2]
 _LONGEST_SIDE = 300  # pixels of a picture that is drawn
 
 
-def predictions_figure(records: Mapping[str, PredictionsRecord], colors: Sequence[str]) -> Figure:
-    """The pictures once with the true boxes and once for each record.
-
-    The highest-scoring detections of each picture are drawn, as many as it has objects.
+def predictions_figure(
+    records: Mapping[str, PredictionsRecord],
+    colors: Sequence[str],
+    least_score: float | None = None,
+) -> Figure:
+    """The pictures once with the true boxes, if they have some, and once for each record.
 
     Args:
         records: label -> record of predictions, all of the same pictures; at least one.
         colors: of the boxes, one for each record.
+        least_score: of the detections that are drawn; None draws the best ones, as many as the
+            picture has objects.
     """
-    images, rows = predicted_rows(records)
-    return pictures_figure(images, rows, [COLORS[2], *colors])
+    images, rows = predicted_rows(records, least_score)
+    own = [TRUTH_COLOR] if TRUTH in rows else []
+    return pictures_figure(images, rows, [*own, *colors])
 
 
 def predicted_rows(
-    records: Mapping[str, PredictionsRecord],
+    records: Mapping[str, PredictionsRecord], least_score: float | None = None
 ) -> tuple[Sequence[np.ndarray], dict[str, list[Boxes]]]:
     """Pictures, and the boxes of each row: the true ones, and those of each record."""
     first = next(iter(records.values()))["pictures"]
     images, scales = zip(*(_read_picture(picture) for picture in first), strict=True)
-    rows = {"ground truth": [_truth(p, s) for p, s in zip(first, scales, strict=True)]}
+    rows: dict[str, list[Boxes]] = {}
+    if any(picture["true_boxes"] for picture in first):
+        rows[TRUTH] = [_truth(p, s) for p, s in zip(first, scales, strict=True)]
     for label, record in records.items():
         pictures = zip(record["pictures"], scales, strict=True)
-        rows[label] = [_detections(picture, scale) for picture, scale in pictures]
+        rows[label] = [_detections(picture, scale, least_score) for picture, scale in pictures]
     return images, rows
 
 
@@ -56,7 +64,9 @@ def _truth(picture: PredictedPicture, scale: float) -> Boxes:
     return Boxes(boxes * scale, picture["true_labels"])
 
 
-def _detections(picture: PredictedPicture, scale: float) -> Boxes:
+def _detections(picture: PredictedPicture, scale: float, least_score: float | None) -> Boxes:
     count = len(picture["true_boxes"])
+    if least_score is not None:
+        count = sum(score >= least_score for score in picture["scores"])  # best first
     boxes = np.asarray(picture["boxes"], dtype=float).reshape(-1, 4)[:count]
     return Boxes(boxes * scale, picture["labels"][:count], picture["scores"][:count])

@@ -17,12 +17,12 @@ from rtdetr_nb.errors import RunError, UserError
 from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
-from rtdetr_nb.ui.gallery import Gallery
 from rtdetr_nb.ui.live_plot import LivePlot, check_labels, follow
 from rtdetr_nb.ui.panel.preflight_button import PreflightButton
 from rtdetr_nb.ui.panel.run_controls import image_sizes, make_controls
 from rtdetr_nb.ui.panel.run_settings import RunSettings
 from rtdetr_nb.ui.panel.stop_button import StopButton
+from rtdetr_nb.ui.predictions.gallery import Gallery
 from rtdetr_nb.ui.widget_tree import close_widgets
 
 _BLOCKED = "While another cell runs, Start and Resume wait for it; the plot goes on and Stop works."

@@ -72,7 +72,8 @@ def test_an_installed_family_draws_what_the_own_font_lacks(
         warnings.simplefilter("error")
         drawn = to_png(figure)
     assert drawn != to_png(figures_with("?")["run"])
-    assert caplog.records == []
+    # Matplotlib 3.10.0 says of its own style sheets that a parser's names are old.
+    assert [r for r in caplog.records if r.name != "matplotlib.style.core"] == []
     assert dict(matplotlib.rcParams) == before
 
 

@@ -1,9 +1,8 @@
-"""Predictions on validation pictures, step by step, from the records of a run alone."""
+"""The predictions of a run that goes on, step by step, from its records alone."""
 
 import base64
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -12,7 +11,6 @@ from matplotlib.figure import Figure
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.runs.records import PredictionsRecord
-from rtdetr_nb.runs.run import Run
 from rtdetr_nb.ui.figures.base import COLORS, to_png
 from rtdetr_nb.ui.figures.predictions import predictions_figure
 from rtdetr_nb.ui.widget_tree import close_widgets
@@ -21,31 +19,8 @@ _MOST_ROWS = 4  # of steps, besides the ground truth
 _NOTHING_YET = "No predictions yet."
 
 
-def show_predictions(run: Run, steps: Sequence[int] = ()) -> "Gallery":
-    """Validation pictures with their true boxes and what the run detected at several steps.
-
-    The highest-scoring detections of each picture are drawn, as many as it has objects.
-
-    Args:
-        run: that records predictions (`preview_freq` in its configuration is not 0).
-        steps: of the predictions; by default the first, the last and some between.
-
-    Raises:
-        RunError: there are no predictions at such a step.
-    """
-    progress = RunProgress(run, parts=())
-    progress.update()
-    gallery = Gallery(progress, steps)
-    if steps and sorted(steps) != gallery.steps:
-        known = ", ".join(str(record["step"]) for record in gallery.records) or "none"
-        raise RunError(
-            f"There are no predictions at some of the steps {list(steps)}; there are at: {known}."
-        )
-    return gallery
-
-
 class Gallery:
-    """See `show_predictions`.
+    """Validation pictures with their true boxes and what the run detected at several steps.
 
     A run that was resumed with other data has predictions on other pictures too: only those on the
     pictures that it predicted last are shown.
@@ -57,6 +32,11 @@ class Gallery:
     Attributes:
         widget: the picture for a page, as of the last `draw`.
     """
+
+    NO_PREDICTIONS = (
+        "{} has no predictions. They come every `preview_freq` steps, on annotated validation "
+        "pictures; 0 is never."
+    )
 
     def __init__(self, progress: RunProgress, steps: Sequence[int] = ()) -> None:
         self._progress = progress
@@ -99,12 +79,9 @@ class Gallery:
         Raises:
             RunError: there are no predictions.
         """
-        shown = self._shown()
+        shown = self.shown()
         if not shown:
-            raise RunError(
-                f"{self._progress.run.folder} has no predictions. They come every `preview_freq` "
-                "steps, on annotated validation pictures; 0 is never."
-            )
+            raise RunError(self.NO_PREDICTIONS.format(self._progress.run.folder))
         rows = {f"step {record['step']}": record for record in shown}
         return predictions_figure(rows, [COLORS[0]] * len(rows))
 
@@ -115,7 +92,7 @@ class Gallery:
 
     def draw(self) -> bool:
         """Draw if there are new predictions; return whether there were."""
-        shown = self._shown()
+        shown = self.shown()
         if not shown or shown == self._drawn:
             return False
         self._drawn = shown
@@ -129,7 +106,7 @@ class Gallery:
         """Take the widget from the page."""
         close_widgets(self.widget)
 
-    def _shown(self) -> list[PredictionsRecord]:
+    def shown(self) -> list[PredictionsRecord]:
         """The records of `steps`, in their order."""
         steps = self.steps
         return sorted((record for record in self.records if record["step"] in steps), key=_step)
@@ -150,9 +127,6 @@ class Gallery:
         picture = base64.b64encode(self._png).decode("ascii")
         words = escape(f"True boxes, and predictions at {self._words()}", quote=True)
         return f'<img alt="{words}" style="max-width:100%" src="data:image/png;base64,{picture}">'
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/html": self.static_html(), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         if not self.steps:

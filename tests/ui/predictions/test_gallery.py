@@ -6,7 +6,8 @@ from PIL import Image
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.progress import RunProgress
-from rtdetr_nb.ui.gallery import Gallery, show_predictions
+from rtdetr_nb.ui.predictions.gallery import Gallery
+from rtdetr_nb.ui.predictions.viewer import show_predictions
 from tests.ui.fake_run import FakeRun
 
 
@@ -104,7 +105,7 @@ def test_after_a_resume_with_other_data_only_its_pictures_are_shown(fake):
 
 def test_the_static_form_needs_no_kernel(fake):
     predict(fake, 0)
-    bundle = show_predictions(fake.run)._repr_mimebundle_()
+    bundle, _ = show_predictions(fake.run)._repr_mimebundle_()
     assert "data:image/png;base64," in bundle["text/html"]
     assert "predictions at step 0" in bundle["text/plain"]
     json.dumps(bundle)
