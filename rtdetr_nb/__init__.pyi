@@ -30,6 +30,7 @@ from .diagnostics.detection.probe_detection import probe_detection
 from .diagnostics.detection.result import DetectionProbe
 from .diagnostics.features import show_features
 from .diagnostics.input_format.check_input import check_input
+from .diagnostics.measuring.tensor_values import tensor_values
 from .diagnostics.movement.compare_values import compare_values
 from .diagnostics.movement.result import WhatMoved
 from .diagnostics.movement.values_report import ValuesReport
@@ -137,6 +138,7 @@ __all__ = [
     "start_overfit",
     "start_run",
     "training_commands",
+    "tensor_values",
     "what_moved",
     "write_as",
     "write_as_trained_on",

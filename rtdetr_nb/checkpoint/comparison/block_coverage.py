@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
@@ -19,7 +19,7 @@ class BlockCoverage:
     """One block ("stem1", "downsample", "blocks.0") of a part ("stem", "stages.0" to "stages.3").
 
     `loaded`, `mismatched` and `missing` are shares of its values, 0 to 1; the rest fits but was not
-    picked. `num_mismatched` and `num_missing` count tensors.
+    picked. `num_mismatched` and `num_missing` count tensors; `rows` are its tensors.
     """
 
     part: str
@@ -30,6 +30,7 @@ class BlockCoverage:
     missing: float
     num_mismatched: int
     num_missing: int
+    rows: tuple[Row, ...] = field(default=(), repr=False)
 
     @property
     def words(self) -> str:
@@ -69,4 +70,5 @@ def _coverage(part: str, block: str, rows: list[Row], picked: set[str] | None) -
         missing=values[MISSING] / total,
         num_mismatched=sum(row.status == MISMATCHED for row in rows),
         num_missing=sum(row.status == MISSING for row in rows),
+        rows=tuple(rows),
     )

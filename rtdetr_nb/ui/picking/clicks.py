@@ -61,6 +61,10 @@ def _pick(picker: LayerPicker, content: Mapping[str, Any]) -> None:
     picker.picked = content["picked"]
 
 
+def _values(picker: LayerPicker, content: Mapping[str, Any]) -> None:
+    picker.show_values(int(content["index"]))
+
+
 def _undo(picker: LayerPicker, _: Mapping[str, Any]) -> None:
     picker.undo()
 
@@ -73,7 +77,14 @@ def _leave(picker: LayerPicker, _: Mapping[str, Any]) -> None:
     picker.input_format = None
 
 
-_ACTS = {"pick": _pick, "write": _write, "undo": _undo, "mend": _mend, "leave": _leave}
+_ACTS = {
+    "pick": _pick,
+    "values": _values,
+    "write": _write,
+    "undo": _undo,
+    "mend": _mend,
+    "leave": _leave,
+}
 
 
 def _say(picker: LayerPicker, text: str, caution: str = "", failed: bool = False) -> None:

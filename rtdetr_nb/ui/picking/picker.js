@@ -121,11 +121,12 @@ class Tree {
     });
     this.list.addEventListener("keydown", (event) => this.onKey(event));
     this.list.addEventListener("click", (event) => this.onClick(event));
+    this.values = element("div", { role: "status", "aria-label": "Values" });
     this.counts = element("div", { class: "rtnb-counts", role: "status", "aria-label": "Picked" });
     this.official = element("div", { role: "status", "aria-label": "Official log" });
     this.warnings = element("div", { role: "status", "aria-label": "Warnings" });
     this.code = element("code", { "aria-label": "The same in code" });
-    this.root.append(this.verdict, bar, this.problem, this.list, this.counts, this.official,
+    this.root.append(this.verdict, bar, this.problem, this.list, this.values, this.counts, this.official,
                      this.warnings, this.buildCode(), this.buildInput(), this.buildWriter());
     root.append(this.root);
   }
@@ -284,10 +285,23 @@ class Tree {
     const badge = element("span", { class: "rtnb-badge" }, leaf.status);
     badge.style.backgroundColor = color;
     row.append(badge, element("span", { class: "rtnb-shape" }, shapes));
+    if (leaf.file_key) row.append(this.valuesButton(leaf));
     if (leaf.note) row.append(element("span", { class: "rtnb-note" }, leaf.note));
     row.title = leaf.file_key ? `in the file: ${leaf.file_key}` : "not in the file";
     row.setAttribute("aria-description", `${leaf.status}, ${shapes}. ${leaf.note}`);
     if (!leaf.loadable) row.setAttribute("aria-disabled", "true");
+  }
+
+  // Not in the order of tabs, where 400 of them would stand in the way: the key is "i".
+  valuesButton(leaf) {
+    const made = element("button", { type: "button", class: "rtnb-look", tabindex: "-1",
+                                     title: "Range, mean and histogram of the values (key: i)" }, "values");
+    made.addEventListener("click", (event) => { event.stopPropagation(); this.lookAt(leaf); });
+    return made;
+  }
+
+  lookAt(leaf) {
+    if (leaf?.file_key) this.model.send({ do: "values", index: this.leaves.indexOf(leaf) });
   }
 
   update() {
@@ -456,6 +470,7 @@ class Tree {
       Enter: () => node.leaf === null ? this.expand(node, !node.expanded) : this.toggle(node),
       "*": () => this.expandSiblings(node),
       "/": () => this.filter.focus(),
+      i: () => this.lookAt(this.leaves[node.leaf]),
     };
     const action = actions[event.key] ??
       (event.key.length === 1 ? () => this.typeAhead(event.key, event.timeStamp) : null);
@@ -509,6 +524,7 @@ function render({ model, el }) {
      () => tree.showReport()],
     ["change:message change:failed change:caution", () => tree.showMessage()],
     ["change:looked change:folded", () => tree.showInput()],
+    ["change:values", () => { tree.values.innerHTML = model.get("values"); }],  // escaped by Python
     ["msg:custom", (content) => tree.onAnswer(content)],
     ["change:path", () => { tree.path.value = model.get("path"); }],
   ];

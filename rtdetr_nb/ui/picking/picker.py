@@ -21,6 +21,7 @@ from rtdetr_nb.checkpoint.tuning.input_format import InputFormat, named_format
 from rtdetr_nb.checkpoint.tuning.report import WriteReport
 from rtdetr_nb.checkpoint.tuning.write import write_tuning_file
 from rtdetr_nb.config.config import Config
+from rtdetr_nb.diagnostics.measuring.tensor_values import TensorValues, tensor_values
 from rtdetr_nb.errors import SelectionError, UserError
 from rtdetr_nb.text.findings import Verdict
 from rtdetr_nb.text.html_pieces import WORD_COLORS, badge, shown
@@ -64,6 +65,7 @@ class LayerPicker(anywidget.AnyWidget):
     can_look = traitlets.Bool().tag(sync=True)
     looked = traitlets.Unicode().tag(sync=True)
     folded = traitlets.Unicode().tag(sync=True)
+    values = traitlets.Unicode().tag(sync=True)
 
     def __init__(
         self,
@@ -164,6 +166,17 @@ class LayerPicker(anywidget.AnyWidget):
         worst = report.findings[:1] if report.verdict != "ok" else ()
         self.looked = printable(" ".join([report.sentence, *(f.why for f in worst)]))
         return report
+
+    def show_values(self, index: int) -> TensorValues:
+        """Show range, mean and histogram of a row's values, below the tree.
+
+        Raises:
+            UserError: the file has nothing for the row, or its values cannot be read.
+        """
+        row = self._rows[index]
+        found = tensor_values(self.diff, row.checkpoint_key or row.model_key or "")
+        self.values = found._repr_html_()
+        return found
 
     def write(
         self,

@@ -37,12 +37,14 @@ function picture(shown, kind, least) {
     const [left, top, right, bottom] = kind.boxes[place];
     const score = kind.scores ? ` ${kind.scores[place].toFixed(2)}` : "";
     const name = `${kind.names[place]}${score}`;
+    const room = (2.6 * name.length + 1.5) * unit;
+    const at = Math.max(0, Math.min(left, width - room));  // the name stays inside the picture
     root.append(
       drawn("rect", { x: left, y: top, width: Math.max(0, right - left), height: Math.max(0, bottom - top),
                       fill: "none", stroke: kind.color, "stroke-width": 0.7 * unit }),
-      drawn("rect", { x: left, y: Math.max(0, top - 5 * unit), width: (2.6 * name.length + 1.5) * unit,
-                      height: 5 * unit, fill: kind.color }),
-      drawn("text", { x: left + 0.8 * unit, y: Math.max(5 * unit, top) - 1.3 * unit, fill: "white",
+      drawn("rect", { x: at, y: Math.max(0, top - 5 * unit), width: room, height: 5 * unit,
+                      fill: kind.color }),
+      drawn("text", { x: at + 0.8 * unit, y: Math.max(5 * unit, top) - 1.3 * unit, fill: "white",
                       "font-size": 4.2 * unit, "font-family": "sans-serif" }, name),
     );
   }

@@ -55,3 +55,15 @@ def test_the_ground_is_transparent(whole_diff: Diff):
 def test_no_window_and_no_global_figure(whole_diff: Diff):
     backbone_picture(whole_diff)._repr_png_()
     assert not _pylab_helpers.Gcf.figs
+
+
+def test_on_a_page_each_box_has_its_tensors(other_size_diff: Diff):
+    picture = backbone_picture(other_size_diff)
+    page = picture._repr_html_()
+    assert page.count("<label for=") == page.count('<div class="at">') == len(picture.blocks)
+    tensors = sum(block.tensors for block in picture.blocks)
+    assert page.count("<tr>") == tensors + len(picture.blocks)  # a head for each table
+    assert "0% loads, 70 missing" in page and "mismatched</span>" in page
+    again = backbone_picture(other_size_diff)._repr_html_()
+    first = page.split('name="')[1].split('"')[0]
+    assert first not in again  # two pictures on a page do not open each other's boxes

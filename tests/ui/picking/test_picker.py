@@ -376,3 +376,14 @@ def test_a_page_for_a_class_has_no_second_copy(whole_diff: Diff, monkeypatch: py
     monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5")
     pick_layers(whole_diff)._ipython_display_()
     assert len(page.bundles) == 1
+
+
+def test_the_values_of_a_row_are_shown_below_the_tree(whole_diff: Diff, partial_diff: Diff):
+    picker = pick_layers(whole_diff)
+    index = next(i for i, leaf in enumerate(picker.leaves) if leaf["name"] == "stem.stem1.bn.bias")
+    send(picker, do="values", index=index)
+    assert "stem.stem1.bn.bias 32" in picker.values and "<svg" in picker.values
+    other = pick_layers(partial_diff)
+    missing = next(i for i, leaf in enumerate(other.leaves) if not leaf["file_key"])
+    send(other, do="values", index=missing)
+    assert other.failed and "has nothing for" in other.message and not other.values
