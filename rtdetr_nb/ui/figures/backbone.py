@@ -151,7 +151,7 @@ def _page(blocks: Sequence[BlockCoverage], title: str, picks: bool) -> str:
     return (
         f'{_style(group, len(blocks))}<div class="{group}"><div>{shown(title)}</div>{radios}'
         f'<div class="columns">{drawn}</div><div class="legend">{legend}'
-        f"Click a box to see its tensors.</div>{tables}</div>"
+        f"<span>Click a box to see its tensors.</span></div>{tables}</div>"
     )
 
 
@@ -174,8 +174,10 @@ def _style(group: str, count: int) -> str:
         f"{own} input:focus-visible~.legend{{outline:2px solid #56b4e9}}"
         f"{own} .legend i{{display:inline-block;width:.8em;height:.8em;margin:0 .3em 0 .8em}}"
         f"{own} .at{{display:none;overflow-x:auto;margin-top:.5em}}{chosen}{{display:block}}"
-        f"{own} td,{own} th{{padding:1px 10px 1px 0;text-align:left}}"
-        f"{own} code{{white-space:nowrap}}</style>"
+        # JupyterLab puts numbers and words of tables to the right.
+        f"{own} td,{own} th{{padding:1px 10px 1px 0;text-align:left!important;white-space:nowrap}}"
+        f"{own} td:last-child{{min-width:20em;white-space:normal}}"
+        f"{own} .legend span{{margin-left:1em;opacity:.75}}</style>"
     )
 
 

@@ -285,8 +285,8 @@ class Tree {
     const badge = element("span", { class: "rtnb-badge" }, leaf.status);
     badge.style.backgroundColor = color;
     row.append(badge, element("span", { class: "rtnb-shape" }, shapes));
-    if (leaf.file_key) row.append(this.valuesButton(leaf));
     if (leaf.note) row.append(element("span", { class: "rtnb-note" }, leaf.note));
+    if (leaf.file_key) row.append(this.valuesButton(leaf));
     row.title = leaf.file_key ? `in the file: ${leaf.file_key}` : "not in the file";
     row.setAttribute("aria-description", `${leaf.status}, ${shapes}. ${leaf.note}`);
     if (!leaf.loadable) row.setAttribute("aria-disabled", "true");
