@@ -30,6 +30,7 @@ def make_controls(settings: RunSettings) -> dict[str, Any]:
             {"options": ["cpu", "cuda"], "placeholder": "empty: a GPU if there is one"},
         ),
         "seed": (ipywidgets.IntText, "Seed", {}),
+        "processes": (ipywidgets.IntText, "Processes", {}),
         "freeze_norm": (ipywidgets.Checkbox, "Freeze norms", {}),
         "use_amp": (ipywidgets.Checkbox, "Mixed precision", {}),
     }

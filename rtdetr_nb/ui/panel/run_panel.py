@@ -18,7 +18,7 @@ from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.live_plot import LivePlot, check_labels, follow
-from rtdetr_nb.ui.panel.preflight_button import PreflightButton
+from rtdetr_nb.ui.panel.look_button import LOOKS, LookButton
 from rtdetr_nb.ui.panel.run_controls import image_sizes, make_controls
 from rtdetr_nb.ui.panel.run_settings import RunSettings
 from rtdetr_nb.ui.panel.stop_button import StopButton
@@ -66,7 +66,8 @@ class RunPanel:
     Attributes:
         run: the one that was started, resumed or found again last; None before.
         plot: its live plot; None before.
-        preflight: the button that looks before a start; `settings.preflight()` does the same.
+        looks: the buttons that look into something, by name, such as "Preflight"; each does what a
+            method of the settings does.
         message: what went wrong last, in a sentence; empty if nothing did.
         widget: all of it.
     """
@@ -91,7 +92,7 @@ class RunPanel:
         self.start_button = self._button("Start", "primary", self.start)
         self.resume_button = self._button("Resume", "", self.resume)
         self.stop_button = StopButton(lambda: self._attempt(self.stop))
-        self.preflight = PreflightButton(lambda: self.settings)
+        self.looks = {what.name: LookButton(what, lambda: self.settings) for what in LOOKS}
         self._code = ipywidgets.HTML()
         self._message = ipywidgets.HTML()
         self._hint = ipywidgets.HTML()
@@ -116,7 +117,7 @@ class RunPanel:
                 self.start_button,
                 self.stop_button,
                 self.resume_button,
-                self.preflight.button,
+                *(look.button for look in self.looks.values()),
                 self.replace_box,
             ],
             layout={"flex_flow": "row wrap", "align_items": "center"},
@@ -128,7 +129,7 @@ class RunPanel:
                 buttons,
                 self._hint,
                 self._message,
-                self.preflight.page,
+                *(look.page for look in self.looks.values()),
                 self._shown,
             ],
             layout={"max_width": "1080px"},

@@ -1,19 +1,29 @@
 """A short run as one value: the settings that the run panel shows and starts."""
 
+from __future__ import annotations
+
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
-from rtdetr_nb.diagnostics.preflight.report import PreflightReport
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.launchers.slurm import Slurm
 from rtdetr_nb.runs.file_names import LAST_FILE
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
 from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import Run, attach_run, start_run
 from rtdetr_nb.ui.panel.run_checks import check_data, check_device, check_tuning
+
+if TYPE_CHECKING:
+    from rtdetr_nb.diagnostics.detection.result import DetectionProbe
+    from rtdetr_nb.diagnostics.overfit.report import OverfitReport
+    from rtdetr_nb.diagnostics.preflight.report import PreflightReport
+    from rtdetr_nb.ui.panel.seed_runs import SeedRuns
 
 SMALLEST_IMAGE = 96
 # What `HGNetv2.freeze_at` means, in the names that the state dict has.
@@ -49,6 +59,8 @@ class RunSettings:
         seed: of weights and data.
         device: "cpu", "cuda" or "cuda:N"; empty takes a GPU if there is one.
         preview_freq: predictions on validation pictures every so many steps; 0 is never.
+        processes: that train together on this machine; see `start_run`.
+        launcher: `rt.Slurm(...)` starts the run as a job of SLURM instead.
     """
 
     data: str = "data/shapes"
@@ -66,6 +78,8 @@ class RunSettings:
     seed: int = 0
     device: str = ""
     preview_freq: int = 10
+    processes: int = 1
+    launcher: Slurm | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -79,8 +93,12 @@ class RunSettings:
         Raises:
             RunError: the first setting of a wrong type or outside its choices.
         """
+        if not isinstance(self.launcher, Slurm | None):
+            raise RunError(f"Launcher is {self.launcher!r}; expected rt.Slurm(...) or None.")
         for field in fields(self):
             value, kind = getattr(self, field.name), type(field.default)
+            if field.name == "launcher":
+                continue
             kinds = (int, float) if kind is float else kind
             if not isinstance(value, kinds) or isinstance(value, bool) != (kind is bool):
                 plain = isinstance(value, str | int | float | None)
@@ -96,7 +114,8 @@ class RunSettings:
             UserError: the first setting that cannot be used, in a sentence.
         """
         self.check_kinds()
-        for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("preview_freq", 0)):
+        for name, least in (("steps", 1), ("batch_size", 1), ("seed", 0), ("preview_freq", 0),
+                            ("processes", 1)):  # fmt: skip
             value = getattr(self, name)
             if value < least:
                 raise RunError(f"{_named(name)} is {value}; expected {least} or more.")
@@ -168,6 +187,41 @@ class RunSettings:
         weights, steps = self.tuning or None, self.steps
         return preflight(self.config(), weights, output_dir=self.output, max_steps=steps)
 
+    def probe_detection(self) -> DetectionProbe:
+        """Say what the features of the backbone are worth to a detector; see `probe_detection`.
+
+        Raises:
+            UserError: a setting or the data cannot be used.
+        """
+        from rtdetr_nb.diagnostics.detection.probe_detection import probe_detection
+
+        return probe_detection(self.config(), self.tuning or None, image_size=self.image_size)
+
+    def overfit(self) -> OverfitReport:
+        """Say whether it can learn four pictures by heart; see `overfit`.
+
+        Its run is in the folder beside `output` that ends with `_overfit`.
+
+        Raises:
+            UserError: a setting or the data cannot be used.
+        """
+        from rtdetr_nb.diagnostics.overfit.overfit import overfit
+
+        folder = f"{self.output}_overfit"
+        return overfit(self.config(), self.tuning or None, output_dir=folder)
+
+    def compare_seeds(self, seeds: Sequence[int] = (0, 1, 2)) -> SeedRuns:
+        """Run with several seeds, from the tuning file and from random weights, and conclude.
+
+        The runs are in the folder beside `output` that ends with `_seeds`.
+
+        Raises:
+            UserError: there is no tuning file, or a setting or the data cannot be used.
+        """
+        from rtdetr_nb.ui.panel.seed_runs import compare_seeds
+
+        return compare_seeds(self, seeds)
+
     def start(self, replace: bool = False) -> Run:
         """Start the run, or find it again if just this goes on or has finished in the folder.
 
@@ -184,13 +238,14 @@ class RunSettings:
             "tuning": self.tuning or None,
             "max_steps": self.steps,
         }
+        how = {"processes": self.processes, "launcher": self.launcher}
         earlier = Run(Path(self.output)).describe()
         if earlier.description and not replace and find_run(config, **wanted) is None:
             raise RunError(
                 f"{self.output} holds another run ({earlier.status}). Choose another folder, "
                 "resume that run, or allow it to be replaced."
             )
-        return ensure_run(config, **wanted)
+        return ensure_run(config, **wanted, **how)
 
     def resume(self) -> Run:
         """Go on with the run in the folder up to `steps`, under these settings.
@@ -216,18 +271,27 @@ class RunSettings:
                 f"The run in {self.output} has {done} steps already. Set steps to more than that."
             )
         return start_run(
-            config, output_dir=self.output, resume=earlier.checkpoint, max_steps=self.steps
+            config,
+            output_dir=self.output,
+            resume=earlier.checkpoint,
+            max_steps=self.steps,
+            processes=self.processes,
+            launcher=self.launcher,
         )
 
     def code(self) -> str:
         """One line of Python that makes these settings."""
         default = RunSettings()
         changed = [
-            f"{field.name}={getattr(self, field.name)!r}"
+            f"{field.name}={_in_code(getattr(self, field.name))}"
             for field in fields(self)
             if getattr(self, field.name) != getattr(default, field.name)
         ]
         return f"rt.RunSettings({', '.join(changed)}).start()"
+
+
+def _in_code(value: object) -> str:
+    return f"rt.{value!r}" if isinstance(value, Slurm) else repr(value)
 
 
 def _saved_step(run: Run) -> tuple[int, bool]:

@@ -54,7 +54,7 @@ def test_controls_and_settings_are_one(panel):
 
 def test_every_control_has_a_name(panel):
     names = [control.description for control in panel.controls.values()]
-    assert len(set(names)) == len(names) == 13 and all(names)
+    assert len(set(names)) == len(names) == 14 and all(names)
 
 
 def test_a_bad_setting_is_a_sentence_at_once(panel):

@@ -1,12 +1,15 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import rtdetr_nb as rt
 from rtdetr_nb.config.load import load_config
 from rtdetr_nb.errors import DatasetError, RunError, UserError
+from rtdetr_nb.launchers.slurm import Slurm
 from rtdetr_nb.runs.file_names import LAST_FILE, RUN_FILE
 from rtdetr_nb.runs.previous import PreviousRun
 from rtdetr_nb.ui.panel import run_settings as module
@@ -223,3 +226,47 @@ def test_a_run_that_failed_when_it_went_on_has_no_run_before_it(settings, starte
     assert not fake.run.has_earlier and not fake.run.restore_earlier()
     settings.resume()
     assert len(started) == 1
+
+
+def test_where_a_run_trains_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "rtdetr_nb.ui.panel.run_settings.ensure_run", lambda _, **how: asked.update(how)
+    )
+    cluster = Slurm(partition="gpu", gpus=2, time="30")
+    settings = RunSettings(data=str(DATA / "shapes"), output=str(tmp_path / "run"))
+    replace(settings, launcher=cluster).start()
+    assert asked["launcher"] == cluster and asked["processes"] == 1
+    replace(settings, processes=2).start()
+    assert asked["launcher"] is None and asked["processes"] == 2
+    with pytest.raises(RunError, match="Processes is 0; expected 1 or more"):
+        replace(settings, processes=0).start()
+    with pytest.raises(RunError, match=r"Launcher is 'slurm'; expected rt\.Slurm"):
+        replace(settings, launcher="slurm").check_kinds()  # type: ignore[arg-type]
+
+
+def test_the_line_of_code_makes_the_launcher_too() -> None:
+    settings = RunSettings(launcher=Slurm(partition="gpu", lines=["module load cuda"]))
+    made = eval(settings.code().removesuffix(".start()"), {"rt": rt})
+    assert made == settings
+
+
+@pytest.mark.slow
+def test_seeds_are_compared_with_random_weights(tmp_path: Path) -> None:
+    rt.convert(DEMO, tmp_path / "tuning.pth", "rtdetrv2_hgnetv2_l")
+    settings = RunSettings(
+        data=str(DATA / "shapes"),
+        output=str(tmp_path / "run"),
+        tuning=str(tmp_path / "tuning.pth"),
+        steps=2,
+        image_size=96,
+        batch_size=2,
+        preview_freq=0,
+    )
+    found = settings.compare_seeds((0, 1))
+    assert [run.folder.name for run in found.tuned] == ["tuned_0", "tuned_1"]
+    assert [run.folder.name for run in found.random] == ["random_0", "random_1"]
+    assert found.conclusion.claim == "none"  # two seeds of two steps decide nothing
+    assert found.sentence in found._repr_html_() and "data:image/png" in found._repr_html_()
+    again = settings.compare_seeds((0, 1))
+    assert [run.folder for run in again.tuned] == [run.folder for run in found.tuned]

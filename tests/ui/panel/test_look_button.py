@@ -8,7 +8,7 @@ from rtdetr_nb.diagnostics.preflight.part import Part
 from rtdetr_nb.diagnostics.preflight.report import PreflightReport
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.text.findings import FAILURE, Finding
-from rtdetr_nb.ui.panel.preflight_button import PreflightButton
+from rtdetr_nb.ui.panel.look_button import LOOKS, Look, LookButton
 from rtdetr_nb.ui.panel.run_panel import run_panel
 from rtdetr_nb.ui.panel.run_settings import RunSettings
 from tests.paths import DATA
@@ -16,6 +16,10 @@ from tests.ui.fake_page import wait_until
 
 SOUND = PreflightReport("quick_run", (Part("disk", "There is room."),))
 FAULTY = PreflightReport("quick_run", (Part("disk", "", (Finding(FAILURE, "It is full."),)),))
+
+
+def asking(look) -> Look:
+    return Look("Preflight", "Can it start?", "It is looked at.", look)
 
 
 @pytest.mark.parametrize(("report", "words"), [(SOUND, "Go."), (FAULTY, "1 reason stands")])
@@ -27,8 +31,7 @@ def test_a_click_looks_and_shows(monkeypatch, report, words):
         ends.wait(10)
         return report
 
-    monkeypatch.setattr(RunSettings, "preflight", look)
-    button = PreflightButton(lambda: RunSettings(steps=7))
+    button = LookButton(asking(look), lambda: RunSettings(steps=7))
     button.button.click()
     assert button.button.disabled and "looked at" in button.page.value
     button.start()  # one look at a time
@@ -42,20 +45,26 @@ def test_a_mistake_is_a_sentence(monkeypatch):
     def refuse(_settings):
         raise RunError("There is no data set <b>.")
 
-    monkeypatch.setattr(RunSettings, "preflight", refuse)
-    button = PreflightButton(RunSettings)
+    button = LookButton(asking(refuse), RunSettings)
     button.start()
     wait_until(lambda: not button.button.disabled)
     assert 'role="alert"' in button.page.value and "&lt;b&gt;" in button.page.value
 
 
-def test_the_panel_looks_at_its_settings(tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(RunSettings, "preflight", lambda settings: seen.append(settings) or SOUND)
+def test_the_panel_has_a_button_for_each_look(tmp_path):
     panel = run_panel(output=str(tmp_path / "run"), data=str(DATA / "shapes"), steps=9)
-    panel.preflight.button.click()
-    wait_until(lambda: seen and not panel.preflight.button.disabled)
-    assert seen == [panel.settings]
+    assert list(panel.looks) == ["Preflight", "Features", "Overfit", "Seeds 0, 1, 2"]
+    methods = [what.look for what in LOOKS]
+    assert methods == [
+        RunSettings.preflight,
+        RunSettings.probe_detection,
+        RunSettings.overfit,
+        RunSettings.compare_seeds,
+    ]
+    seeds = panel.looks["Seeds 0, 1, 2"]
+    seeds.button.click()
+    wait_until(lambda: not seeds.button.disabled)
+    assert "There is no tuning file to compare" in seeds.page.value
     panel.close()
 
 
