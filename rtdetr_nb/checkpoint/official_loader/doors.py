@@ -144,7 +144,7 @@ def _judge_tuning(match: OfficialMatch) -> tuple[str, Finding | None]:
         outcome = f"no error: drops {len(dropped)} tensors of the file's backbone"
         what = f"{len(dropped)} tensors of the file's backbone are dropped ({first_of(dropped)})."
         return outcome, _silent(TUNING, what, WARNING)
-    heads, filled = len(names) - total, len(match.loaded) - loaded
+    heads, filled = _of_heads(names), _of_heads(match.loaded)
     rest = "no heads" if not filled else f"{filled} of {heads} tensors of the heads"
     return "loads the model" if filled == heads else f"loads the backbone, {rest}", None
 
@@ -236,7 +236,12 @@ def _is_weight(key: str) -> bool:
 
 
 def _of_backbone(names: Iterable[str]) -> int:
-    return sum(name.startswith(BACKBONE) for name in names)
+    """The number of weights of the backbone; a batch counter of a norm is not a weight."""
+    return sum(name.startswith(BACKBONE) and _is_weight(name) for name in names)
+
+
+def _of_heads(names: Iterable[str]) -> int:
+    return sum(not name.startswith(BACKBONE) for name in names)
 
 
 def _silent(door: str, what: str, level: str) -> Finding:

@@ -180,3 +180,14 @@ def test_a_file_of_safetensors_comes_through_where_torch_reads_it(tmp_path):
     path = tmp_path / "a.safetensors"
     save_file({key: value.clone() for key, value in backbone().items()}, path)
     check_listed(doors_of(open_checkpoint(path), CONFIG), predict_doors(path, CONFIG))
+
+
+def test_batch_counters_that_a_file_lacks_are_no_weights_that_stay_random(tmp_path):
+    live = CONFIG.with_values({"HGNetv2.freeze_norm": False})
+    weights = {f"backbone.{key}": value for key, value in backbone().items()}
+    weights = {k: v for k, v in weights.items() if not k.endswith("num_batches_tracked")}
+    whole = predict_official(save({"model": weights}, tmp_path / "whole.pth"), live, "-t")
+    assert whole.outcome == "loads the backbone, no heads"
+    weights.pop("backbone.stem.stem1.conv.weight")
+    partial = predict_official(save({"model": weights}, tmp_path / "partial.pth"), live, "-t")
+    assert partial.outcome == "no error: 1 of the backbone's 400 stay random"
