@@ -44,6 +44,8 @@ class ProgressBar:
         done: units so far, with fractions.
         note: what is done just now; may be empty.
         failed: an error has ended it.
+        curves: by label the points (x, y) of something that is measured on the way; x is the share
+            of its own steps. A notebook draws them below the bar.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ProgressBar:
     ):
         self.title, self.total, self.unit, self.units = title, total, unit, units or f"{unit}s"
         self.done, self.note, self.failed = 0.0, "", False
+        self.curves: dict[str, list[tuple[float, float]]] = {}
         self._face, self._started, self._drawn = face, time.monotonic(), 0.0
         self._draw()
 
@@ -69,6 +72,11 @@ class ProgressBar:
         """Say what is done now."""
         self.note = note
         self._draw()
+
+    def point(self, label: str, x: float, y: float, note: str) -> None:
+        """Add a point to a curve, and say what is done now."""
+        self.curves.setdefault(label, []).append((x, y))
+        self.say(note)
 
     @property
     def seconds(self) -> float:
@@ -141,6 +149,10 @@ class ProgressPart:
     def say(self, note: str) -> None:
         """As `ProgressBar.say`."""
         self._whole.say(note)
+
+    def point(self, label: str, x: float, y: float, note: str) -> None:
+        """As `ProgressBar.point`."""
+        self._whole.point(label, x, y, note)
 
 
 Bar = ProgressBar | ProgressPart

@@ -10,13 +10,16 @@ import pytest
 
 import rtdetr_nb as rt
 from rtdetr_nb.config.config import Config
+from rtdetr_nb.diagnostics.ranking.made_stages import make_stages
 from rtdetr_nb.launchers import slurm_queue
 from tests.launchers.real_slurm import missing, real_slurm
+from tests.paths import DATA
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(missing()), reason=f"no SLURM: {missing()}"),
 ]
+DEMO = DATA / "demo_backbone_mmdet.pth"
 CPU_JOB = rt.Slurm(partition="main", gpus=0, cpus=1)
 
 
@@ -78,3 +81,20 @@ def test_a_killed_run_has_died_and_a_wrong_partition_is_refused(
         rt.start_run(
             small_config, output_dir=tmp_path / "other", launcher=rt.Slurm(partition="nowhere")
         )
+
+
+def test_the_short_runs_of_a_ranking_are_jobs_of_the_queue(tmp_path: Path) -> None:
+    files = make_stages(DEMO, tmp_path / "stages", DATA / "shapes", noise=(1.6, 0.0))
+    asked = {"steps": 2, "seeds": 1, "image_size": 128, "batch_size": 2}
+    ranking = rt.rank_backbones(
+        files,
+        rt.load_config("rtdetrv2_hgnetv2_l"),
+        DATA / "shapes",
+        max_pictures=24,
+        fine_tune={**asked, "output_dir": str(tmp_path / "runs"), "launcher": CPU_JOB},
+        device="cpu",
+    )
+    assert [len(file.losses) for file in ranking.files] == [1, 1], ranking.fine_tuned
+    runs = [run for folder in (tmp_path / "runs").iterdir() for run in rt.find_runs(folder)]
+    jobs = {run.description["slurm_job"] for run in runs}
+    assert len(runs) == len(jobs) == 2

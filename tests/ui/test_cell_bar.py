@@ -43,3 +43,26 @@ def test_while_it_goes_on_there_is_a_bar_with_words(monkeypatch: pytest.MonkeyPa
     bar.total = None
     face.draw(bar)
     assert "value=" not in shown[-1]["h"]
+
+
+def test_curves_are_drawn_to_one_scale_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[str] = []
+    face = CellBar()
+    monkeypatch.setattr(face, "_show", lambda html, text: pages.append(html))
+    bar = ProgressBar("Detector", 2, "backbone", face=face)
+    assert "<svg" not in pages[-1]
+    for label, aps in (("AP of <a>", (0.2, 0.4)), ("AP of random weights", (0.0, 0.1))):
+        for place, ap in enumerate(aps, start=1):
+            bar.part(1).point(label, place / 2, ap, "going on")
+    points = [
+        [tuple(map(float, pair.split(","))) for pair in line.split('"')[0].split()]
+        for line in pages[-1].split('points="')[1:]
+    ]
+    assert len(points) == 2 and all(len(line) == 3 for line in points)
+    (first, second), bottom = points, points[0][0][1]
+    assert first[2][0] == second[2][0] and first[0] == second[0]
+    heights = [bottom - line[2][1] for line in points]
+    assert heights[0] == pytest.approx(4 * heights[1], abs=0.3)  # 0.4 and 0.1
+    assert "AP of &lt;a&gt; 0.400" in pages[-1]
+    bar.close()
+    assert "<svg" not in pages[-1]  # the figure of the result has it

@@ -146,7 +146,8 @@ class DetectionJob:
 
     def _tell(self, record: DetectionRecord) -> None:
         self.on_record(record)
-        self.bar.say(f"AP {record.ap:.3f} with {record.weights}")
+        note = f"AP {record.ap:.3f} with {record.weights}"
+        self.bar.point(f"AP of {record.weights}", record.step / record.steps, record.ap, note)
 
     def _record(self, look: Look, weights: str) -> DetectionRecord:
         once = np.ones((1, len(self.val)))

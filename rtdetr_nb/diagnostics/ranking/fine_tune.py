@@ -17,6 +17,7 @@ from rtdetr_nb.datasets.source import DataSource
 from rtdetr_nb.diagnostics.ranking.contestant import Contestant
 from rtdetr_nb.diagnostics.ranking.result import RankedFile
 from rtdetr_nb.errors import UserError
+from rtdetr_nb.launchers.slurm import Slurm
 from rtdetr_nb.progress_bar import ProgressBar, progress
 from rtdetr_nb.runs.conclusion import RARE, last_loss, order_of_ends
 from rtdetr_nb.runs.file_names import METRICS_FILE
@@ -39,6 +40,7 @@ class ShortRuns:
         image_size: height and width of the pictures, a multiple of 32.
         batch_size: pictures of a step.
         output_dir: each run has a folder below it. A run of the same that is there is found again.
+        launcher: `rt.Slurm(...)` submits every run as a job, all at once; the queue orders them.
     """
 
     steps: int = 60
@@ -47,6 +49,7 @@ class ShortRuns:
     image_size: int = 160
     batch_size: int = 4
     output_dir: str = "runs/rank"
+    launcher: Slurm | None = None
 
     @classmethod
     def asked(cls, asked: Mapping[str, Any]) -> ShortRuns:
@@ -65,6 +68,8 @@ class ShortRuns:
             value = getattr(runs, name)
             if not isinstance(value, int) or value < least:
                 raise UserError(f"fine_tune's {name} is {value!r}; it takes {least} or more.")
+        if not isinstance(runs.launcher, Slurm | None):
+            raise UserError(f"fine_tune's launcher is {runs.launcher!r}; it takes rt.Slurm(...).")
         return runs
 
 
@@ -120,7 +125,9 @@ def fine_tune(
         backbone_of=config,
     )
     with progress("Short runs", len(jobs) * runs.steps, "step") as bar:
-        ended = _run_all(jobs, quick, runs, devices, bar)
+        # On a cluster the queue says when a run begins, and its node has the device.
+        places = [""] * len(jobs) if runs.launcher else devices
+        ended = _run_all(jobs, quick, runs, places, bar)
     failures = tuple(
         f"{run.folder}: {run.reason or f'the run is {run.status}.'}"
         for _, run in ended
@@ -172,12 +179,14 @@ class _Job:
         if not tuning.is_file():
             folder.mkdir(parents=True, exist_ok=True)
             write_tuning_file(contestant.selection, tuning, input_format=contestant.mended)
-        config = quick.with_values({"seed": self.seed, "device": device})
+        where = {"device": device} if device else {}
+        config = quick.with_values({"seed": self.seed, **where})
         return ensure_run(
             config,
             output_dir=folder / f"seed_{self.seed}",
             tuning=tuning,
             max_steps=runs.steps,
+            launcher=runs.launcher,
         )
 
 
@@ -185,20 +194,20 @@ def _run_all(
     jobs: Iterable[_Job], quick: Config, runs: ShortRuns, devices: Sequence[str], bar: ProgressBar
 ) -> list[tuple[_Job, Run]]:
     """Run all, one after the other on each device; after a failure none is started any more."""
-    waiting, going, ended = list(jobs), {}, []
+    waiting, ended = list(jobs), []
+    going: list[tuple[str, _Job, Run]] = []
     free = list(devices)
     while waiting or going:
         while waiting and free:
             job, device = waiting.pop(0), free.pop(0)
             bar.say(f"{job.name}, seed {job.seed}")
-            going[device] = (job, job.start(quick, runs, device))
-        for device, (job, run) in list(going.items()):
-            if run.is_over:
-                ended.append((job, run))
-                waiting = waiting if run.status == "finished" else []
-                free.append(device)
-                del going[device]
-        steps = [read_last_step(run.folder / METRICS_FILE) or 0 for _, run in going.values()]
+            going.append((device, job, job.start(quick, runs, device)))
+        for device, job, run in [each for each in going if each[2].is_over]:
+            ended.append((job, run))
+            waiting = waiting if run.status == "finished" else []
+            free.append(device)
+        going = [each for each in going if each[1] not in [job for job, _ in ended]]
+        steps = [read_last_step(run.folder / METRICS_FILE) or 0 for _, _, run in going]
         bar.to(len(ended) * runs.steps + sum(steps))
         if going and not free:
             time.sleep(_LOOK)

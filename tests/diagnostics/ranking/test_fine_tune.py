@@ -51,6 +51,8 @@ def test_what_is_asked_for_is_checked() -> None:
     for wrong in ({"seeds": 0}, {"files": 1}, {"steps": "many"}):
         with pytest.raises(UserError, match="or more"):
             ShortRuns.asked(wrong)
+    with pytest.raises(UserError, match=r"launcher is 'slurm'; it takes rt\.Slurm"):
+        ShortRuns.asked({"launcher": "slurm"})
 
 
 @pytest.mark.slow
