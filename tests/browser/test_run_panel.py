@@ -39,6 +39,15 @@ def _wait_for_status(lab: LabPage, folder: Path, status: str, seconds: float) ->
         lab.page.wait_for_timeout(200)
 
 
+def _write_notebook(root: Path) -> None:
+    root.mkdir()
+    panel = PANEL.format(data=str(ROOT / "data" / "shapes"))
+    cells = [nbformat.v4.new_code_cell(source) for source in (panel, BLOCK)]
+    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, root / "panel.ipynb")
+
+
 @pytest.mark.parametrize("application", ["lab", "notebook"])
 def test_stop_works_while_a_cell_blocks_the_kernel(
     browser: Browser,
@@ -48,12 +57,7 @@ def test_stop_works_while_a_cell_blocks_the_kernel(
     request: pytest.FixtureRequest,
 ) -> None:
     root = tmp_path / "root"
-    root.mkdir()
-    panel = PANEL.format(data=str(ROOT / "data" / "shapes"))
-    cells = [nbformat.v4.new_code_cell(source) for source in (panel, BLOCK)]
-    kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-    nbformat.write(notebook, root / "panel.ipynb")
+    _write_notebook(root)
     folder = root / "panel_run"
     request.addfinalizer(lambda: _end(folder))
     with serve_lab(root, tmp_path / "scratch", application=application) as server:
@@ -80,3 +84,21 @@ def test_stop_works_while_a_cell_blocks_the_kernel(
         lab.command("notebook:interrupt-kernel")
         lab.wait_until_idle()
         lab.check()
+
+
+def test_a_panel_looks_ahead_and_says_when_its_kernel_is_gone(
+    browser: Browser, tmp_path: Path, pictures: Path
+) -> None:
+    root = tmp_path / "root"
+    _write_notebook(root)
+    with serve_lab(root, tmp_path / "scratch") as server:
+        lab = LabPage(browser, server, "panel.ipynb")
+        output = lab.run_cell("panel = rt.run_panel(")
+        output.get_by_role("button", name="Preflight", exact=True).click()
+        expect(output).to_contain_text("It is looked at")
+        expect(output).to_contain_text(re.compile(r"Go\. The training will take"))
+        expect(output).not_to_contain_text("is gone")
+        output.get_by_text(re.compile(r"Go\. The training will take")).first.click()
+        output.screenshot(path=pictures / "panel_preflight.png")
+        lab.restart_kernel()
+        expect(output).to_contain_text("The kernel of this panel is gone")

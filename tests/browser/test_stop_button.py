@@ -70,6 +70,6 @@ def test_a_run_that_has_stopped_cannot_be_asked_again(page: Page) -> None:
 
 
 def test_a_view_that_is_gone_listens_no_more(page: Page) -> None:
-    assert page.evaluate("window.listeners.length") == 2
+    assert page.evaluate("window.listeners.length") == 3
     page.evaluate("window.cleanUp()")
     assert page.evaluate("window.listeners.length") == 0

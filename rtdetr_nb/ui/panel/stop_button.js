@@ -3,6 +3,8 @@
 // contents service. If there is no such service (or it refuses), a message to the kernel does it.
 
 const SECONDS_UNTIL_ASKED_AGAIN = 10;
+const GONE = "The kernel of this panel is gone, and its buttons do nothing. A run goes on: run this cell "
+  + "again to find it.";
 
 function serverSettings() {
   const element = document.getElementById("jupyter-config-data");
@@ -65,13 +67,20 @@ function render({ model, el }) {
     // A message waits where the kernel is blocked; with the token it cannot stop a later run.
     if (!written) model.send({ kind: "stop", run_token: run });
   });
-  const watched = ["change:enabled", "change:run_token"];
-  for (const change of watched) model.on(change, show);
+  // Widgets mark a view whose kernel is gone, in an order among listeners that is not promised.
+  const lookForKernel = () => setTimeout(() => {
+    if (!el.closest(".jupyter-widgets-disconnected")) return;
+    clearTimeout(waiting);
+    note.textContent = GONE;
+  });
+  const listeners = [["change:enabled", show], ["change:run_token", show],
+                     ["comm_live_update", lookForKernel]];
+  for (const [event, act] of listeners) model.on(event, act);
   el.append(button, note);
   show();
   return () => {
     clearTimeout(waiting);
-    for (const change of watched) model.off(change, show);
+    for (const [event, act] of listeners) model.off(event, act);
   };
 }
 
