@@ -125,7 +125,7 @@ def norms_frozen(case: ConfigCase) -> Iterator[Words]:
         )
 
 
-@check(WARNING)
+@check(NOTE)
 def norms_decay(case: ConfigCase) -> Iterator[Words]:
     """A pattern of the optimizer means to leave the norms out but does not: they decay.
 
