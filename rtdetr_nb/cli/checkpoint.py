@@ -105,8 +105,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         metavar="DATA",
-        help="pictures of the training to come (a data set or a folder): is the backbone used to "
-        "pictures as RT-DETRv2 feeds them?",
+        help="pictures of the training to come (a data set or a folder): does the backbone "
+        "expect pictures as RT-DETRv2 feeds them?",
     )
 
 

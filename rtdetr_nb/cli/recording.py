@@ -67,4 +67,4 @@ def _start_recording(folder: "RunFolder", start: "StartRecord") -> None:
 
     kept = folder.start_recording(**start_facts(start))
     if kept:
-        logger.info("what an earlier run has left is kept in %s", kept)
+        logger.info("the files of the earlier run are kept in %s", kept)

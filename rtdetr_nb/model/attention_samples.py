@@ -1,4 +1,4 @@
-"""What deformable attention sums, whichever way it is computed."""
+"""What deformable attention sums, in all ways of computing it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -31,7 +31,7 @@ def ensure_run(
 
     After a restart of the kernel the same line finds the run again instead of starting a second
     one. A run with another configuration, length or tuning file (by its content), or one that was
-    stopped or failed, is replaced: what it has left is kept in a folder below `previous/`.
+    stopped or failed, is replaced: its files are kept in a folder below `previous/`.
 
     Args:
         config: what to train.

@@ -92,7 +92,7 @@ def check(level: str) -> Callable[[Callable[[Case], Iterable[Words]]], Check[Cas
 def findings_html(findings: Iterable[Finding]) -> str:
     """Return findings as lines, with what to do in bold; several notes are folded.
 
-    Lines and not a table: a column of names leaves none of its width to the column that helps.
+    Lines, not a table: a column of names would take the width that the sentences need.
     """
     lines = [(finding.level, _line_html(finding)) for finding in findings]
     notes = [line for level, line in lines if level == NOTE]

@@ -41,7 +41,7 @@ def test_a_new_run_keeps_what_the_one_before_has_left(runs: Runs) -> None:
     text = runs.finish("-t", runs.last, "--max-steps", 1)
     assert list(losses(runs.folder)) == [1]
     (kept,) = (runs.folder / "previous").iterdir()
-    assert f"what an earlier run has left is kept in {kept}" in text
+    assert f"the files of the earlier run are kept in {kept}" in text
     assert losses(kept) == before and (kept / "last.pth").read_bytes() == saved
     assert attach_run(kept).status == "finished" and (kept / "evaluation.json").exists()
     runs.finish("-r", runs.last, "--max-steps", 2)

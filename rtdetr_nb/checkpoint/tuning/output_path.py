@@ -35,9 +35,9 @@ def check_output_path(
         overwrite: replace an existing file.
 
     Raises:
-        TuningError: the name ends in none of `SUFFIXES` or cannot be a file's, its folder does not
-            exist, the path is a folder or one of the files that are read, or it exists and
-            `overwrite` is False.
+        TuningError: the name does not end in one of `SUFFIXES` or cannot be a file's, its folder
+            does not exist, the path is a folder or one of the files that are read, or it exists
+            and `overwrite` is False.
     """
     if not fspath(path).strip():
         raise TuningError("There is no name for the file. Give one, such as tuning.pth.")

@@ -18,7 +18,7 @@ MENDED = {
     "as numbers.",
     "no iscrowd": "{count} annotations have no iscrowd (first {first}); they are no crowds.",
     "iscrowd as text": "{count} annotations have an iscrowd that is no 0 or 1 (first {first}); "
-    "true, yes and 1 are crowds, false, no, 0 and an empty text are none.",
+    "true, yes and 1 are crowds; false, no, 0 and an empty text are not.",
     "no area": "{count} annotations have no area (first {first}); width times height of the box "
     "is taken.",
     "boxes of polygons": "{count} annotations have polygons and no bbox (first {first}); the box "

@@ -23,7 +23,7 @@ _STARTS = (
     (b"\0{", "UTF-16-BE"),
 )
 _CJK = re.compile("[\u3040-\u30ff\u4e00-\u9fff\u3000-\u303f\uff00-\uffef\uac00-\ud7af]")
-_LAST_HANGUL = 0xC8  # the first byte of a Korean syllable is none behind it
+_LAST_HANGUL = 0xC8  # no Korean syllable has a later first byte
 _LOOKED_AT = 65_536  # bytes
 
 

@@ -143,7 +143,7 @@ def check_labels(
         name = f"category {category.id} ({category.name!r})"
         if rule.remap_mscoco_category and label < 0:
             raise DatasetError(
-                f"{source}: {name} is none of COCO's 80 category ids, which "
+                f"{source}: {name} is not one of COCO's 80 category ids, which "
                 "remap_mscoco_category: True expects. For other data set "
                 "remap_mscoco_category: False; labels are then the category ids themselves."
             )

@@ -14,7 +14,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     Args:
         num_samples: size of the data set.
-        shuffle: put each epoch in an order of its own, drawn from the seed and the epoch.
+        shuffle: give each epoch its own order, drawn from the seed and the epoch.
         seed: of the run.
         rank: this process, 0 .. world_size - 1.
         world_size: number of processes.

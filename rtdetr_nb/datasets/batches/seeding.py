@@ -1,4 +1,4 @@
-"""Randomness that depends on what is drawn, not on who draws it or when.
+"""Randomness that depends on what is drawn, not on the process that draws it or when.
 
 A sample's augmentation is keyed by the run's seed, the epoch and the sample's index. So it does not
 matter how many workers there are, in which order they come, or whether the run was resumed.

@@ -15,7 +15,7 @@ def read_label_file(path: Path, num_classes: int) -> tuple[list[int], np.ndarray
     not there says that there is no object.
 
     Raises:
-        DatasetError: a line is none of these, or its class is not named.
+        DatasetError: a line is not one of these, or its class is not named.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

@@ -22,8 +22,8 @@ def read_picture(path: Path, listed_wh: tuple[int, int] | None = None) -> Image.
     """Decode a picture to RGB, 8 bits a channel, turned as its labels expect it.
 
     A file that says how it is to be turned (EXIF) is turned where it then has its listed size, or
-    where none is listed: who draws boxes sees it turned. Values of 16 bits are scaled by their
-    range, floats from 0 to 1 by 255; Pillow would make both white.
+    where no size is listed: the person who draws boxes sees it turned. Values of 16 bits are scaled
+    by their range, floats from 0 to 1 by 255; Pillow would make both white.
 
     Args:
         path: of the file.
@@ -39,7 +39,7 @@ def read_picture(path: Path, listed_wh: tuple[int, int] | None = None) -> Image.
 
 
 def orientation_of(image: Image.Image) -> int:
-    """EXIF's number for how a picture is to be turned, 2 to 8; 1 where it is as it lies."""
+    """EXIF's number for how a picture is to be turned, 2 to 8; 1 where it is not to be turned."""
     # The whole EXIF block is parsed only where a file has one.
     if not ({"exif", "Raw profile type exif", "XML:com.adobe.xmp"} & image.info.keys()) and (
         image.format in ("JPEG", "PNG", "WEBP")

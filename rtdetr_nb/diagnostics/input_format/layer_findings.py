@@ -34,7 +34,7 @@ def layer_findings(fits: Sequence[NormFit], is_detector: bool = False) -> list[F
             NOTE if is_detector else level,
             f"{counted(len(broken), 'norm')} of {len(fits)} hold statistics that "
             f"{'its layer does' if len(broken) == 1 else 'their layers do'} not put out, on "
-            f"whatever pictures: {_extent(broken, fits)}.",
+            f"any pictures: {_extent(broken, fits)}.",
             first.name,
             f"In {first.name} {first.cause}{_other_causes(broken)}.",
             "In a detector that was trained with frozen norms this is normal."

@@ -56,7 +56,7 @@ class NormFit:
 
     @property
     def is_broken(self) -> bool:
-        """Whether layer and norm do not belong together, on whatever pictures."""
+        """Whether layer and norm do not belong together, on any pictures."""
         strange = self.mismatch > STRANGE and self.spread >= _TELLING_SPREAD
         if not isfinite(self.divergence):
             return True

@@ -9,7 +9,7 @@ from torch import Tensor
 def effective_rank(samples: Tensor) -> float:
     """The exponential of the entropy of the shares of variance (Roy and Vetterli, 2007).
 
-    1 where all features say the same, the number of features where all say something of their own.
+    1 where all features say the same, the number of features where each says something different.
 
     Args:
         samples: (N, D); their mean does not matter.

@@ -5,7 +5,7 @@
 - Random weights alone: the same without a file.
 - A checkpoint of another run: its weights and its average, read from that file.
 
-Runs of the official code draw their random weights in an order of their own. Of these only what
+Runs of the official code draw their random weights in another order. Of these only what
 the tuning file holds is known.
 """
 

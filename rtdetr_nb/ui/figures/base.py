@@ -77,7 +77,7 @@ def add_legend(ax: Axes, **options: Any) -> Legend:
         ax: whose lines and bars have the labels.
         options: of `Axes.legend`.
     """
-    # Left to itself `legend` leaves out whatever begins with an underscore.
+    # By default `legend` leaves out names that begin with an underscore.
     named = [artist for artist in (*ax.lines, *ax.containers) if _is_named(artist)]
     labels = [str(artist.get_label()) for artist in named]
     legend = ax.legend(named, labels, frameon=False, labelcolor=GREY, **options)

@@ -16,8 +16,8 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-// Nodes in the order of the screen: {name, label, level, parent, children, leaves}; a node with one
-// leaf of its own has `leaf`, its index.
+// Nodes in the order of the screen: {name, label, level, parent, children, leaves}; a node that is
+// a leaf has `leaf`, its index.
 function buildNodes(leaves) {
   const nodes = [];
   const byLabel = new Map();

@@ -204,7 +204,7 @@ class LayerPicker(anywidget.AnyWidget):
 
     @traitlets.validate("picked")
     def _only_what_fits(self, proposal: Any) -> list[int]:
-        """Refuse, also from a click, whatever does not fit the model."""
+        """Refuse what does not fit the model, also from a click."""
         indices = sorted(set(proposal["value"]))
         for index in indices:
             if not 0 <= index < len(self._rows) or not self._rows[index].loadable:
