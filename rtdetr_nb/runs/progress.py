@@ -199,6 +199,10 @@ class RunProgress:
         """AP of the last evaluation; None before the first, or if there is no true box."""
         return self.evaluations[-1]["statistics"]["AP"] if self.evaluations else None
 
+    def rate_title(self, group: int) -> str:
+        """What a parameter group trains; its number where the run does not say it."""
+        return self.lr_groups[group] if group < len(self.lr_groups) else f"group {group}"
+
     def facts(self) -> list[str]:
         """How the run stands, as short phrases."""
         if self.problem:

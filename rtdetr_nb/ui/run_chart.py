@@ -127,8 +127,7 @@ def _quantities(run: RunProgress) -> dict[str, Sequence[float]]:
     """What can be shown over the steps of a run, by its name; a run without it leaves it out."""
     found: dict[str, Sequence[float]] = dict(run.losses)
     for group, rates in enumerate(zip(*run.learning_rates, strict=False)):
-        title = run.lr_groups[group] if group < len(run.lr_groups) else f"group {group}"
-        found[f"learning rate, {title}"] = rates
+        found[f"learning rate, {run.rate_title(group)}"] = rates
     timed = list(zip(run.waited, run.seconds, strict=True))
     measured = {
         "seconds a step": run.seconds,

@@ -111,7 +111,7 @@ def _what_lies_there(training: Training) -> Iterator[Finding]:
     if seen.description and not seen.is_over:
         yield Finding(
             FAILURE,
-            f"A run lives in the folder ({seen.status}).",
+            f"A run is still going on in the folder ({seen.status}).",
             str(folder),
             action="Stop it, or give another --output-dir.",
         )

@@ -89,7 +89,7 @@ class RunFigure:
         for index in range(len(self._rate_lines), groups):
             self._rate_lines += self._rates.plot([], [], color=COLORS[0], linewidth=1.5,
                                                  linestyle=_STYLES[index % len(_STYLES)],
-                                                 label=f"group {index}")  # fmt: skip
+                                                 label=run.rate_title(index))  # fmt: skip
             add_legend(self._rates, fontsize="x-small")
         steps = np.asarray(run.steps)
         for index, line in enumerate(self._rate_lines[:groups]):
