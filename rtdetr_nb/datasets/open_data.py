@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rtdetr_nb.datasets.layouts import coco2017, cvat, flat, kit, label_studio, roboflow, voc, yolo
+from rtdetr_nb.datasets.layouts.foreign import describe_foreign
 from rtdetr_nb.datasets.layouts.found import Found, folders
 from rtdetr_nb.datasets.source import DataSource, as_spec
 from rtdetr_nb.errors import DatasetError
@@ -60,8 +61,9 @@ def _roots(given: Path) -> list[Path]:
 def _unknown(given: Path) -> str:
     known = "; ".join(f"{layout.LOOKED_FOR} ({layout.NAME})" for layout in _LAYOUTS)
     there = sorted(f"{e.name}/" if e.is_dir() else e.name for e in _roots(given)[0].iterdir())
+    hint = describe_foreign(given if given.is_dir() else given.parent)
     return (
-        f"The layout of {given} is not known. Expected a folder with {known}. There lie: "
-        f"{first_of(there, _SHOWN) or 'nothing'}. DataSource.from_files("
+        f"The layout of {given} is not known. {hint + ' ' if hint else ''}Expected a folder with "
+        f"{known}. There lie: {first_of(there, _SHOWN) or 'nothing'}. DataSource.from_files("
         "train=(pictures, annotations), val=(...)) takes any COCO-format files."
     )

@@ -191,8 +191,9 @@ def _set_apart(split: Split) -> tuple[Split, Split, DataNote]:
     note = DataNote(
         kind="no validation pictures",
         level=NOTE,
-        what=f"There are no validation pictures: {counted(count, 'picture')} of {len(split):,} are "
-        f"set apart for that, chosen by the seed {_SPLIT_SEED}; the same ones each time.",
+        what=f"There are no validation pictures: {counted(count, 'picture')} of {len(split):,} "
+        f"{'is' if count == 1 else 'are'} set apart for that, chosen by the seed {_SPLIT_SEED}; "
+        "the same ones each time.",
         where=str(split.source),
         why="Pictures of one scene may now be in both splits.",
         count=count,

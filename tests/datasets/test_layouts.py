@@ -97,7 +97,29 @@ def unpacked_too_deep(root: Path) -> Path:
     return root / "export"
 
 
+def yolo_without_yaml(root: Path) -> Path:
+    """As labelling tools export it: the names of the classes in a text file."""
+    write_yolo(root)
+    next(root.glob("*.yaml")).unlink()
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in NAMES), "utf-8-sig")
+    return root
+
+
+def pictures_of_another_ending(root: Path) -> Path:
+    """Labels name .jpg, the pictures were converted."""
+    write_kit(root)
+    for file in (root / "annotations").glob("*.json"):
+        file.write_text(file.read_text().replace(".png", ".jpg"))
+    return root
+
+
+def pictures_in_a_folder_beside(root: Path) -> Path:
+    images = {"train": "data", "val": "data"}
+    return write_coco(root, images, {"train": "train.json", "val": "val.json"})
+
+
 WHOLE: list[Write] = [
+    yolo_without_yaml, pictures_of_another_ending, pictures_in_a_folder_beside,
     write_kit, kit_with_other_words, coco2017, roboflow, cvat_subsets, flat, json_in_each_folder,
     write_yolo, yolo_of_roboflow, write_voc, voc_of_roboflow, voc_devkit, unpacked_too_deep,
 ]  # fmt: skip
@@ -257,3 +279,62 @@ def test_voc_corners_from_0_are_counted_so_and_told(tmp_path: Path) -> None:
     data = open_data(tmp_path)
     assert "pixels from 0" in {note.kind for note in data.notes}
     assert data.val.boxes(0).boxes_xywh[0, 0] == 0
+
+
+def test_paths_of_another_machine_are_found_below_the_file_and_told(tmp_path: Path) -> None:
+    root = yolo_of_roboflow(tmp_path / "data")
+    file = root / "data.yaml"
+    file.write_text(file.read_text().replace("../", "/content/drive/MyDrive/set/"))
+    data = open_data(root)
+    assert boxes_by_name(data, "val") == {each.name: each.boxes for each in make_truth("val")}
+    told = [note.what for note in data.notes if note.kind == "paths of another machine"]
+    assert len(told) == 2 and f"{root / 'train' / 'images'} is taken for it" in told[0]
+    file.write_text(file.read_text().replace("/valid/images", "/elsewhere"))
+    with pytest.raises(DatasetError, match="elsewhere.*not there.*and the ends of that path"):
+        open_data(root)
+
+
+def test_pictures_beside_the_only_annotation_file_are_found(tmp_path: Path) -> None:
+    images = dict.fromkeys(SPLITS, "test")
+    root = write_coco(tmp_path / "data", images, {"train": "test/_annotations.coco.json"})
+    data = open_data(root)
+    assert not [note for note in data.notes if note.level == "failure"]
+    assert data.train.image_path(0).parent == root / "test"
+
+
+LABELME = '{"shapes": [], "imagePath": "a.png"}'
+FOREIGN = {
+    "LabelMe's": ("a.json", LABELME),
+    "CreateML's": ("train/a.json", '[{"image": "a.png", "annotations": []}]'),
+    "Supervisely's": ("ds/ann/a.png.json", "{}"),
+    "a CSV file of boxes": ("a.csv", "ImageID,LabelName,XMin,XMax\n"),
+    "Hugging Face's": ("train/metadata.jsonl", "{}"),
+    "TensorFlow's": ("train.tfrecord", ""),
+    "set.zip is packed": ("set.zip", "PK"),
+}
+
+
+@pytest.mark.parametrize("words", FOREIGN)
+def test_what_another_tool_wrote_is_named(words: str, tmp_path: Path) -> None:
+    name, content = FOREIGN[words]
+    write_picture(tmp_path / "pictures" / "a.png", (32, 32))
+    (tmp_path / "meta.json").write_text("{}")
+    if words == "Supervisely's":
+        (tmp_path / "meta.json").write_text('{"classes": []}')
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    with pytest.raises(DatasetError, match=words) as refused:
+        open_data(tmp_path)
+    assert "Expected a folder with" in str(refused.value)
+
+
+def test_pictures_alone_and_an_unknown_folder_are_told_apart(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a" / "b.png", (32, 32))
+    write_picture(tmp_path / "a" / "c.png", (32, 32))
+    with pytest.raises(DatasetError, match="There are pictures and no labels"):
+        open_data(tmp_path / "a")
+    (tmp_path / "a" / "notes.md").write_text("#")
+    with pytest.raises(DatasetError) as refused:
+        open_data(tmp_path / "a")
+    assert "looks like" not in str(refused.value) and "no labels" not in str(refused.value)

@@ -9,14 +9,12 @@ from rtdetr_nb.datasets.annotations.annotation_cache import read_once
 from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
 from rtdetr_nb.datasets.annotations.notes import DataNote
 
-PICTURE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 _WORDS = {
     "train": "train", "training": "train", "trainset": "train",
     "val": "val", "valid": "val", "validation": "val", "valset": "val", "eval": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+_MOST_FOLDERS = 100  # beside an annotation file that are looked into
 _LOOKED_AT = 32  # names of a split, to tell which folder they are in
 
 
@@ -109,13 +107,15 @@ def coco_split(annotations: Path, candidates: Sequence[Path]) -> FoundSplit:
 
     Args:
         annotations: the file.
-        candidates: folders that its names may be relative to; the one with most of them is it.
+        candidates: folders that its names may be relative to; the one with most of them is it. The
+            file's own folder and those in it come last.
 
     Raises:
         DatasetError: the file cannot be used.
     """
     pictures = read_once(annotations)
-    return FoundSplit(_folder_of(pictures, candidates), pictures)
+    beside = [annotations.parent, *folders(annotations.parent)[:_MOST_FOLDERS]]
+    return FoundSplit(_folder_of(pictures, [*candidates, *beside]), pictures)
 
 
 def by_split(paths: Iterable[Path]) -> dict[str, Path]:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rtdetr_nb.datasets.annotations.annotation_cache import remembered
 from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
-from rtdetr_nb.datasets.layouts.found import PICTURE_SUFFIXES, Found, FoundSplit, folders, split_of
+from rtdetr_nb.datasets.layouts.found import Found, FoundSplit, folders, split_of
 from rtdetr_nb.datasets.layouts.label_files import PictureLabels, each_of, pack_labels
 from rtdetr_nb.datasets.layouts.voc_label import VocLabel, begin_of_pixels, read_label_file
+from rtdetr_nb.datasets.pictures.picture_names import PICTURE_SUFFIXES
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.text.plain_text import counted
 

@@ -1,7 +1,10 @@
-"""YOLO's: `data.yaml`, `images/` and, with the same names, `labels/` of text files."""
+"""YOLO's: `data.yaml`, `images/` and, with the same names, `labels/` of text files.
+
+Tools that export without `data.yaml` write `classes.txt`, with a name a line, in its place.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +15,17 @@ from rtdetr_nb.config.yaml_text import read_yaml
 from rtdetr_nb.datasets.annotations.annotation_cache import remembered
 from rtdetr_nb.datasets.annotations.labelled_pictures import LabelledPictures
 from rtdetr_nb.datasets.annotations.notes import NOTE, DataNote
-from rtdetr_nb.datasets.layouts.found import PICTURE_SUFFIXES, Found, FoundSplit, split_of
+from rtdetr_nb.datasets.layouts.found import Found, FoundSplit, folders, split_of
 from rtdetr_nb.datasets.layouts.label_files import PictureLabels, each_of, pack_labels
 from rtdetr_nb.datasets.layouts.yolo_label import read_label_file
 from rtdetr_nb.datasets.pictures.picture_headers import read_header
+from rtdetr_nb.datasets.pictures.picture_names import PICTURE_SUFFIXES
 from rtdetr_nb.errors import DatasetError
 from rtdetr_nb.files.pasted_path import pasted_path
 from rtdetr_nb.text.plain_text import counted
 
 NAME = "YOLO's"
-LOOKED_FOR = "data.yaml with train, val and names"
+LOOKED_FOR = "data.yaml with train, val and names, or classes.txt, images and labels"
 
 
 def find(root: Path) -> Found | None:
@@ -40,7 +44,9 @@ def find(root: Path) -> Found | None:
         split = split_of(str(key)) if value else None
         if split in ("train", "val"):
             splits[split] = _read_split(file, content, value, names)
-    return Found(splits["train"], splits.get("val")) if "train" in splits else None
+    if "train" not in splits:
+        return None
+    return Found(splits["train"], splits.get("val"), tuple(_told_moved(file, content)))
 
 
 def _description(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
@@ -53,7 +59,21 @@ def _description(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
             continue
         if isinstance(content, Mapping) and "names" in content and content.get("train"):
             return file, content
-    return None
+    return _without_yaml(root)
+
+
+def _without_yaml(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    file = root / "classes.txt"
+    if not (file.is_file() and (root / "images").is_dir() and (root / "labels").is_dir()):
+        return None
+    names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    inside = {split_of(folder.name): folder for folder in folders(root / "images")}
+    train, val = (inside.get(split) for split in ("train", "val"))
+    return file, {
+        "names": [name for name in names if name],
+        "train": str((train or root / "images").relative_to(root)),
+        "val": str(val.relative_to(root)) if train and val else None,
+    }
 
 
 def _class_names(file: Path, names: Any) -> list[str]:
@@ -103,15 +123,43 @@ def _place(file: Path, base: Any, part: str) -> Path:
     Exports often count a folder too many (`../train/images`), or have a path of another machine.
     """
     given = pasted_path(part, DatasetError)
-    below = Path(*(name for name in given.parts if name not in ("..", given.anchor)))
-    bases = [file.parent / pasted_path(str(base), DatasetError)] if base else []
-    tried = [place / given for place in (*bases, file.parent)] + [file.parent / below]
-    for place in tried:
+    tried = _literal_places(file, base, given)
+    for place in (*tried, *_tails(file, given)):
         if place.exists():
             return place
     raise DatasetError(
-        f"{file} names {part!r}, which is not there; tried {', '.join(map(str, tried))}."
+        f"{file} names {part!r}, which is not there; tried {', '.join(map(str, tried))}, and the "
+        f"ends of that path in {file.parent}."
     )
+
+
+def _literal_places(file: Path, base: Any, given: Path) -> list[Path]:
+    bases = [file.parent / pasted_path(str(base), DatasetError)] if base else []
+    return [place / given for place in (*bases, file.parent)]
+
+
+def _tails(file: Path, given: Path) -> list[Path]:
+    """The ends of a path below the file's folder, the longest first."""
+    names = [name for name in given.parts if name not in ("..", given.anchor)]
+    return [file.parent / Path(*names[place:]) for place in range(len(names))]
+
+
+def _told_moved(file: Path, content: Mapping[str, Any]) -> Iterator[DataNote]:
+    """A note where a path of another machine stands for one here."""
+    for key in ("train", "val", "valid", "validation"):
+        value = content.get(key)
+        for part in value if isinstance(value, list) else [value] if value else []:
+            given = pasted_path(str(part), DatasetError)
+            literal = _literal_places(file, content.get("path"), given)
+            if given.is_absolute() and not any(place.exists() for place in literal):
+                place = _place(file, content.get("path"), str(part))
+                yield DataNote(
+                    kind="paths of another machine",
+                    level=NOTE,
+                    what=f"{key} names {part}, which is not there; {place} is taken for it.",
+                    where=str(file),
+                    official=False,
+                )
 
 
 def _pictures(place: Path) -> list[Path]:

@@ -1,9 +1,11 @@
 """Which file is meant by the name that an annotation file has for a picture."""
 
+from __future__ import annotations
+
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,6 +15,9 @@ from rtdetr_nb.datasets.annotations.packed_texts import PackedTexts
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted
 
+PICTURE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 _MOST_FILES = 2_000_000  # of a tree that is walked to find what is meant
 
 
@@ -35,8 +40,9 @@ def find_pictures(folder: Path, names: PackedTexts, source: Path) -> FoundPictur
     """Look for all pictures at once, with one listing a folder.
 
     A name that no file has stands for the one file that it is another spelling of: with
-    backslashes, another normal form of Unicode, other capitals, `%20`, or with folders in front
-    that the folder has already. A file that another picture has is never taken.
+    backslashes, another normal form of Unicode, other capitals, `%20`, with folders in front that
+    the folder has already, or with the ending of another kind of picture. A file that another
+    picture has is never taken.
 
     Args:
         folder: that the names are relative to.
@@ -80,19 +86,27 @@ def _files_in(folder: str) -> set[str]:
 
 def _meant(folder: Path, names: list[str], taken: set[str]) -> dict[str, str]:
     """The file that each name stands for; a name that could be several, or none, is left out."""
-    by_base: dict[str, list[str]] = defaultdict(list)
     others = [path for path in _walk(folder) if os.path.normpath(path) not in taken]
-    if not others:
-        return {}
-    wanted = {_parts(name)[-1] for name in names if _parts(name)}
-    for path in others:
-        base = _parts(path)[-1]
+    meant = _fitting(names, others, _parts)
+    # Pictures that were converted have another ending; labels often keep the old one.
+    rest = [name for name in names if name not in meant]
+    free = set(others).difference(meant.values()) if rest else ()
+    converted = [path for path in free if Path(path).suffix.lower() in PICTURE_SUFFIXES]
+    return meant | _fitting(rest, converted, _parts_without_ending)
+
+
+def _fitting(names: Iterable[str], paths: Iterable[str], parts_of: _Parts) -> dict[str, str]:
+    """The path that each name stands for by its parts."""
+    wanted = {parts_of(name)[-1] for name in names if parts_of(name)}
+    by_base: dict[str, list[str]] = defaultdict(list)
+    for path in paths if wanted else ():
+        base = parts_of(path)[-1]
         if base in wanted:
             by_base[base].append(path)
     meant, owners = {}, defaultdict(set)
     for name in set(names):
-        parts = _parts(name)
-        path = _only_fit(parts, by_base[parts[-1]]) if parts else None
+        parts = parts_of(name)
+        path = _only_fit(parts, by_base[parts[-1]], parts_of) if parts else None
         if path is not None:
             meant[name] = path
             owners[path].add(name)
@@ -111,10 +125,10 @@ def _walk(folder: Path) -> Iterable[str]:
             yield os.path.relpath(os.path.join(root, name), folder)
 
 
-def _only_fit(parts: tuple[str, ...], paths: list[str]) -> str | None:
+def _only_fit(parts: tuple[str, ...], paths: list[str], parts_of: _Parts) -> str | None:
     """The one path that the name ends with; one that is the whole name comes first."""
-    ending = [path for path in paths if parts[-len(_parts(path)) :] == _parts(path)]
-    chosen = [path for path in ending if _parts(path) == parts] or ending
+    ending = [path for path in paths if parts[-len(parts_of(path)) :] == parts_of(path)]
+    chosen = [path for path in ending if parts_of(path) == parts] or ending
     return chosen[0] if len(chosen) == 1 else None
 
 
@@ -122,6 +136,14 @@ def _parts(name: str) -> tuple[str, ...]:
     """The parts of a path, without what is spelled in several ways."""
     plain = unicodedata.normalize("NFC", unquote(name).replace("\\", "/")).casefold()
     return tuple(part.strip() for part in plain.split("/") if part.strip() not in ("", ".", ".."))
+
+
+def _parts_without_ending(name: str) -> tuple[str, ...]:
+    parts = _parts(name)
+    return (*parts[:-1], Path(parts[-1]).stem) if parts else ()
+
+
+_Parts = Callable[[str], tuple[str, ...]]
 
 
 def _told(meant: dict[str, str], source: Path) -> list[DataNote]:
@@ -169,7 +191,7 @@ def _told_missing(folder: Path, names: list[str], source: Path) -> list[DataNote
             kind="missing pictures",
             level=FAILURE,
             what=f"{there}There is no picture {first_of(names)} in {folder}, which {source} "
-            "lists; names with other slashes, capitals and normal forms, and without the "
+            "lists; names with other slashes, capitals, normal forms and endings, and without the "
             "folders in front, were tried.",
             action="Check that img_folder is the folder that the file names are relative to, or "
             "remove their entries.",
