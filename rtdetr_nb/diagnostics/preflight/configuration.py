@@ -174,6 +174,45 @@ def patterns_overlap(training: Training) -> Iterator[Words]:
 
 
 @check(FAILURE)
+def rates_all_zero(training: Training) -> Iterator[Words]:
+    """Every learning rate is 0, so that no weight moves."""
+    if not any(_rates(training).values()):
+        yield Words(
+            "Every learning rate is 0.",
+            "optimizer.lr",
+            "No weight would ever move.",
+            "Set optimizer.lr and the lr of the groups in optimizer.params.",
+        )
+
+
+@check(WARNING)
+def rate_of_zero(training: Training) -> Iterator[Words]:
+    """Some parameters have a learning rate of 0, others have not."""
+    rates = _rates(training)
+    still = [where for where, rate in rates.items() if rate == 0]
+    if still and any(rates.values()):
+        yield Words(
+            f"The learning rate of {first_of(still)} is 0.",
+            "optimizer",
+            "What belongs to it stays as it begins; encoder and decoder begin at random.",
+            "Set a rate above 0, or freeze the backbone by HGNetv2.freeze_at.",
+        )
+
+
+@check(WARNING)
+def loss_without_weight(training: Training) -> Iterator[Words]:
+    """A loss has a weight of 0, so that what it teaches is not learnt."""
+    for name, weight in training.config.loss.weight_dict.items():
+        if weight == 0:
+            yield Words(
+                f"{name} has a weight of 0.",
+                "RTDETRCriterionv2.weight_dict",
+                "What it teaches is not learnt.",
+                "Give it a weight above 0.",
+            )
+
+
+@check(FAILURE)
 def download_asked_for(training: Training) -> Iterator[Words]:
     """The configuration asks for weights from the network, and no others are given."""
     pretrained, given = training.config.backbone.pretrained, training.tuning or training.resume
@@ -215,6 +254,9 @@ TRAINING_CHECKS: tuple[Check[Training], ...] = (
     batch_over_processes,
     batch_larger_than_the_data,
     patterns_overlap,
+    rates_all_zero,
+    rate_of_zero,
+    loss_without_weight,
     download_asked_for,
     random_and_frozen,
 )
@@ -226,6 +268,13 @@ _AT_ONCE = (batch_over_processes, batch_larger_than_the_data, patterns_overlap, 
 def stops_at_once(training: Training) -> bool:
     """Whether something is found that no training gets past, so that none can be rehearsed."""
     return any(each(training) for each in _AT_ONCE)
+
+
+def _rates(training: Training) -> dict[str, float]:
+    """Learning rate by the key that sets it; a group without one has that of the optimizer."""
+    section = training.config.optimizer
+    groups = {f"optimizer.params.{place}": group.lr for place, group in enumerate(section.params)}
+    return {"optimizer.lr": section.lr} | {k: r for k, r in groups.items() if r is not None}
 
 
 def _epochs_of_warm_up(training: Training) -> int:

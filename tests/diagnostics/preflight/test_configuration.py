@@ -44,6 +44,7 @@ def test_a_sound_configuration_has_notes_at_most(sound):
         (["train_dataloader.batch_size=4"], "train_dataloader", "one of the two"),
         (["val_dataloader.total_batch_size=null"], "val_dataloader", "one of the two"),
         (["optimizer.params.1.params='.*'"], "optimizer.params", "two patterns"),
+        (["optimizer.lr=0", "optimizer.params.0.lr=0"], "optimizer.lr", "Every learning rate is 0"),
     ],
 )
 def test_a_contradiction_is_in_the_way(sound, overrides, where, words):
@@ -117,3 +118,18 @@ def test_the_largest_and_the_mean_picture(sound):
     assert drawn.mean_area == pytest.approx(0.8 * mean + 0.2 * 96**2)
     never = training_of(scaled.override(["train_dataloader.collate_fn.stop_epoch=0"]))
     assert never.largest_hw == (96, 96)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("optimizer.lr=0", "The learning rate of optimizer.lr is 0."),
+        ("optimizer.params.0.lr=0", "The learning rate of optimizer.params.0 is 0."),
+        ("RTDETRCriterionv2.weight_dict={loss_vfl: 0, loss_bbox: 5, loss_giou: 2}",
+         "loss_vfl has a weight of 0."),
+    ],
+)  # fmt: skip
+def test_what_is_not_trained_is_a_warning(sound, override, words):
+    findings = look_at_configuration(training_of(sound.override([override]))).findings
+    (found,) = [finding for finding in findings if finding.level == WARNING]
+    assert found.what == words
