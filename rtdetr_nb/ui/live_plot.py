@@ -22,7 +22,7 @@ from rtdetr_nb.runs.progress import MAIN_PARTS, RunProgress
 from rtdetr_nb.runs.run import Run
 from rtdetr_nb.text.html_pieces import error_html
 from rtdetr_nb.ui.figures.run import RunFigure, run_colors
-from rtdetr_nb.ui.run_chart import RunChart
+from rtdetr_nb.ui.run_chart import RunChart, chart_html
 from rtdetr_nb.ui.served_page import is_served_page
 from rtdetr_nb.ui.widget_tree import close_widgets
 
@@ -228,7 +228,7 @@ class LivePlot:
         self._status.value = self.html
 
     def _publish(self) -> None:
-        """Put a plain picture where the widget was: that is what a saved notebook keeps.
+        """Put what needs no kernel where the widget was: that is what a saved notebook keeps.
 
         The widget is closed, since no page shows it any more. It stays if somebody else has put it
         on a page (there is no handle of a cell), and on a page of Voila, which would show nothing.
@@ -243,14 +243,20 @@ class LivePlot:
     @property
     def static_html(self) -> str:
         """Status and picture for a page that has no kernel."""
+        return self.html + self._picture()
+
+    def _picture(self) -> str:
         picture = base64.b64encode(self._png).decode("ascii")
         return (
-            f'{self.html}<img alt="{escape(self.text, quote=True)}" style="max-width:100%" '
+            f'<img alt="{escape(self.text, quote=True)}" style="max-width:100%" '
             f'src="data:image/png;base64,{picture}">'
         )
 
     def _static_bundle(self) -> dict[str, str]:
-        return {"text/html": self.static_html, "text/plain": self.text}
+        """Status and chart, which needs no kernel; the picture where no script runs."""
+        has_steps = any(run.steps for run in self._progress)
+        shown = chart_html(self._progress, self._picture()) if has_steps else self._picture()
+        return {"text/html": self.html + shown, "text/plain": self.text}
 
     def _ipython_display_(self) -> None:
         """Show the plot in a cell, and follow the runs as long as they go."""

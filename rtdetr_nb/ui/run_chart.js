@@ -1,5 +1,6 @@
 // The chart of runs: hover, zoom by dragging, smoothing, a logarithmic axis, steps or minutes.
-// `uPlot` stands before this script in the same module.
+// `uPlot` stands before this script in the same module, and Python adds what calls `render`: a
+// widget's export, or the values themselves for a page without a kernel.
 
 const GREY = "#7f7f7f";
 
@@ -177,5 +178,3 @@ function render({ model, el }) {
     chart?.destroy();
   };
 }
-
-export default { render };

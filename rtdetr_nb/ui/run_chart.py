@@ -7,7 +7,9 @@ then what is new.
 
 from __future__ import annotations
 
+import json
 import math
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -27,6 +29,16 @@ _GROWTH = 1.05  # by which such a run has grown before it is sent anew
 _SIGNIFICANT = 6  # digits that are sent
 
 
+_SCRIPT = "".join(
+    (_FOLDER / name).read_text(encoding="utf-8")
+    for name in ("vendor/uPlot.iife.min.js", "run_chart.js")
+)
+_STYLE = "".join(
+    (_FOLDER / name).read_text(encoding="utf-8")
+    for name in ("vendor/uPlot.min.css", "run_chart.css")
+)
+
+
 class RunChart(anywidget.AnyWidget):
     """The chart; `follow` sends what the followers have read since.
 
@@ -34,14 +46,8 @@ class RunChart(anywidget.AnyWidget):
         progress: a follower for each run; somebody else updates them.
     """
 
-    _esm = "".join(
-        (_FOLDER / name).read_text(encoding="utf-8")
-        for name in ("vendor/uPlot.iife.min.js", "run_chart.js")
-    )
-    _css = "".join(
-        (_FOLDER / name).read_text(encoding="utf-8")
-        for name in ("vendor/uPlot.min.css", "run_chart.css")
-    )
+    _esm = _SCRIPT + "export default { render };"
+    _css = _STYLE
     # Asked for when a page opens the chart, so that it never lacks what was sent to others.
     runs = traitlets.List().tag(sync=True, to_json=lambda _, chart: chart.whole())
 
@@ -71,6 +77,29 @@ class RunChart(anywidget.AnyWidget):
 
     def _note_sent(self) -> None:
         self._sent = [_Sent.of(run) for run in self._progress]
+
+
+def chart_html(progress: Sequence[RunProgress], instead: str) -> str:
+    """The chart as HTML that needs no kernel: it goes on in a saved notebook.
+
+    Args:
+        progress: a follower for each run.
+        instead: HTML that stays where no script runs, and is hidden where one does.
+    """
+    colors = run_colors(len(progress))
+    runs = [_as_lists(run, color) for run, color in zip(progress, colors, strict=True)]
+    # A label may hold what would end the script.
+    values = json.dumps(runs).replace("<", "\\u003c")
+    name = f"rtnb-{uuid.uuid4().hex[:12]}"
+    return (
+        f'<style>{_STYLE}</style><div id="{name}"></div><div>{instead}</div>'
+        f'<script type="module">{{{_SCRIPT}\n'
+        f'const place = document.getElementById("{name}"), runs = {values};\n'
+        "if (place) {\n"
+        "  render({ model: { get: () => runs, on() {}, off() {} }, el: place });\n"
+        "  place.nextElementSibling.hidden = true;\n"
+        "}}</script>"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from rtdetr_nb.ui.live_plot import live_plot
 from rtdetr_nb.ui.run_chart import RunChart
+from tests.ui.fake_run import FakeRun
 
 # Plays the model that anywidget gives to `render`.
 PAGE = """
@@ -98,3 +100,28 @@ def test_what_comes_later_is_added(page: Page) -> None:
     page.mouse.move(over["x"] + over["width"] - 2, over["y"] + 30)
     assert value(page, "step") == "62" and value(page, "tuned") == "7"
     assert value(page, "tuned AP") == "0.3"
+
+
+def test_the_chart_of_runs_that_are_over_needs_no_kernel(browser: Browser, tmp_path: Path) -> None:
+    """As the HTML of an output: with scripts the chart, without them the picture."""
+    fake = FakeRun(tmp_path / "</script><b>run", total_steps=20)
+    for step in range(1, 21):
+        fake.step(step)
+    fake.finish()
+    page_html = live_plot(fake.run)._static_bundle()["text/html"]
+    for with_scripts in (True, False):
+        context = browser.new_context(java_script_enabled=with_scripts)
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error, kept=errors: kept.append(str(error)))
+        page.set_content(page_html)
+        picture = page.locator("img")
+        if with_scripts:
+            expect(page.locator(".u-over")).to_be_visible()
+            expect(picture).to_be_hidden()
+            hover(page)
+            assert value(page, fake.folder.name) != "--"
+        else:
+            expect(picture).to_be_visible()
+        assert errors == [] and page.locator("b", has_text="run").count() <= 1  # its status line
+        context.close()
