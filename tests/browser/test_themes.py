@@ -23,7 +23,8 @@ CELLS = {
     "backbone": "rt.show_backbone(diff)",
     "live_plot": "rt.live_plot(rt.attach_run({tuned!r}), rt.attach_run({random!r}), "
     "labels=['from the tuning file', 'from random weights'])",
-    "predictions": "rt.show_predictions(rt.attach_run({tuned!r}))",
+    "predictions": "rt.show_predictions([rt.attach_run({tuned!r}), rt.attach_run({random!r})], "
+    "labels=['from the tuning file', 'from random weights'])",
 }
 # Text to look at: what has to contrast with the ground that it stands on.
 TEXTS = {
