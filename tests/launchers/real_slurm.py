@@ -50,6 +50,7 @@ def real_slurm(folder: Path) -> Iterator[dict[str, str]]:
     try:
         _wait_for_node(folder, environment)
         yield environment
+        _empty_the_queue(environment)
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
@@ -114,3 +115,19 @@ def _wait_for_node(folder: Path, environment: dict[str, str]) -> None:
         time.sleep(0.3)
     logs = [path.read_text()[-1500:] for path in sorted(folder.glob("slurm*.log"))]
     raise RuntimeError("\n".join([said, *logs]))
+
+
+def _empty_the_queue(environment: dict[str, str]) -> None:
+    """Cancel what goes on and wait for it: else its steps outlive the daemons."""
+    deadline = time.monotonic() + _PATIENCE
+    asked: list[str] = []
+    while time.monotonic() < deadline:
+        shown = subprocess.run(["squeue", "-h", "-o", "%i"], env=environment, capture_output=True,
+                               text=True, timeout=30)  # fmt: skip
+        jobs = shown.stdout.split()
+        if not jobs:
+            return
+        if jobs != asked:
+            subprocess.run(["scancel", *jobs], env=environment, check=False, timeout=30)
+            asked = jobs
+        time.sleep(0.3)
