@@ -338,3 +338,10 @@ def test_pictures_alone_and_an_unknown_folder_are_told_apart(tmp_path: Path) -> 
     with pytest.raises(DatasetError) as refused:
         open_data(tmp_path / "a")
     assert "looks like" not in str(refused.value) and "no labels" not in str(refused.value)
+
+
+def test_names_of_classes_in_another_encoding_are_a_sentence(tmp_path: Path) -> None:
+    root = yolo_without_yaml(tmp_path / "data")
+    (root / "classes.txt").write_bytes("gr\u00fcn\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"classes\.txt cannot be read .*Save it as UTF-8"):
+        open_data(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ _EXPORT = "Export the set as COCO, YOLO or Pascal VOC from the tool that made it
 
 def describe_foreign(root: Path) -> str:
     """A sentence on what a folder seems to hold and what to do; "" if that is not known."""
-    below = [path for path in islice(_walk(root), _MOST_FILES)]
+    below = sorted(islice(_walk(root), _MOST_FILES))
     for name, holds in _FORMATS.items():
         if holds(below):
             return f"It looks like {name}. {_EXPORT}"
@@ -31,10 +32,9 @@ def describe_foreign(root: Path) -> str:
 
 
 def _walk(root: Path) -> Iterable[Path]:
-    try:
-        yield from sorted(path for path in root.rglob("*") if path.is_file())
-    except OSError:
-        return
+    """The files below a folder, one after the other: a home folder may have millions."""
+    for folder, _, names in os.walk(root):
+        yield from (Path(folder, name) for name in names)
 
 
 def _labelme(below: list[Path]) -> bool:

@@ -63,10 +63,14 @@ def _description(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
 
 
 def _without_yaml(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
+    """`classes.txt` with what a `data.yaml` beside it would say."""
     file = root / "classes.txt"
     if not (file.is_file() and (root / "images").is_dir() and (root / "labels").is_dir()):
         return None
-    names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    try:
+        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{file} cannot be read ({error}). Save it as UTF-8.") from error
     inside = {split_of(folder.name): folder for folder in folders(root / "images")}
     train, val = (inside.get(split) for split in ("train", "val"))
     return file, {

@@ -38,13 +38,13 @@ def _read_line(words: list[str], where: str, num_classes: int) -> tuple[int, lis
         values = [float(word) for word in words]
     except ValueError as error:
         raise DatasetError(
-            f"{where}: {' '.join(words)[:80]!r}; expected a class and numbers, with blanks between."
+            f"{where}: {' '.join(words)[:80]!r}; expected a class and numbers, with spaces between."
         ) from error
     label, numbers = int(values[0]), values[1:]
     if values[0] != label or not 0 <= label < num_classes:
         raise DatasetError(
-            f"{where}: the class {words[0]} has no name; data.yaml names {num_classes} classes, 0 "
-            f"to {num_classes - 1}."
+            f"{where}: the class {words[0]} has no name; the set names {num_classes} classes, from "
+            "0 on."
         )
     if len(numbers) in (4, 5):
         x, y, width, height = numbers[:4]

@@ -29,6 +29,7 @@ from rtdetr_nb.ui.static_twin import StaticTwin
 
 _FOLDER = Path(__file__).parent
 _LONGEST_SIDE = 800  # pixels of a picture on the page
+_OWN_LEAST_SCORE = 0.3  # of pictures without true boxes, whose number of objects is not known
 
 
 def show_predictions(
@@ -51,7 +52,7 @@ def show_predictions(
             now; None shows the validation pictures that the run recorded.
         labels: what to call the runs; by default their folders' names.
         least_score: of the detections that are drawn, 0 to 1; None draws the best ones, as many as
-            the picture has objects.
+            the picture has objects, and on `files` those of 0.3 and more.
 
     Raises:
         RunError: there are no predictions at such a step, the runs looked at different pictures, or
@@ -65,8 +66,9 @@ def show_predictions(
         from rtdetr_nb.ui.predictions.own_pictures import predict_files
 
         looked = [predict_files(each, files) for each in runs]
-        records = {name: each for name, each in zip(names, looked, strict=True)}
-        return PredictionViewer(records, run_colors(len(runs)), least_score or _OWN_LEAST_SCORE)
+        records = dict(zip(names, looked, strict=True))
+        least = _OWN_LEAST_SCORE if least_score is None else least_score
+        return PredictionViewer(records, run_colors(len(runs)), least)
     if len(runs) == 1:
         found = _of_steps(runs[0], steps)
         colors = [COLORS[0]] * len(found)
@@ -76,10 +78,6 @@ def show_predictions(
     if steps:
         raise RunError("steps are of one run. Give that run alone, or leave them out.")
     return PredictionViewer(_last_of_each(runs, names), run_colors(len(runs)), least_score)
-
-
-# Pictures without true boxes have no number of objects to go by.
-_OWN_LEAST_SCORE = 0.3
 
 
 def _of_steps(run: Run, steps: Sequence[int]) -> list[PredictionsRecord]:

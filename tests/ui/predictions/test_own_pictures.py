@@ -43,6 +43,8 @@ def test_a_folder_and_what_is_no_picture(run: rt.Run, tmp_path: Path) -> None:
     assert len(viewer.pictures) > 4 and [k["label"] for k in viewer.pictures[0]["kinds"]] == [
         "mine"
     ]
+    everything = rt.show_predictions(run, files=SHAPES / "images" / "val", least_score=0.0)
+    assert everything.least_score == 0.0
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(rt.UserError, match=r"broken\.jpg"):
         rt.show_predictions(run, files=[tmp_path / "broken.jpg"])
