@@ -61,7 +61,7 @@ def show_predictions(
     """
     runs = [run] if isinstance(run, Run) else list(run)
     check_labels(labels, len(runs))
-    names = list(labels) or [each.folder.name for each in runs]
+    names = _told_apart(list(labels) or [each.folder.name for each in runs])
     if files is not None:
         from rtdetr_nb.ui.predictions.own_pictures import predict_files
 
@@ -78,6 +78,11 @@ def show_predictions(
     if steps:
         raise RunError("steps are of one run. Give that run alone, or leave them out.")
     return PredictionViewer(_last_of_each(runs, names), run_colors(len(runs)), least_score)
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """The names, those that came before with their place: folders of one name are common."""
+    return [f"{name} ({i + 1})" if name in names[:i] else name for i, name in enumerate(names)]
 
 
 def _of_steps(run: Run, steps: Sequence[int]) -> list[PredictionsRecord]:

@@ -69,6 +69,11 @@ def test_the_least_score_is_that_of_the_figure_too(runs: list[FakeRun]) -> None:
         viewer.least_score = 2.0
 
 
+def test_folders_of_one_name_are_told_apart(runs: list[FakeRun]) -> None:
+    viewer = show_predictions([runs[0].run, runs[0].run])
+    assert list(viewer.records) == ["tuned", "tuned (2)"]
+
+
 def test_what_cannot_stand_side_by_side_is_refused(runs: list[FakeRun], tmp_path: Path) -> None:
     both = [fake.run for fake in runs]
     with pytest.raises(RunError, match="steps are of one run"):
