@@ -95,26 +95,32 @@ def tensor_values(source: Checkpoint | Diff, key: str) -> TensorValues:
     """
     if isinstance(source, Diff):
         source, key = source.checkpoint, _key_in_file(source, key)
-    info = source.tensors.get(key)
     tensor = source.read([key])[key]
     values = tensor.abs() if tensor.is_complex() else tensor
     array = values.double().numpy().reshape(-1)
     finite = array[np.isfinite(array)]
-    empty = np.array([np.nan])
-    known = finite if finite.size else empty
-    counts = np.histogram(finite, bins=_BINS)[0] if finite.size else np.zeros(0, int)
+    known = finite if finite.size else np.array([np.nan])
+    # In units of the largest one, whose square may lie beyond what a number can hold.
+    unit = float(np.abs(known).max()) or 1.0
     return TensorValues(
         key=key,
         shape=tuple(tensor.shape),
-        dtype=info.dtype if info else str(tensor.dtype).removeprefix("torch."),
+        dtype=source.tensors[key].dtype,
         low=float(known.min()),
         high=float(known.max()),
-        mean=float(known.mean()),
-        std=float(known.std()),
+        mean=float((known / unit).mean() * unit),
+        std=float((known / unit).std() * unit),
         zeros=float((finite == 0).mean()) if finite.size else 0.0,
         not_finite=int(array.size - finite.size),
-        counts=tuple(counts.tolist()),
+        counts=_histogram(finite / unit) if finite.size else (),
     )
+
+
+def _histogram(values: np.ndarray) -> tuple[int, ...]:
+    """Numbers of values in bins from the least to the largest; one that fills all is the first."""
+    above = values - values.min()
+    span = float(above.max()) or 1.0
+    return tuple(np.histogram(above / span, bins=_BINS, range=(0.0, 1.0))[0].tolist())
 
 
 def _key_in_file(diff: Diff, key: str) -> str:

@@ -202,14 +202,18 @@ def _run_all(
             job, device = waiting.pop(0), free.pop(0)
             bar.say(f"{job.name}, seed {job.seed}")
             going.append((device, job, job.start(quick, runs, device)))
-        for device, job, run in [each for each in going if each[2].is_over]:
+        still_going = []
+        for device, job, run in going:
+            if not run.is_over:
+                still_going.append((device, job, run))
+                continue
             ended.append((job, run))
             waiting = waiting if run.status == "finished" else []
             free.append(device)
-        going = [each for each in going if each[1] not in [job for job, _ in ended]]
+        going = still_going
         steps = [read_last_step(run.folder / METRICS_FILE) or 0 for _, _, run in going]
         bar.to(len(ended) * runs.steps + sum(steps))
-        if going and not free:
+        if going and not (waiting and free):
             time.sleep(_LOOK)
     return ended
 

@@ -32,6 +32,17 @@ def test_every_type_is_read_as_its_numbers(tmp_path: Path, dtype: torch.dtype) -
     assert found.dtype == str(dtype).removeprefix("torch.")
 
 
+def test_values_at_the_ends_of_what_a_number_holds(tmp_path: Path) -> None:
+    wide = torch.tensor([-1.5e308, 0.0, 1.5e308], dtype=torch.float64)
+    found = rt.tensor_values(save(tmp_path / "a.pth", w=wide), "w")
+    assert found.counts[0] == found.counts[-1] == 1 and found.mean == 0.0
+    assert found.std == pytest.approx(1.5e308 * (2 / 3) ** 0.5)
+    narrow = torch.tensor([1.0, 1.0 + 2**-52], dtype=torch.float64)
+    assert sum(rt.tensor_values(save(tmp_path / "b.pth", w=narrow), "w").counts) == 2
+    same = rt.tensor_values(save(tmp_path / "c.pth", w=torch.full((5,), 7.0)), "w")
+    assert same.counts[0] == 5 and same.std == 0.0
+
+
 def test_values_that_are_no_numbers_are_counted_and_left_out(tmp_path: Path) -> None:
     ckpt = save(tmp_path / "a.pth", w=torch.tensor([1.0, float("nan"), float("inf"), 2.0]))
     found = rt.tensor_values(ckpt, "w")
