@@ -3,87 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from statistics import mean
 
-from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.checks.same_bytes import same_bytes
 from rtdetr_nb.datasets.split import Split
-from rtdetr_nb.diagnostics.overfit.chosen import SMALLEST_SIDE, ChosenPicture
-from rtdetr_nb.diagnostics.overfit.report import LearntPicture, Look
-from rtdetr_nb.diagnostics.overfit.setting import Lesson
-from rtdetr_nb.runs.records import StepRecord
+from rtdetr_nb.diagnostics.overfit.chosen import SMALLEST_SIDE
+from rtdetr_nb.diagnostics.overfit.outcome import STEPS_AT_EACH_END, TEACHES, Outcome
 from rtdetr_nb.text.findings import FAILURE, NOTE, WARNING, Check, Words, check
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import counted
 
-__all__ = ["OVERFIT_CHECKS", "Lesson", "Outcome"]
-
-_AT_EACH_END = 10  # steps whose losses are averaged
 # Of the loss at the beginning. Measured on the sample: a sound run stands at 0.93 after 20 steps
 # and at 0.35 after 100; at rates of 0 the loss stays within 0.97 to 1.03.
 _FALLEN = 0.9
 _RISING = 0.02  # AP between the last two looks
 _WHOLE_BACKBONE = 4
-_PARTS = {"loss_vfl": "names", "loss_focal": "names", "loss_bbox": "boxes", "loss_giou": "boxes"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run has recorded, and what it was to learn.
-
-    Attributes:
-        status: of the run; see `RunSnapshot`.
-        error: what went wrong; empty if nothing did.
-        lesson: what it was to learn.
-        looks: at the pictures, in order.
-        steps: its optimizer updates.
-        rows: some of the pictures at the end.
-        chosen: its pictures.
-        split: those pictures alone, in the same order.
-        config: of the run.
-        is_tuned: whether it started from a tuning file.
-    """
-
-    status: str
-    error: str
-    lesson: Lesson
-    looks: tuple[Look, ...]
-    steps: tuple[StepRecord, ...]
-    rows: tuple[LearntPicture, ...]
-    chosen: tuple[ChosenPicture, ...]
-    split: Split
-    config: Config
-    is_tuned: bool
-
-    @property
-    def is_learnt(self) -> bool:
-        """Whether the target was reached."""
-        return bool(self.looks) and self.looks[-1].ap >= self.lesson.target
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all steps were made, and the target not reached."""
-        return self.status == "finished" and not self.is_learnt
-
-    @property
-    def stands_still(self) -> bool:
-        """Whether every learning rate is 0 at every step."""
-        return bool(self.steps) and not any(any(step.get("lr", [1.0])) for step in self.steps)
-
-    @property
-    def losses_off(self) -> list[str]:
-        """The losses of weight 0 that teach names or boxes."""
-        weights = self.config.loss.weight_dict
-        return [name for name, weight in weights.items() if weight == 0 and name in _PARTS]
-
-    def fallen_to(self, name: str) -> float:
-        """A loss at the end as a share of the same at the beginning; 1 where it is not known."""
-        values = [float(step[name]) for step in self.steps if name in step]  # type: ignore[literal-required]
-        if len(values) < 2 * _AT_EACH_END:
-            return 1.0
-        begin, end = mean(values[:_AT_EACH_END]), mean(values[-_AT_EACH_END:])
-        return end / begin if begin > 0 else 1.0
 
 
 @check(FAILURE)
@@ -134,8 +67,8 @@ def loss_does_not_fall(outcome: Outcome) -> Iterator[Words]:
     share = outcome.fallen_to("loss")
     if outcome.is_whole and not outcome.stands_still and share > _FALLEN:
         yield Words(
-            f"The loss hardly falls: the mean of the last {_AT_EACH_END} steps is {share:.0%} of "
-            "that of the first.",
+            f"The loss hardly falls: the mean of the last {STEPS_AT_EACH_END} steps is {share:.0%} "
+            "of that of the first.",
             "optimizer",
             "The weights move too little, or not to where the losses lead.",
             "Look at the learning rates, at what is frozen, and at RTDETRCriterionv2.weight_dict.",
@@ -275,8 +208,12 @@ OVERFIT_CHECKS: tuple[Check[Outcome], ...] = (
 
 def _weight_to_give(outcome: Outcome) -> Iterator[Words]:
     for name in outcome.losses_off:
-        yield Words(f"{name} has a weight of 0.", "RTDETRCriterionv2.weight_dict",
-                    f"It is what teaches {_PARTS[name]}.", "Give it a weight above 0.")  # fmt: skip
+        yield Words(
+            f"{name} has a weight of 0.",
+            "RTDETRCriterionv2.weight_dict",
+            f"It is what teaches {TEACHES[name]}.",
+            "Give it a weight above 0.",
+        )
 
 
 def _hardly_moves(outcome: Outcome) -> bool:
@@ -297,8 +234,8 @@ def _what_remains(outcome: Outcome) -> str:
         sum(getattr(row, name) for row in outcome.rows)
         for name in ("known", "other_name", "missed")
     )
-    least = max((n for n in _PARTS if outcome.fallen_to(n) < 1), key=outcome.fallen_to, default="")
-    slowest = f" {least}, which teaches {_PARTS[least]}, has fallen least." if least else ""
+    least = max((n for n in TEACHES if outcome.fallen_to(n) < 1), key=outcome.fallen_to, default="")
+    slowest = f" {least}, which teaches {TEACHES[least]}, has fallen least." if least else ""
     return (
         f"Of {counted(boxes, 'box', 'boxes')} {known} are known, {other} have another name and "
         f"{missed} are missed.{slowest}"

@@ -11,8 +11,10 @@ from rtdetr_nb.boxes import iou_and_giou
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.split import Split
 from rtdetr_nb.diagnostics.overfit.chosen import ChosenPicture
-from rtdetr_nb.diagnostics.overfit.findings import OVERFIT_CHECKS, Lesson, Outcome
+from rtdetr_nb.diagnostics.overfit.findings import OVERFIT_CHECKS
+from rtdetr_nb.diagnostics.overfit.outcome import Outcome
 from rtdetr_nb.diagnostics.overfit.report import LearntPicture, Look, OverfitReport
+from rtdetr_nb.diagnostics.overfit.setting import Lesson
 from rtdetr_nb.runs.history import without_abandoned
 from rtdetr_nb.runs.records import PredictedPicture, Record, StepRecord, events, is_step
 from rtdetr_nb.runs.run import Run

@@ -10,6 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from rtdetr_nb.errors import RunError
+from rtdetr_nb.runs.file_names import LAST_FILE
+from rtdetr_nb.runs.records import events, is_step
+from rtdetr_nb.runs.run import Run
 
 _DEVICE = re.compile(r"cpu|cuda(:(?P<number>\d+))?")
 
@@ -66,6 +69,35 @@ def check_data(data: str, batch_size: int) -> None:
             f"Batch size is {batch_size}, but {data} has {pictures} training pictures. Choose "
             f"{pictures} or less."
         )
+
+
+def check_path(name: str, path: str) -> None:
+    """Refuse a text that cannot be a path.
+
+    Raises:
+        RunError: the system takes no such path, or does not let it be looked at.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # what has to exist is checked where it is used
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{name} is {path!r}, which cannot be a path ({reason}). Give another one."
+        ) from error
+
+
+def saved_step(run: Run) -> tuple[int, bool]:
+    """Return the step of a run's last checkpoint, and whether that was evaluated.
+
+    The last checkpoint of a run that was killed is older than its last step. If the records name no
+    checkpoint, the last step counts.
+    """
+    records = run.records
+    saved = [r["step"] for r in events(records, "checkpoint") if r["file"] == LAST_FILE]
+    saved = saved or [r["step"] for r in records if is_step(r)] or [0]
+    return saved[-1], any(r["step"] == saved[-1] for r in events(records, "evaluation"))
 
 
 @lru_cache(maxsize=16)

@@ -13,11 +13,15 @@ from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.launchers.slurm import Slurm
-from rtdetr_nb.runs.file_names import LAST_FILE
 from rtdetr_nb.runs.find_or_start import ensure_run, find_run
-from rtdetr_nb.runs.records import events, is_step
 from rtdetr_nb.runs.run import Run, attach_run, start_run
-from rtdetr_nb.ui.panel.run_checks import check_data, check_device, check_tuning
+from rtdetr_nb.ui.panel.run_checks import (
+    check_data,
+    check_device,
+    check_path,
+    check_tuning,
+    saved_step,
+)
 
 if TYPE_CHECKING:
     from rtdetr_nb.diagnostics.detection.result import DetectionProbe
@@ -132,7 +136,7 @@ class RunSettings:
         if not self.output.strip():
             raise RunError("There is no output folder. Name one, for example runs/tuned.")
         for name in ("data", "output", "tuning"):
-            _check_path(_named(name), getattr(self, name))
+            check_path(_named(name), getattr(self, name))
         check_device(self.device)
         if self.tuning:
             check_tuning(self.tuning, self.backbone_of)
@@ -265,7 +269,7 @@ class RunSettings:
             earlier.restore_earlier()
         if not earlier.checkpoint.is_file():
             raise RunError(f"{self.output} has no {earlier.checkpoint.name} to go on from.")
-        done, is_evaluated = _saved_step(earlier)
+        done, is_evaluated = saved_step(earlier)
         if done >= self.steps and is_evaluated:
             raise RunError(
                 f"The run in {self.output} has {done} steps already. Set steps to more than that."
@@ -292,35 +296,6 @@ class RunSettings:
 
 def _in_code(value: object) -> str:
     return f"rt.{value!r}" if isinstance(value, Slurm) else repr(value)
-
-
-def _saved_step(run: Run) -> tuple[int, bool]:
-    """Return the step of a run's last checkpoint, and whether that was evaluated.
-
-    The last checkpoint of a run that was killed is older than its last step. If the records name no
-    checkpoint, the last step counts.
-    """
-    records = run.records
-    saved = [r["step"] for r in events(records, "checkpoint") if r["file"] == LAST_FILE]
-    saved = saved or [r["step"] for r in records if is_step(r)] or [0]
-    return saved[-1], any(r["step"] == saved[-1] for r in events(records, "evaluation"))
-
-
-def _check_path(name: str, path: str) -> None:
-    """Refuse a text that cannot be a path.
-
-    Raises:
-        RunError: the system takes no such path, or does not let it be looked at.
-    """
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # what has to exist is checked where it is used
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(
-            f"{name} is {path!r}, which cannot be a path ({reason}). Give another one."
-        ) from error
 
 
 def _named(setting: str) -> str:

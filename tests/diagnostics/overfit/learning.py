@@ -9,8 +9,8 @@ from rtdetr_nb.architecture import hgnetv2_variants as architecture
 from rtdetr_nb.cli.recording import train_and_record
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.quick_run import quick_run_config
-from rtdetr_nb.diagnostics.overfit.findings import Outcome
 from rtdetr_nb.diagnostics.overfit.judge import judge_overfit
+from rtdetr_nb.diagnostics.overfit.outcome import Outcome
 from rtdetr_nb.diagnostics.overfit.overfit import OverfitPlan, plan_overfit
 from rtdetr_nb.diagnostics.overfit.report import OverfitReport
 from rtdetr_nb.diagnostics.overfit.setting import Lesson

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from rtdetr_nb.datasets.shapes.generate import write_shapes_dataset
-from rtdetr_nb.diagnostics.overfit.findings import OVERFIT_CHECKS, Outcome
+from rtdetr_nb.diagnostics.overfit.findings import OVERFIT_CHECKS
 from rtdetr_nb.diagnostics.overfit.judge import compare_boxes
+from rtdetr_nb.diagnostics.overfit.outcome import Outcome
 from rtdetr_nb.diagnostics.overfit.overfit import OverfitPlan, plan_overfit
 from rtdetr_nb.diagnostics.overfit.report import LearntPicture, Look
 from rtdetr_nb.diagnostics.overfit.setting import Lesson, rate_factor
