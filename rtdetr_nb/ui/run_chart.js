@@ -167,9 +167,12 @@ function render({ model, el }) {
   spanText.textContent = ` ${state.span}`;
   offerQuantities();
   build();
-  const watcher = new ResizeObserver(() => {
-    if (place.clientWidth > 0) chart?.setSize({ width: Math.max(320, place.clientWidth), height: 300 });
-  });
+  // In the next frame, and only where the width has changed: a chart that answers its own change of size
+  // would never stand still.
+  const watcher = new ResizeObserver(() => requestAnimationFrame(() => {
+    const width = Math.max(320, place.clientWidth);
+    if (chart && place.clientWidth > 0 && chart.width !== width) chart.setSize({ width, height: 300 });
+  }));
   watcher.observe(place);
   model.on("msg:custom", take);
   return () => {
