@@ -39,14 +39,16 @@ def find(root: Path) -> Found | None:
         return None
     file, content = described
     names = _class_names(file, content["names"])
-    splits = {}
+    splits: dict[str, FoundSplit] = {}
+    notes: list[DataNote] = []
     for key, value in content.items():
         split = split_of(str(key)) if value else None
         if split in ("train", "val"):
             splits[split] = _read_split(file, content, value, names)
+            notes += _told_moved(file, content.get("path"), str(key), value)
     if "train" not in splits:
         return None
-    return Found(splits["train"], splits.get("val"), tuple(_told_moved(file, content)))
+    return Found(splits["train"], splits.get("val"), tuple(notes))
 
 
 def _description(root: Path) -> tuple[Path, Mapping[str, Any]] | None:
@@ -98,8 +100,8 @@ def _class_names(file: Path, names: Any) -> list[str]:
 def _read_split(file: Path, content: Mapping[str, Any], value: Any, names: list[str]) -> FoundSplit:
     pictures = [
         picture
-        for part in (value if isinstance(value, list) else [value])
-        for picture in _pictures(_place(file, content.get("path"), str(part)))
+        for part in _parts(value)
+        for picture in _pictures(_place(file, content.get("path"), part))
     ]
     if not pictures:
         raise DatasetError(
@@ -148,22 +150,25 @@ def _tails(file: Path, given: Path) -> list[Path]:
     return [file.parent / Path(*names[place:]) for place in range(len(names))]
 
 
-def _told_moved(file: Path, content: Mapping[str, Any]) -> Iterator[DataNote]:
+def _told_moved(file: Path, base: Any, key: str, value: Any) -> Iterator[DataNote]:
     """A note where a path of another machine stands for one here."""
-    for key in ("train", "val", "valid", "validation"):
-        value = content.get(key)
-        for part in value if isinstance(value, list) else [value] if value else []:
-            given = pasted_path(str(part), DatasetError)
-            literal = _literal_places(file, content.get("path"), given)
-            if given.is_absolute() and not any(place.exists() for place in literal):
-                place = _place(file, content.get("path"), str(part))
-                yield DataNote(
-                    kind="paths of another machine",
-                    level=NOTE,
-                    what=f"{key} names {part}, which is not there; {place} is taken for it.",
-                    where=str(file),
-                    official=False,
-                )
+    for part in _parts(value):
+        given = pasted_path(part, DatasetError)
+        literal = _literal_places(file, base, given)
+        if given.is_absolute() and not any(place.exists() for place in literal):
+            yield DataNote(
+                kind="paths of another machine",
+                level=NOTE,
+                what=f"{key} names {part}, which is not there; {_place(file, base, part)} is taken "
+                "for it.",
+                where=str(file),
+                official=False,
+            )
+
+
+def _parts(value: Any) -> list[str]:
+    """The places that a split names: one, or a list."""
+    return [str(part) for part in (value if isinstance(value, list) else [value])]
 
 
 def _pictures(place: Path) -> list[Path]:
