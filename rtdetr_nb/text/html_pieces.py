@@ -75,6 +75,11 @@ def shown(text: str) -> str:
     return escape(printable(text))
 
 
+def picture_html(words: str, source: str) -> str:
+    """A picture no wider than the page, with words for those who do not see it."""
+    return f'<img alt="{escape(words, quote=True)}" style="max-width:100%" src="{source}">'
+
+
 def error_html(sentence: str, log: str = "") -> str:
     """Return a sentence about an error with log lines below it; empty without a sentence."""
     if not sentence:

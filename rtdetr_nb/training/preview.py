@@ -77,9 +77,9 @@ class Preview:
             "file": str(file.resolve()),
             "size": target["orig_size"].tolist(),
             "true_boxes": _rounded(truth["boxes"]),
-            "true_labels": _named(truth["labels"], names),
+            "true_labels": class_names(truth["labels"], names),
             "boxes": _rounded(result["boxes"][:_DETECTIONS]),
-            "labels": _named(result["labels"][:_DETECTIONS], names),
+            "labels": class_names(result["labels"][:_DETECTIONS], names),
             "scores": [round(score, 4) for score in result["scores"][:_DETECTIONS].tolist()],
         }
 
@@ -96,5 +96,6 @@ def _rounded(boxes: Tensor) -> list[list[float]]:
     return [[round(value, 1) for value in box] for box in boxes.tolist()]
 
 
-def _named(labels: Tensor, names: dict[int, str]) -> list[str]:
+def class_names(labels: Tensor, names: dict[int, str]) -> list[str]:
+    """The name of each label (N,); one that has none is called by its number."""
     return [names.get(label, f"label {label}") for label in labels.tolist()]

@@ -116,8 +116,7 @@ class CheckpointChooser(widgets.VBox):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and beside it what a page without widgets can show."""
-        data = super()._repr_mimebundle_(**options) or {}
-        return {**data, "text/html": self._as_html(), "text/plain": self._as_text()}
+        return self._twin.beside(super()._repr_mimebundle_(**options))
 
     def _ipython_display_(self) -> None:
         self._twin.show(self._repr_mimebundle_())

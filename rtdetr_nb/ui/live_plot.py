@@ -5,12 +5,10 @@ value of an image widget, which a reloaded page shows again. When the runs end, 
 takes the widget's place in the cell, so that the saved notebook keeps it.
 """
 
-import base64
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from html import escape
 from weakref import WeakValueDictionary
 
 import ipywidgets
@@ -20,7 +18,8 @@ from matplotlib.figure import Figure
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.progress import MAIN_PARTS, RunProgress
 from rtdetr_nb.runs.run import Run
-from rtdetr_nb.text.html_pieces import error_html
+from rtdetr_nb.text.html_pieces import error_html, picture_html
+from rtdetr_nb.ui.figures.base import png_uri
 from rtdetr_nb.ui.figures.run import RunFigure, run_colors
 from rtdetr_nb.ui.run_chart import RunChart, chart_html
 from rtdetr_nb.ui.served_page import is_served_page
@@ -246,11 +245,7 @@ class LivePlot:
         return self.html + self._picture()
 
     def _picture(self) -> str:
-        picture = base64.b64encode(self._png).decode("ascii")
-        return (
-            f'<img alt="{escape(self.text, quote=True)}" style="max-width:100%" '
-            f'src="data:image/png;base64,{picture}">'
-        )
+        return picture_html(self.text, png_uri(self._png))
 
     def _static_bundle(self) -> dict[str, str]:
         """Status and chart, which needs no kernel; the picture where no script runs."""

@@ -1,15 +1,8 @@
 // The chart of runs: hover, zoom by dragging, smoothing, a logarithmic axis, steps or minutes.
-// `uPlot` stands before this script in the same module, and Python adds what calls `render`: a
+// `uPlot` and `element.js` stand before this script in the same module, and Python adds what calls `render`: a
 // widget's export, or the values themselves for a page without a kernel.
 
 const GREY = "#7f7f7f";
-
-function element(tag, attributes = {}, text = "") {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.textContent = text;
-  return made;
-}
 
 // Mean over `span` neighbours; a value that is no number is left out.
 function smoothed(values, span) {

@@ -31,7 +31,7 @@ _SIGNIFICANT = 6  # digits that are sent
 
 _SCRIPT = "".join(
     (_FOLDER / name).read_text(encoding="utf-8")
-    for name in ("vendor/uPlot.iife.min.js", "run_chart.js")
+    for name in ("vendor/uPlot.iife.min.js", "element.js", "run_chart.js")
 )
 _STYLE = "".join(
     (_FOLDER / name).read_text(encoding="utf-8")
@@ -157,18 +157,18 @@ def _quantities(run: RunProgress) -> dict[str, Sequence[float]]:
     found: dict[str, Sequence[float]] = dict(run.losses)
     for group, rates in enumerate(zip(*run.learning_rates, strict=False)):
         found[f"learning rate, {run.rate_title(group)}"] = rates
-    timed = list(zip(run.waited, run.seconds, strict=True))
+    spent = [seconds or math.nan for seconds in run.seconds]
+    pictures = run.pictures_per_step or math.nan
     measured = {
         "seconds a step": run.seconds,
-        "waiting for data, % of the step": [100 * w / s if s else math.nan for w, s in timed],
-        "pictures a second": [(run.pictures_per_step or math.nan) / s for s in run.seconds if s],
+        "waiting for data, % of the step": [
+            100 * waited / seconds for waited, seconds in zip(run.waited, spent, strict=True)
+        ],
+        "pictures a second": [pictures / seconds for seconds in spent],
         "memory, MiB": run.memory,
     }
-    whole = len(run.steps)
     return found | {
-        name: column
-        for name, column in measured.items()
-        if len(column) == whole and any(map(math.isfinite, column))
+        name: column for name, column in measured.items() if any(map(math.isfinite, column))
     }
 
 

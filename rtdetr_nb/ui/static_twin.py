@@ -6,7 +6,7 @@ that lies beside the widget. So the same is displayed once more, folded, without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from IPython.display import display
@@ -28,18 +28,34 @@ class StaticTwin:
         self._text, self._html = text, html
         self._handles: list[Any] = []
 
-    def show(self, bundle: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
-        """Display the bundle of a widget, and the copy below it."""
-        display(dict(bundle), metadata=dict(metadata or {}), raw=True)
+    def beside(self, bundle: Any) -> Any:
+        """What a widget's `_repr_mimebundle_` returns, and beside it text and HTML for other pages.
+
+        Args:
+            bundle: data, or data and metadata; it comes back in the same form.
+        """
+        if isinstance(bundle, tuple):
+            data, metadata = bundle
+            return self.beside(data), metadata
+        return {**(bundle or {}), "text/html": self._html(), "text/plain": self._text()}
+
+    def show(self, bundle: Any) -> None:
+        """Display a bundle that `beside` has made, and the copy below it."""
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        display(data, metadata=metadata, raw=True)
         # A page by Voila never outlives its kernel, and its visitors need no second copy.
         if not is_served_page():
-            self._handles.append(display(self._bundle(), raw=True, display_id=True))
+            folded = _folded(data["text/html"])
+            self._handles.append(display(folded, raw=True, display_id=True))
 
     def update(self) -> None:
         """Bring the copy up to date, wherever it was displayed."""
-        for handle in self._handles:
-            handle.update(self._bundle(), raw=True)
+        if self._handles:
+            folded = _folded(self._html())
+            for handle in self._handles:
+                handle.update(folded, raw=True)
 
-    def _bundle(self) -> dict[str, str]:
-        folded = f"<details><summary>{_SUMMARY}</summary>{self._html()}</details>"
-        return {"text/html": folded, "text/plain": ""}
+
+def _folded(html: str) -> dict[str, str]:
+    folded = f"<details><summary>{_SUMMARY}</summary>{html}</details>"
+    return {"text/html": folded, "text/plain": ""}

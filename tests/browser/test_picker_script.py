@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 import rtdetr_nb.ui
 
 FOLDER = Path(rtdetr_nb.ui.__file__).parent
-SOURCE = "".join((FOLDER / name).read_text() for name in ("clipboard.js", "picking/picker.js"))
+SOURCE = "".join(
+    (FOLDER / name).read_text() for name in ("element.js", "clipboard.js", "picking/picker.js")
+)
 # Plays the model that anywidget gives to `render`: a value that stays the same is no change.
 PAGE = """
 async (source) => {

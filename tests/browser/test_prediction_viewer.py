@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-import rtdetr_nb.ui.predictions
+import rtdetr_nb.ui
 
-SOURCE = (Path(rtdetr_nb.ui.predictions.__file__).parent / "viewer.js").read_text()
+FOLDER = Path(rtdetr_nb.ui.__file__).parent
+SOURCE = "".join((FOLDER / name).read_text() for name in ("element.js", "predictions/viewer.js"))
 # Plays the model that anywidget gives to `render`.
 PAGE = """
 async (source) => {

@@ -220,7 +220,12 @@ def to_png(figure: Figure, dpi: int = 110) -> bytes:
 
 def to_data_uri(figure: Figure, dpi: int = 110) -> str:
     """The figure as the `src` of an <img>: the page needs no other file."""
-    return "data:image/png;base64," + base64.b64encode(to_png(figure, dpi)).decode("ascii")
+    return png_uri(to_png(figure, dpi))
+
+
+def png_uri(png: bytes) -> str:
+    """A PNG picture as the `src` of an <img>."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def draw_boxes(ax: Axes, boxes: Boxes, color: str) -> None:

@@ -42,7 +42,6 @@ class SeedRuns:
         runs = [*self.tuned, *self.random]
         plot = LivePlot(follow(runs))
         try:
-            plot.update()
             return self.conclusion._repr_html_() + plot.static_html
         finally:
             plot.close()

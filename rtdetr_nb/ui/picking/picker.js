@@ -1,5 +1,5 @@
 // The tree of layers. Python owns the truth (`picked`, indices into `leaves`); what is counted here
-// is only what has to answer a click at once. `clipboard.js` stands before it.
+// is only what has to answer a click at once. `element.js` and `clipboard.js` stand before it.
 
 const BUTTONS = [
   ["All", "Tick everything shown that fits", (leaf) => true],
@@ -8,13 +8,6 @@ const BUTTONS = [
   ["Matched only", "Tick exactly the matched tensors, of everything shown",
    (leaf) => leaf.status === "matched"],
 ];
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
 
 // Nodes in the order of the screen: {name, label, level, parent, children, leaves}; a node that is
 // a leaf has `leaf`, its index.

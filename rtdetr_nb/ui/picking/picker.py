@@ -47,7 +47,10 @@ class LayerPicker(anywidget.AnyWidget):
     for them.
     """
 
-    _esm = (_HERE.parent / "clipboard.js").read_text() + (_HERE / "picker.js").read_text()
+    _esm = (
+        "".join((_HERE.parent / name).read_text() for name in ("element.js", "clipboard.js"))
+        + (_HERE / "picker.js").read_text()
+    )
     _css = _HERE / "picker.css"
 
     leaves = traitlets.List().tag(sync=True)
@@ -247,13 +250,10 @@ class LayerPicker(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and beside it what a page without widgets can show."""
-        bundle = super()._repr_mimebundle_(**options)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        beside = {"text/html": self._as_html(), "text/plain": self._as_text()}
-        return {**(data or {}), **beside}, metadata
+        return self._twin.beside(super()._repr_mimebundle_(**options))
 
     def _ipython_display_(self) -> None:
-        self._twin.show(*self._repr_mimebundle_())
+        self._twin.show(self._repr_mimebundle_())
 
 
 def pick_layers(

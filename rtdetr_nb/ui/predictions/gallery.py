@@ -1,21 +1,23 @@
 """The predictions of a run that goes on, step by step, from its records alone."""
 
-import base64
 from collections.abc import Sequence
-from html import escape
 
 import ipywidgets
-import numpy as np
 from matplotlib.figure import Figure
 
 from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.runs.records import PredictionsRecord
-from rtdetr_nb.ui.figures.base import COLORS, to_png
+from rtdetr_nb.text.html_pieces import picture_html
+from rtdetr_nb.ui.figures.base import COLORS, png_uri, to_png
 from rtdetr_nb.ui.figures.predictions import predictions_figure
+from rtdetr_nb.ui.predictions.chosen_records import (
+    NO_PREDICTIONS,
+    chosen_records,
+    of_the_same_pictures,
+)
 from rtdetr_nb.ui.widget_tree import close_widgets
 
-_MOST_ROWS = 4  # of steps, besides the ground truth
 _NOTHING_YET = "No predictions yet."
 
 
@@ -33,11 +35,6 @@ class Gallery:
         widget: the picture for a page, as of the last `draw`.
     """
 
-    NO_PREDICTIONS = (
-        "{} has no predictions. They come every `preview_freq` steps, on annotated validation "
-        "pictures; 0 is never."
-    )
-
     def __init__(self, progress: RunProgress, steps: Sequence[int] = ()) -> None:
         self._progress = progress
         self._wanted = sorted(steps)
@@ -53,24 +50,13 @@ class Gallery:
 
     @property
     def records(self) -> list[PredictionsRecord]:
-        """The predictions on the pictures that were predicted last, one record a step, in order.
-
-        Empty if no validation picture has an object: there is nothing to draw.
-        """
-        predicted = [record for record in self._progress.predictions if record["pictures"]]
-        same = [record for record in predicted if _image_ids(record) == _image_ids(predicted[-1])]
-        return list({record["step"]: record for record in same}.values())
+        """The predictions on the pictures that were predicted last; see `of_the_same_pictures`."""
+        return of_the_same_pictures(self._progress.predictions)
 
     @property
     def steps(self) -> list[int]:
         """The steps that are shown."""
-        there = sorted(record["step"] for record in self.records)
-        if self._wanted:
-            return [step for step in there if step in self._wanted]
-        if len(there) <= _MOST_ROWS:
-            return there
-        places = np.linspace(0, len(there) - 1, _MOST_ROWS).round().astype(int)
-        return [there[place] for place in places]
+        return [record["step"] for record in self._shown()]
 
     @property
     def figure(self) -> Figure:
@@ -79,9 +65,9 @@ class Gallery:
         Raises:
             RunError: there are no predictions.
         """
-        shown = self.shown()
+        shown = self._shown()
         if not shown:
-            raise RunError(self.NO_PREDICTIONS.format(self._progress.run.folder))
+            raise RunError(NO_PREDICTIONS.format(self._progress.run.folder))
         rows = {f"step {record['step']}": record for record in shown}
         return predictions_figure(rows, [COLORS[0]] * len(rows))
 
@@ -92,7 +78,7 @@ class Gallery:
 
     def draw(self) -> bool:
         """Draw if there are new predictions; return whether there were."""
-        shown = self.shown()
+        shown = self._shown()
         if not shown or shown == self._drawn:
             return False
         self._drawn = shown
@@ -106,10 +92,8 @@ class Gallery:
         """Take the widget from the page."""
         close_widgets(self.widget)
 
-    def shown(self) -> list[PredictionsRecord]:
-        """The records of `steps`, in their order."""
-        steps = self.steps
-        return sorted((record for record in self.records if record["step"] in steps), key=_step)
+    def _shown(self) -> list[PredictionsRecord]:
+        return chosen_records(self.records, self._wanted)
 
     def _words(self) -> str:
         steps = ", ".join(map(str, self.steps))
@@ -124,19 +108,10 @@ class Gallery:
         """The picture for a page that has no kernel."""
         if not self._png:
             return f"<p>{_NOTHING_YET}</p>"
-        picture = base64.b64encode(self._png).decode("ascii")
-        words = escape(f"True boxes, and predictions at {self._words()}", quote=True)
-        return f'<img alt="{words}" style="max-width:100%" src="data:image/png;base64,{picture}">'
+        words = f"True boxes, and predictions at {self._words()}"
+        return picture_html(words, png_uri(self._png))
 
     def __repr__(self) -> str:
         if not self.steps:
             return f"Gallery({_NOTHING_YET})"
         return f"Gallery({self._progress.run.folder}: predictions at {self._words()})"
-
-
-def _step(record: PredictionsRecord) -> int:
-    return record["step"]
-
-
-def _image_ids(record: PredictionsRecord) -> list[int]:
-    return [picture["image_id"] for picture in record["pictures"]]

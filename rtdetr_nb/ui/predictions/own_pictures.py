@@ -21,6 +21,7 @@ from rtdetr_nb.model.build import build_model, build_postprocessor
 from rtdetr_nb.runs.file_names import CONFIG_FILE
 from rtdetr_nb.runs.records import PredictedPicture, PredictionsRecord, events
 from rtdetr_nb.runs.run import Run
+from rtdetr_nb.training.preview import class_names
 from rtdetr_nb.training.state import load_evaluated_weights
 
 MOST_PICTURES = 24
@@ -71,7 +72,6 @@ class _Detector:
         picture = decode(path, path.parent)
         image, target = self._transforms(picture, make_target(_NO_BOXES, picture.size), 0)
         found = self._postprocessor(self._model(image[None]), target["orig_size"][None])[0]
-        labels = found["labels"][:_DETECTIONS].tolist()
         return {
             "image_id": 0,
             "file": str(path.resolve()),
@@ -79,6 +79,6 @@ class _Detector:
             "true_boxes": [],
             "true_labels": [],
             "boxes": found["boxes"][:_DETECTIONS].tolist(),
-            "labels": [self._names.get(label, f"label {label}") for label in labels],
+            "labels": class_names(found["labels"][:_DETECTIONS], self._names),
             "scores": found["scores"][:_DETECTIONS].tolist(),
         }

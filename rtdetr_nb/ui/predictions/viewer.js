@@ -1,14 +1,7 @@
 // Pictures with boxes, a row a picture: the true ones, then those of each run or step. Boxes are drawn
-// here, so that the slider needs no kernel.
+// here, so that the slider needs no kernel. `element.js` stands before it.
 
 const SVG = "http://www.w3.org/2000/svg";
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
 
 function drawn(tag, attributes, text = "") {
   const made = document.createElementNS(SVG, tag);
@@ -97,13 +90,13 @@ function render({ model, el }) {
     grid.replaceChildren(...heads, ...cells);
   }
 
-  function choose(least) {
-    model.set("least_score", least);
+  auto.addEventListener("change", () => {
+    model.set("least_score", auto.checked ? null : Number(slider.value));
     model.save_changes();
-  }
-
-  auto.addEventListener("change", () => choose(auto.checked ? null : Number(slider.value)));
-  slider.addEventListener("input", () => choose(Number(slider.value)));
+  });
+  // The kernel draws its picture anew, so it hears of the slider only when that is let go.
+  slider.addEventListener("input", () => model.set("least_score", Number(slider.value)));
+  slider.addEventListener("change", () => model.save_changes());
   model.on("change:least_score", draw);
   draw();
   return () => model.off("change:least_score", draw);

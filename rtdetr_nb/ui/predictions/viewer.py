@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,16 @@ from rtdetr_nb.errors import RunError
 from rtdetr_nb.runs.progress import RunProgress
 from rtdetr_nb.runs.records import PredictedPicture, PredictionsRecord
 from rtdetr_nb.runs.run import Run
+from rtdetr_nb.text.html_pieces import picture_html
 from rtdetr_nb.ui.figures.base import COLORS, to_data_uri
 from rtdetr_nb.ui.figures.predictions import TRUTH, TRUTH_COLOR, predictions_figure
 from rtdetr_nb.ui.figures.run import run_colors
 from rtdetr_nb.ui.live_plot import check_labels
-from rtdetr_nb.ui.predictions.gallery import Gallery
+from rtdetr_nb.ui.predictions.chosen_records import (
+    NO_PREDICTIONS,
+    chosen_records,
+    of_the_same_pictures,
+)
 from rtdetr_nb.ui.static_twin import StaticTwin
 
 _FOLDER = Path(__file__).parent
@@ -88,13 +92,14 @@ def _told_apart(names: Sequence[str]) -> list[str]:
 def _of_steps(run: Run, steps: Sequence[int]) -> list[PredictionsRecord]:
     progress = RunProgress(run, parts=())
     progress.update()
-    gallery = Gallery(progress, steps)
-    if steps and sorted(steps) != gallery.steps:
-        known = ", ".join(str(record["step"]) for record in gallery.records) or "none"
+    records = of_the_same_pictures(progress.predictions)
+    chosen = chosen_records(records, steps)
+    if steps and sorted(steps) != [record["step"] for record in chosen]:
+        known = ", ".join(str(record["step"]) for record in records) or "none"
         raise RunError(
             f"There are no predictions at some of the steps {list(steps)}; there are at: {known}."
         )
-    return gallery.shown()
+    return chosen
 
 
 def _last_of_each(runs: Sequence[Run], names: Sequence[str]) -> dict[str, PredictionsRecord]:
@@ -107,7 +112,7 @@ def _last_of_each(runs: Sequence[Run], names: Sequence[str]) -> dict[str, Predic
     for run, name in zip(runs, names, strict=True):
         records = _of_steps(run, ())
         if not records:
-            raise RunError(Gallery.NO_PREDICTIONS.format(run.folder))
+            raise RunError(NO_PREDICTIONS.format(run.folder))
         found[name] = records[-1]
     files = [[picture["file"] for picture in record["pictures"]] for record in found.values()]
     if any(each != files[0] for each in files):
@@ -126,7 +131,7 @@ class PredictionViewer(anywidget.AnyWidget):
         least_score: of the detections that are drawn; None draws as many as there are objects.
     """
 
-    _esm = _FOLDER / "viewer.js"
+    _esm = (_FOLDER.parent / "element.js").read_text() + (_FOLDER / "viewer.js").read_text()
     _css = _FOLDER / "viewer.css"
 
     pictures = traitlets.List().tag(sync=True)
@@ -156,7 +161,7 @@ class PredictionViewer(anywidget.AnyWidget):
             RunError: there are no predictions.
         """
         if not self.records:
-            raise RunError(Gallery.NO_PREDICTIONS.format("The run"))
+            raise RunError(NO_PREDICTIONS.format("The run"))
         return predictions_figure(self.records, self._colors, self.least_score)
 
     @traitlets.observe("least_score")
@@ -198,19 +203,15 @@ class PredictionViewer(anywidget.AnyWidget):
     def _as_html(self) -> str:
         if not self.records:
             return "<p>No predictions yet.</p>"
-        words = escape(f"True boxes, and predictions at {', '.join(self.records)}", quote=True)
-        source = to_data_uri(self.figure, dpi=90)
-        return f'<img alt="{words}" style="max-width:100%" src="{source}">'
+        words = f"True boxes, and predictions at {', '.join(self.records)}"
+        return picture_html(words, to_data_uri(self.figure, dpi=90))
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """The widget, and beside it what a page without widgets can show."""
-        bundle = super()._repr_mimebundle_(**options)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        beside = {"text/html": self._as_html(), "text/plain": self._as_text()}
-        return {**(data or {}), **beside}, metadata
+        return self._twin.beside(super()._repr_mimebundle_(**options))
 
     def _ipython_display_(self) -> None:
-        self._twin.show(*self._repr_mimebundle_())
+        self._twin.show(self._repr_mimebundle_())
 
     def __repr__(self) -> str:
         return self._as_text()
