@@ -52,14 +52,15 @@ _STYLE = (
     "<style>"
     # The page's own colours: the library's dark mode does not follow JupyterLab's themes.
     ".rtnb-table .dt-container,.rtnb-table .dt-container "
-    ":is(input,select,.dt-paging-button,.dt-button,.dt-info,th){"
+    ":is(input,select,.dt-paging-button,.dt-button,.dt-info){"
     "background:transparent!important;color:var(--jp-ui-font-color1,inherit)!important}"
     ".rtnb-table .dt-paging-button.disabled{opacity:.3}"
     ".rtnb-table .dt-paging-button.current{border-color:var(--jp-border-color1,#8c8c8c)!important}"
     ".rtnb-table select option{background:var(--jp-layout-color1,Canvas)}"
     # A long page scrolls in its own box, below its head.
     ".rtnb-table .dt-layout-table .dt-layout-cell{max-height:62em;overflow:auto}"
-    ".rtnb-table .dt-container .dt-layout-cell thead th{position:sticky!important;top:0;z-index:1;"
+    ".rtnb-table thead th{position:sticky!important;top:0;z-index:1;"
+    "color:var(--jp-ui-font-color1,inherit)!important;"
     "background:var(--jp-layout-color0,Canvas)!important}"
     ".rtnb-table .k{font-family:var(--jp-code-font-family,monospace);white-space:nowrap;"
     "font-size:.92em}"
