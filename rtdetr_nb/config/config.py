@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from rtdetr_nb.config.check import check
@@ -39,6 +40,13 @@ class Config(ConfigFile):
         return (
             f"Config({self.source}: HGNetv2-{self.backbone.name}, {self.num_classes} classes, "
             f"{self.epoches} epochs)"
+        )
+
+    def _repr_html_(self) -> str:
+        """The merged file, folded: it has more than a hundred lines."""
+        return (
+            f"<details><summary>{escape(repr(self))}: the whole configuration</summary>"
+            f"<pre>{escape(self.to_yaml())}</pre></details>"
         )
 
     def override(self, overrides: Iterable[str]) -> "Config":

@@ -7,19 +7,23 @@ easily misread; the table says what really happens, without building the model.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from rtdetr_nb.architecture.key_info import KeyInfo
 from rtdetr_nb.architecture.state_dict_table import model_keys
 from rtdetr_nb.text.listing import first_of
 from rtdetr_nb.text.plain_text import show_as_text
+from rtdetr_nb.text.table import Table
 
 if TYPE_CHECKING:
     import pandas
 
 REST = "(all others)"
+FROZEN = "(frozen)"
+_PARTS = ("backbone", "encoder", "decoder")  # of the model, as data passes them
+_NORM = re.compile(r"norm|\bbn\b")
 
 
 @dataclass(frozen=True)
@@ -65,23 +69,39 @@ class ParameterTable:
 
     _repr_pretty_ = show_as_text
 
-    def __str__(self) -> str:
-        lines = ["  tensors      values        lr  weight decay  pattern"]
+    @property
+    def summary(self) -> Table:
+        """One line a group: what it trains, with which settings, by which pattern."""
+        lines = []
         for group in self.groups:
+            names = [row.name for row in self.rows if (row.pattern or FROZEN) == group.pattern]
             lr, decay = (
                 "-" if value is None else f"{value:g}" for value in (group.lr, group.weight_decay)
             )
-            counts = f"{group.tensors:9,} {group.elements:11,}"
-            lines.append(f"{counts} {lr:>9} {decay:>13}  {group.pattern}")
-        if self.overlapping:
-            lines.append(
-                f"{len(self.overlapping)} parameters match two patterns, which the official code "
-                f"refuses: {first_of(self.overlapping)}"
-            )
-        return "\n".join(lines)
+            counts = (f"{group.tensors:,}", f"{group.elements:,}")
+            lines.append((group_title(names), *counts, lr, decay, group.pattern))
+        footer = (
+            f"{len(self.overlapping)} parameters match two patterns, which the official code "
+            f"refuses: {first_of(self.overlapping)}"
+            if self.overlapping
+            else ""
+        )
+        columns = ("what", "tensors", "values", "lr", "weight decay", "pattern")
+        return Table("", columns, tuple(lines), frozenset(columns[1:5]), footer)
+
+    def __str__(self) -> str:
+        return self.summary.text()
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return self.summary.html()
+
+
+def group_title(names: Sequence[str]) -> str:
+    """Say what parameters are of, such as "backbone" or "encoder and decoder norms"."""
+    found = {name.partition(".")[0] for name in names}
+    parts = [part for part in _PARTS if part in found] + sorted(found.difference(_PARTS))
+    listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if len(parts) > 1 else parts)
+    return listed + (" norms" if names and all(map(_NORM.search, names)) else "")
 
 
 def explain_config(config: Any) -> ParameterTable:
@@ -131,6 +151,6 @@ def _groups(rows: list[ParameterRow], optimizer: Any) -> tuple[GroupSummary, ...
         own = [row for row in rows if row.pattern == pattern]
         if own:
             elements = sum(KeyInfo(row.shape).num_elements for row in own)
-            title = pattern or "(frozen)"
+            title = pattern or FROZEN
             groups.append(GroupSummary(title, own[0].lr, own[0].weight_decay, len(own), elements))
     return tuple(groups)

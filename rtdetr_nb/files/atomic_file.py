@@ -36,6 +36,23 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     _sync_folder(path.parent)
 
 
+def share_atomically(source: Path, path: Path) -> bool:
+    """Let `path` be the same file as `source` (a hard link), which takes no room on the disk.
+
+    What `path` was before is there until then. Returns whether it was done: a file system without
+    hard links, or one that is full, leaves `path` as it was.
+    """
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            link = Path(folder, path.name)
+            os.link(source, link)
+            os.replace(link, path)
+    except OSError:
+        return False
+    _sync_folder(path.parent)
+    return True
+
+
 @contextmanager
 def _where_offered() -> Iterator[None]:
     """Let pass that the file system does not offer an operation; any other failure goes on."""

@@ -13,6 +13,7 @@ import torch
 from rtdetr_nb.config.config import Config
 from rtdetr_nb.datasets.evaluation import Evaluation
 from rtdetr_nb.errors import DatasetError, DataWorkerError, NonFiniteLossError, TrainingError
+from rtdetr_nb.files.atomic_file import share_atomically
 from rtdetr_nb.runs.file_names import BEST_FILE, LAST_FILE
 from rtdetr_nb.runs.records import Record, as_record
 from rtdetr_nb.training.assembly import Assembly, TrainingOptions, assemble
@@ -188,6 +189,13 @@ class _Training:
         if state.best_ap is None or result.ap > state.best_ap:
             state.best_ap = result.ap
             yield self._save(BEST_FILE)
+            self._share_best()
+
+    def _share_best(self) -> None:
+        """Let `last.pth` be the best file: the same state, and it knows of its evaluation."""
+        if self.processes.is_first:
+            folder = self.options.output_dir
+            share_atomically(folder / BEST_FILE, folder / LAST_FILE)
 
     def _evaluation_steps(self) -> Generator[Record, None, Evaluation]:
         """Evaluate, and tell now and then how far that is."""

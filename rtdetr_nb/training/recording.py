@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from rtdetr_nb.checkpoint.tuning.report import TuningReport
+from rtdetr_nb.config.explain import group_title
 from rtdetr_nb.runs.records import Record, StartRecord, as_record
 from rtdetr_nb.training.assembly import Assembly
 from rtdetr_nb.training.distributed import Processes
@@ -22,8 +22,6 @@ from rtdetr_nb.training.step import StepResult
 
 logger = logging.getLogger(__name__)
 
-_PARTS = ("backbone", "encoder", "decoder")  # of the model, as data passes them
-_NORM = re.compile(r"norm|\bbn\b")
 _MEBIBYTE = 2**20
 
 
@@ -104,7 +102,7 @@ def group_titles(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str
     """What each parameter group trains, such as "backbone" and "encoder and decoder norms"."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     titles = [
-        _group_title([names[id(p)] for p in group["params"] if id(p) in names])
+        group_title([names[id(p)] for p in group["params"] if id(p) in names])
         for group in optimizer.param_groups
     ]
     taken = Counter(titles)
@@ -112,13 +110,6 @@ def group_titles(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str
         f"{title}, group {place}" if taken[title] > 1 else title
         for place, title in enumerate(titles)
     ]
-
-
-def _group_title(names: Sequence[str]) -> str:
-    found = {name.partition(".")[0] for name in names}
-    parts = [part for part in _PARTS if part in found] + sorted(found.difference(_PARTS))
-    listed = " and ".join([", ".join(parts[:-1]), *parts[-1:]] if len(parts) > 1 else parts)
-    return listed + (" norms" if names and all(map(_NORM.search, names)) else "")
 
 
 def memory_held(device: torch.device) -> dict[str, float]:

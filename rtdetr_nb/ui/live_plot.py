@@ -96,6 +96,8 @@ class LivePlot:
         self._thread: threading.Thread | None = None
         self._handles: list[DisplayHandle] = []
         self._note = self._note_html = ""  # why the plot stands still, if the runs go on
+        for follower in self._progress:
+            follower.update()  # so that the page begins with what there is
         self._make_widget()
         self.update()
 

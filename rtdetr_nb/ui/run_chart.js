@@ -125,7 +125,14 @@ function render({ model, el }) {
     if (isZoomed) chart.redraw();
   }
 
+  // What was sent before this page listened is asked for; what is added meanwhile has to wait for it.
+  const askForAll = () => model.send?.({ do: "whole" });
+
   function take(message) {
+    if (message.do === "append" && message.from > runs[message.run].steps.length) {
+      askForAll();
+      return;
+    }
     if (message.do === "all") {
       message.runs.forEach((run, at) => { runs[at] = run; });
     } else if (message.do === "append") {
@@ -168,6 +175,7 @@ function render({ model, el }) {
   }));
   watcher.observe(place);
   model.on("msg:custom", take);
+  askForAll();
   return () => {
     model.off("msg:custom", take);
     watcher.disconnect();

@@ -55,6 +55,7 @@ class RunChart(anywidget.AnyWidget):
         self._progress = list(progress)
         super().__init__()
         self._note_sent()
+        self.on_msg(self._answer)
 
     def whole(self) -> list[dict[str, Any]]:
         """All runs as the page holds them; long ones thinned."""
@@ -74,6 +75,11 @@ class RunChart(anywidget.AnyWidget):
             if count <= _MOST_STEPS and is_new:
                 self.send({"do": "append", "run": index, **_piece(run, sent.steps)})
                 self._sent[index] = _Sent.of(run)
+
+    def _answer(self, _: object, message: dict[str, Any], buffers: object) -> None:
+        """Send all to a page that has just opened: it has missed what was sent until then."""
+        if message.get("do") == "whole":
+            self.send({"do": "all", "runs": self.whole()})
 
     def _note_sent(self) -> None:
         self._sent = [_Sent.of(run) for run in self._progress]

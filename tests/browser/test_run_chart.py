@@ -30,6 +30,7 @@ async ([source, style]) => {
     get: () => runs,
     on: (event, act) => listeners.push(act),
     off: () => {},
+    send: (message) => (window.asked ??= []).push(message.do),
   };
   window.tell = (message) => listeners.forEach((act) => act(message));
   widget.render({ model, el: document.body });
@@ -100,6 +101,19 @@ def test_what_comes_later_is_added(page: Page) -> None:
     page.mouse.move(over["x"] + over["width"] - 2, over["y"] + 30)
     assert value(page, "step") == "62" and value(page, "tuned") == "7"
     assert value(page, "tuned AP") == "0.3"
+
+
+def test_a_page_asks_for_what_was_sent_before_it_listened(page: Page) -> None:
+    assert page.evaluate("window.asked") == ["whole"]
+    gap = {"do": "append", "run": 0, "from": 70, "steps": [71], "minutes": [2], "values": {}}
+    page.evaluate("message => window.tell(message)", gap)
+    assert page.evaluate("window.asked") == ["whole", "whole"], "a gap is not drawn over"
+    other = {"label": "random", "color": "#e69f00", "steps": [1, 2], "minutes": [0.1, 0.2],
+             "values": {"loss": [5, 5]}, "ap": [], "ap_steps": [], "ap_minutes": []}  # fmt: skip
+    whole = {"do": "all", "runs": [{**other, "label": "tuned", "values": {"loss": [3, 3]}}, other]}
+    page.evaluate("message => window.tell(message)", whole)
+    hover(page)
+    assert (value(page, "tuned"), value(page, "random")) == ("3", "5")
 
 
 def test_the_chart_of_runs_that_are_over_needs_no_kernel(browser: Browser, tmp_path: Path) -> None:

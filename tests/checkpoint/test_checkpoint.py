@@ -413,3 +413,6 @@ def test_numbers_that_are_spread_widely_are_refused(tmp_path: Path) -> None:
     info = TensorInfo("x", (2,), "float32", "tensor", None, 0, (1 << 31,))
     with pytest.raises(CheckpointError, match="repeated or spread"):
         arrays.check_expansion([info], 100)
+    honest = TensorInfo("x", (1 << 30, 2), "float32", "tensor", None)
+    with pytest.raises(CheckpointError, match="at most 4,294,967,296 are read for one tensor"):
+        arrays.check_expansion([honest], 9 << 30)

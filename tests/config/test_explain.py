@@ -51,6 +51,17 @@ def test_summary_and_renderings():
     assert explained.groups[-1].pattern == "(frozen)"
     assert len(explained.table) == len(explained.rows)
     assert "5e-06" in str(explained) and "5e-06" in explained._repr_html_()
+    assert [row[0] for row in explained.summary.rows] == [
+        "backbone",
+        "encoder and decoder norms",
+        "encoder and decoder",
+        "backbone",
+    ]
+
+
+def test_the_whole_configuration_is_folded_in_a_page():
+    page = load_config("rtdetrv2_hgnetv2_l")._repr_html_()
+    assert page.startswith("<details><summary>") and "weight_decay: 0.0001" in page
 
 
 def test_overlapping_patterns_are_told():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtdetr_nb.files.atomic_file import write_atomically
+from rtdetr_nb.files.atomic_file import share_atomically, write_atomically
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -29,6 +29,32 @@ def test_a_failure_keeps_the_previous_file_and_leaves_nothing_behind(tmp_path: P
         write_atomically(path, fail)
     assert path.read_text() == "one"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_shared_file_is_one_file_until_either_is_written(tmp_path: Path) -> None:
+    best, last = tmp_path / "best", tmp_path / "last"
+    best.write_text("new")
+    last.write_text("old")
+    assert share_atomically(best, last)
+    assert last.samefile(best) and last.read_text() == "new"
+    write_atomically(last, lambda temporary: temporary.write_text("newer"))
+    assert best.read_text() == "new" and last.read_text() == "newer"
+    assert sorted(os.listdir(tmp_path)) == ["best", "last"]
+
+
+def test_where_no_link_can_be_made_the_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*paths: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    best, last = tmp_path / "best", tmp_path / "last"
+    best.write_text("new")
+    last.write_text("old")
+    monkeypatch.setattr(os, "link", link)
+    assert not share_atomically(best, last)
+    assert last.read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["best", "last"]
 
 
 def test_the_file_has_ordinary_permissions(tmp_path: Path) -> None:

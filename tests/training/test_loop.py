@@ -11,6 +11,24 @@ from tests.small_runs import narrow_backbone, narrow_config
 
 
 @pytest.mark.slow
+def test_the_best_state_that_is_also_the_last_is_kept_once(
+    shapes_folder: Path, tmp_path: Path
+) -> None:
+    config = narrow_config(shapes_folder, "epoches=1")
+    best, last = tmp_path / "best.pth", tmp_path / "last.pth"
+    with narrow_backbone():
+        list(train(config, TrainingOptions(tmp_path)))
+        assert best.samefile(last)
+        before = best.read_bytes()
+        more = narrow_config(shapes_folder, "epoches=2", "eval_freq=5")
+        resumed = list(train(more, TrainingOptions(tmp_path, resume=last, max_steps=5)))
+    assert resumed[-1].get("step") == 5
+    is_best = any(record.get("file") == "best.pth" for record in resumed)
+    assert best.samefile(last) == is_best
+    assert (best.read_bytes() == before) != is_best, "a later state leaves the best alone"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [False, True], ids=["behind an epoch", "at the end"])
 def test_a_stop_gives_up_an_evaluation_and_who_resumes_makes_up_for_it(
     shapes_folder: Path, tmp_path: Path, last: bool

@@ -1,5 +1,6 @@
 """What the chart of runs sends to a page: all values once, then what is new."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,21 @@ def test_a_page_gets_all_and_then_what_is_new(fake: FakeRun, sent: list) -> None
     assert message["ap"] == [0.25] and message["ap_steps"] == [2.0]
     (run,) = chart.get_state("runs")["runs"]  # a page that opens now lacks nothing
     assert run["steps"] == [1.0, 2.0] and run["ap"] == [0.25]
+
+
+def test_a_run_that_is_over_is_there_before_anything_is_sent(
+    tmp_path: Path, fake: FakeRun, sent: list
+) -> None:
+    """A message that is sent before a page listens is lost: the run compared with was not drawn."""
+    fake.step(1, loss=3.0)
+    fake.finish()
+    later = FakeRun(tmp_path / "later", total_steps=20)
+    plot = live_plot(later.run, fake.run)
+    _, run = plot._chart.get_state("runs")["runs"]
+    assert run["steps"] == [1.0] and sent == []
+    plot._chart._handle_custom_msg({"do": "whole"}, [])
+    assert [message["do"] for message in sent] == ["all"]
+    assert sent[0]["runs"][1]["steps"] == [1.0]
 
 
 def test_steps_that_are_trained_anew_replace_the_old_ones(fake: FakeRun, sent: list) -> None:

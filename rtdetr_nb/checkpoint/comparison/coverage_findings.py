@@ -189,17 +189,24 @@ def same_number_of_classes(case: CoverageCase) -> Iterator[Words]:
 
 @check(WARNING)
 def other_heads(case: CoverageCase) -> Iterator[Words]:
-    """The file's encoder or decoder is built differently and does not fit."""
+    """The file's encoder or decoder does not fit, or a part of it is absent."""
     if not case.has_heads:
         return
     classes = _class_heads(case)
     rest = [row for row in case.heads if row.status == MISMATCHED and row not in classes]
     rest += [row for row in case.heads if row.status == MISSING]
     if rest:
+        absent = all(row.status == MISSING for row in rest)
+        count = counted(
+            len(rest), "tensor of encoder and decoder", "tensors of encoder and decoder"
+        )
+        how = "the file lacks" if absent else "cannot be taken"
         yield Words(
-            f"{len(rest)} tensors of encoder and decoder do not fit and start at random.",
+            f"Random at the start: {count} that {how}.",
             rest[0].model_key or "",
-            "The file's encoder or decoder is built differently.",
+            "The file lacks these parts of encoder or decoder."
+            if absent
+            else "The file's encoder or decoder is built differently.",
             "Compare the configurations of HybridEncoder and RTDETRTransformerv2.",
         )
 

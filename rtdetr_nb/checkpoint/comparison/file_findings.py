@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def another_variant(diff: Diff) -> Iterator[Words]:
     """The file holds another size of HGNetv2 than the configuration builds.
 
-    The official loader would take the few tensors of equal shape without a word.
+    The official loader would take the few tensors of equal shape without an error.
     """
     found, wanted = diff.candidate.variant, diff.config.backbone.name
     if found == wanted:
@@ -46,7 +46,7 @@ def another_variant(diff: Diff) -> Iterator[Words]:
     yield Words(
         f"The file holds {diff.candidate.sized}; the configuration builds HGNetv2-{wanted}.",
         diff.candidate.name,
-        "The official loader would take the few tensors of equal shape and say nothing.",
+        "The official loader would take the few tensors of equal shape, without an error.",
         f"Use the configuration of that size (-c rtdetrv2_hgnetv2_{found.lower()})."
         if found
         else f"Only HGNetv2-L, -X and -H can be loaded. {who_trains(other)}".rstrip(),
@@ -164,8 +164,8 @@ def batch_counters_missing(diff: Diff) -> Iterator[Words]:
     lacking = [row for row in counters if row.checkpoint_key is None]
     if lacking and all(row.model_key for row in counters):
         yield Words(
-            f"The file lacks {len(lacking)} batch counters (num_batches_tracked): its norms "
-            f"were frozen.",
+            f"The file lacks {len(lacking)} batch counters (num_batches_tracked): as "
+            f"where norms were frozen.",
             why="They start at 0, which is harmless; the official log lists them as missed.",
         )
 

@@ -76,7 +76,8 @@ def loadable_names(diff: Diff, keys: Iterable[Any]) -> list[str]:
                 f"change the configuration to the file's architecture."
             )
         if not row.loadable:
-            raise SelectionError(f"{key} cannot be taken: {row.note or 'the file lacks it'}.")
+            reason = "the file lacks it" if row.checkpoint_key is None else row.note
+            raise SelectionError(f"{key} cannot be taken: {reason}. Leave it out.")
     return keys
 
 

@@ -125,6 +125,8 @@ class Selection:
         try:
             saved = json.loads(text)
             keys, description = saved["keys"], str(saved["description"])
+            if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+                raise TypeError
         except (ValueError, KeyError, TypeError) as error:
             raise SelectionError(
                 "The text is no saved selection: expected the JSON that Selection.to_json writes."
@@ -212,7 +214,7 @@ def _conditions(
         conditions.append(_is_among(diff, rows))
     left_out = _as_list(exclude)
     if left_out:
-        conditions.append(_excludes(left_out))
+        conditions.append(_excludes(diff, left_out))
     return conditions
 
 
@@ -224,7 +226,8 @@ def _includes(diff: Diff, patterns: Sequence[str]) -> _Condition:
     )
 
 
-def _excludes(patterns: Sequence[str]) -> _Condition:
+def _excludes(diff: Diff, patterns: Sequence[str]) -> _Condition:
+    check_patterns(diff, patterns)
     return _Condition(
         f"exclude {' '.join(patterns)}",
         lambda row: not any(matches(row, pattern) for pattern in patterns),

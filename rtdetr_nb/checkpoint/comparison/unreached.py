@@ -33,7 +33,7 @@ class Unreached:
         count: for how many of them the file has a tensor that seems to be theirs.
         example: the key of one.
         renames: renamings that would reach them; () if none could be worked out.
-        matched: tensors of the backbone that match with these renamings.
+        matched: tensors of the backbone that match with these renamings, without batch counters.
         near: whether all are among the pairs of near names.
     """
 
@@ -152,7 +152,7 @@ def _fitting(candidate: FileCandidate, diff: Diff) -> int:
     return sum(
         diff.model_shapes.get(BACKBONE + origin.name) == tensors[origin.checkpoint_key].shape
         for origin in candidate.origins
-        if candidate.prefix == diff.candidate.prefix
+        if candidate.prefix == diff.candidate.prefix and not _is_counter(origin.name)
     )
 
 
@@ -160,5 +160,9 @@ def _matched(diff: Diff) -> int:
     return sum(
         row.checkpoint_shape == row.model_shape
         for row in diff.rows
-        if (row.model_key or "").startswith(BACKBONE)
+        if (row.model_key or "").startswith(BACKBONE) and not _is_counter(row.model_key)
     )
+
+
+def _is_counter(name: str | None) -> bool:
+    return (name or "").endswith("num_batches_tracked")

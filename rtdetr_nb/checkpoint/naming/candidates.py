@@ -113,14 +113,14 @@ AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
 
 
 def candidate_table(candidates: Iterable[Candidate]) -> Table:
-    """Return the backbones of a file, the one that is taken first."""
+    """Return the backbones of a file, the likeliest first."""
     rows = tuple(
         (c.name, c.role, c.size, c.dialect, str(c.tensors), c.dtype, c.prefix or "-")
         for c in candidates
     )
     columns = ("name", "role", "HGNetv2", "dialect", "tensors", "dtype", "prefix")
     return Table(
-        "backbones in the file (the one used is first):", columns, rows, frozenset({"tensors"})
+        "backbones in the file, the likeliest first:", columns, rows, frozenset({"tensors"})
     )
 
 

@@ -219,7 +219,7 @@ DOORS: Mapping[str, Callable[[Any, ModelConfig, list[str]], Passage]] = {
 def tensors_wanted(door: str, config: ModelConfig) -> int:
     """Return how many tensors the door can fill."""
     names = _shapes(config)
-    return _of_backbone(names) if door == PRETRAINED else len(names)
+    return sum(key.startswith(BACKBONE) or door != PRETRAINED for key in names)
 
 
 def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:

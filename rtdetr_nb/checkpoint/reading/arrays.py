@@ -36,7 +36,7 @@ def check_expansion(tensors: Iterable[TensorInfo], file_size: int) -> None:
     """Refuse to read tensors that are far larger than the file they are in.
 
     A few stored numbers can be repeated (strides of zero) or shared until no memory is left, and
-    few can be spread over a large storage.
+    few can be spread over a large storage. No tensor may take more than 4 GiB.
 
     Args:
         tensors: All that is to be read at once.
@@ -50,6 +50,12 @@ def check_expansion(tensors: Iterable[TensorInfo], file_size: int) -> None:
     for tensor in tensors:
         nbytes = max(tensor.nbytes, _span(tensor) * ITEM_SIZES[tensor.dtype])
         total += nbytes
+        if MAXIMUM_TENSOR_BYTES < tensor.nbytes <= file_size:
+            raise CheckpointError(
+                f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} takes {nbytes:,} bytes, "
+                f"and at most {MAXIMUM_TENSOR_BYTES:,} are read for one tensor. No tensor of "
+                "RT-DETRv2 is a hundredth of that; choose the checkpoint of the detector."
+            )
         if nbytes > MAXIMUM_TENSOR_BYTES or total > limit:
             raise CheckpointError(
                 f"Its tensor {tensor.key!r} of shape {list(tensor.shape)} takes {nbytes:,} "

@@ -15,6 +15,7 @@ SUFFIXES = frozenset({
 })  # fmt: skip
 _INDEX = ".index.json"
 _MOST = 500
+_SEARCH_ENDS = 20_000
 _DEPTH = 6
 
 
@@ -30,8 +31,8 @@ class FoundFile:
 def find_checkpoint_files(folder: str | PathLike[str]) -> list[FoundFile]:
     """Return the files below a folder that are called like checkpoints, the newest first.
 
-    Hidden folders are left out, links to folders are not followed, and it goes six folders deep and
-    ends at 500 files: a whole disk is not searched by mistake.
+    At most the newest 500 are returned. Hidden folders are left out, links to folders are not
+    followed, and the search goes six folders deep and ends after 20,000 such files.
 
     Raises:
         CheckpointError: there is no such folder.
@@ -46,9 +47,9 @@ def find_checkpoint_files(folder: str | PathLike[str]) -> list[FoundFile]:
         except OSError:  # removed meanwhile, or a broken link
             continue
         found.append(FoundFile(path, status.st_size, status.st_mtime))
-        if len(found) == _MOST:
+        if len(found) == _SEARCH_ENDS:
             break
-    return sorted(found, key=lambda file: -file.modified)
+    return sorted(found, key=lambda file: -file.modified)[:_MOST]
 
 
 def complete_path(text: str, limit: int = 30) -> list[str]:

@@ -39,7 +39,8 @@ class SourceFile:
             file = open(self.path, "rb", buffering=0)  # noqa: SIM115 (the caller closes it)
         except OSError as error:
             raise CheckpointError(
-                f"The file can no longer be read ({error.strerror}). Open the checkpoint again."
+                f"The file {self.path.name} cannot be read ({error.strerror}). Make it readable, "
+                "and open the checkpoint again."
             ) from error
         status = os.fstat(file.fileno())
         if (status.st_size, status.st_mtime_ns, status.st_ino) != (

@@ -3,8 +3,9 @@
 // contents service. If there is no such service (or it refuses), a message to the kernel does it.
 
 const SECONDS_UNTIL_ASKED_AGAIN = 10;
-const GONE = "The kernel of this panel is gone, and its buttons do nothing. A run goes on: run this cell "
-  + "again to find it.";
+const gone = () => `The kernel of this panel is gone. What stands here is as of ${
+  new Date().toLocaleTimeString()} at the latest, and the buttons do nothing. A run goes on: run this `
+  + "cell again to follow it.";
 
 function serverSettings() {
   const element = document.getElementById("jupyter-config-data");
@@ -71,7 +72,7 @@ function render({ model, el }) {
   const lookForKernel = () => setTimeout(() => {
     if (!el.closest(".jupyter-widgets-disconnected")) return;
     clearTimeout(waiting);
-    note.textContent = GONE;
+    note.textContent = gone();
   });
   const listeners = [["change:enabled", show], ["change:run_token", show],
                      ["comm_live_update", lookForKernel]];

@@ -112,7 +112,14 @@ def test_other_classes_are_normal(tmp_path):
 
 def test_another_encoder_warns(tmp_path):
     content = {"model": detector(overrides=("HybridEncoder.dim_feedforward=512",))}
-    assert "do not fit" in the(judged(content, tmp_path), "encoder and decoder").what
+    assert "cannot be taken" in the(judged(content, tmp_path), "encoder and decoder").what
+
+
+def test_a_decoder_that_is_not_there_is_not_called_another(tmp_path):
+    whole = detector()
+    part = {name: whole[name] for name in whole if not name.startswith("decoder.")}
+    finding = the(judged({"model": part}, tmp_path), "encoder and decoder")
+    assert "the file lacks" in finding.what and "differently" not in str(finding)
 
 
 def test_value_fixes_are_told(tmp_path):

@@ -69,6 +69,9 @@ def test_json_round_trip(backbone_diff):
         Selection.from_json(json.dumps(saved), backbone_diff)
     with pytest.raises(SelectionError, match="no saved selection"):
         Selection.from_json("[1]", backbone_diff)
+    for keys in (5, [[1]], {"a": 1}):
+        with pytest.raises(SelectionError, match="no saved selection"):
+            Selection.from_json(json.dumps({**saved, "keys": keys}), backbone_diff)
 
 
 @pytest.fixture
@@ -107,6 +110,7 @@ def test_a_tensor_of_another_shape_is_left_out_aloud_by_pattern(mismatched_diff)
         ({"rows": ["encoder.input_proj.0.conv.weight"]}, "cannot be taken"),
         ({"include": "encoder.*"}, "Nothing that fits"),
         ({"include": "stem", "exclude": "stem"}, "Nothing that fits"),
+        ({"exclude": "stem.stm1.*"}, r"Did you mean 'stem\.stem1\.\*'"),
     ],
 )
 def test_what_cannot_be_selected_says_why(backbone_diff, choose, words):

@@ -9,6 +9,7 @@ from rtdetr_nb.checkpoint.comparison.diff import compare
 from rtdetr_nb.checkpoint.comparison.judge import judge
 from rtdetr_nb.checkpoint.comparison.unreached import find_unreached
 from rtdetr_nb.checkpoint.tuning.judged import ConversionRefusedError
+from rtdetr_nb.config.load import load_config
 from rtdetr_nb.conversion.convert import convert
 from tests.checkpoint.listed import BACKBONE_SHAPES, below, listed, named, verdict_on
 from tests.checkpoint.wild import CONFIG, backbone, prefixed, save
@@ -62,6 +63,18 @@ def test_names_that_no_rule_reaches_fail_and_the_renaming_is_worked_out(kind):
     assert f"{400 - matched} tensors of the backbone seem to lie" in failure.what
     assert hint in failure.action and "400 of 400 tensors match" in failure.action
     assert "stays at random" not in verdict.text()
+
+
+def test_batch_counters_are_not_counted_among_the_tensors_that_a_renaming_reaches():
+    counters = {name.replace("weight", "num_batches_tracked"): () for name in BACKBONE_SHAPES
+                if name.endswith(".bn.weight")}  # fmt: skip
+    inner = {
+        re.sub(r"(stages\.\d)\.", r"\1.my_wrap.", name): shape
+        for name, shape in {**BACKBONE_SHAPES, **counters}.items()
+    }
+    live = load_config("rtdetrv2_hgnetv2_l", ["HGNetv2.freeze_norm=False"])
+    (failure,) = judge(compare(listed(inner), live), rows=()).failures
+    assert "400 of 400 tensors match" in failure.action
 
 
 @pytest.mark.parametrize("kind", UNREACHED)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from rtdetr_nb.checkpoint.reading import find_files
 from rtdetr_nb.checkpoint.reading.find_files import complete_path, find_checkpoint_files
 from rtdetr_nb.errors import CheckpointError
 
@@ -23,6 +24,13 @@ def test_the_newest_first_and_nothing_hidden(folder):
     found = find_checkpoint_files(folder)
     assert [file.path.name for file in found] == ["b.pth", "a.safetensors"]
     assert [file.nbytes for file in found] == [1, 2]
+
+
+def test_the_newest_are_kept_where_there_are_too_many(folder, monkeypatch):
+    monkeypatch.setattr(find_files, "_MOST", 1)
+    assert [file.path.name for file in find_checkpoint_files(folder)] == ["b.pth"]
+    os.utime(folder / "deep" / "a.safetensors", (2000, 2000))
+    assert [file.path.name for file in find_checkpoint_files(folder)] == ["a.safetensors"]
 
 
 def test_a_missing_folder_is_a_sentence(tmp_path):

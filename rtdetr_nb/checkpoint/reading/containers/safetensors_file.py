@@ -33,7 +33,7 @@ _DTYPES = {
 
 
 def is_safetensors(head: bytes) -> bool:
-    """Whether a file that begins with `head` is meant as a safetensors file."""
+    """Whether a file that begins with `head` is a safetensors file with a table of usual size."""
     return len(head) >= 9 and head[8:9] == b"{" and _header_size(head) <= MAXIMUM_HEADER_SIZE
 
 
@@ -80,9 +80,14 @@ def _read_entry(key: str, entry: object, source: SourceFile, begin: int) -> Tens
     if type(entry) is not dict:
         _refuse(f"the entry of {key!r} is not an object")
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    dtype = _DTYPES.get(str(entry.get("dtype")))
+    named = str(entry.get("dtype"))[:40]
+    dtype = _DTYPES.get(named)
     if dtype is None:
-        _refuse(f"{key!r} has the unknown type {str(entry.get('dtype'))[:40]!r}")
+        raise CheckpointError(
+            f"It is a safetensors file whose {key!r} has the type {named!r}, which is not read "
+            f"here. Read are {', '.join(_DTYPES)}. Convert it to float32 with the library that "
+            "wrote it."
+        )
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         _refuse(f"the shape or place of {key!r} is not given in whole numbers")
     start, stop = offsets
