@@ -18,7 +18,7 @@ def answer(diff: Diff) -> tuple[str, str]:
     matched, total = _loaded(backbone)
     word = "Loads" if matched == total else "Loads in part" if matched else "Loads nothing"
     share = _share(backbone)
-    found = f"{matched:,} of {total:,} backbone tensors ({share} of its values)"
+    found = f"{matched:,} of {total:,} backbone tensors ({share} of the values)"
     head_matched, head_total = _loaded(heads)
     if head_matched:
         found += f" and {head_matched:,} of {head_total:,} of encoder and decoder"
@@ -54,4 +54,4 @@ def _share(rows: list[Row]) -> str:
 def _counters(diff: Diff) -> str:
     """Why a count of all tensors of the file is larger: norms count their batches."""
     count = sum(row.status == BOOKKEEPING and row.checkpoint_key is not None for row in diff.rows)
-    return f" Beside them the file has {counted(count, 'batch counter')}." if count else ""
+    return f" The file also has {counted(count, 'batch counter')}." if count else ""

@@ -117,10 +117,10 @@ def random_norms_frozen(case: ConfigCase) -> Iterator[Words]:
 
 @check(NOTE)
 def norms_frozen(case: ConfigCase) -> Iterator[Words]:
-    """The backbone's norms are frozen and keep the file's statistics."""
+    """The backbone's norms are frozen and keep the statistics that they begin with."""
     if case.config.backbone.freeze_norm and not case.statistics_not_loaded:
         yield Words(
-            "The backbone's norms keep the file's statistics for the whole run.",
+            "The backbone's norms keep the statistics that they begin with for the whole run.",
             "HGNetv2.freeze_norm: True",
         )
 

@@ -148,7 +148,7 @@ def backbone_only(case: CoverageCase) -> Iterator[Words]:
     """The file holds no encoder and no decoder, which is normal for a distilled backbone."""
     if not case.has_heads:
         yield Words(
-            "The file holds a backbone only: encoder and decoder start at random.",
+            "Only a backbone is loaded: encoder and decoder start at random.",
             why="This is normal for a distilled backbone; the official log lists them as missed.",
         )
 

@@ -10,6 +10,7 @@ from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, MISSING, UNUSED, Row
 from rtdetr_nb.text.findings import findings_html
 from rtdetr_nb.text.folded_names import folded, template
 from rtdetr_nb.text.html_pieces import answer_box, shown
+from rtdetr_nb.text.plain_text import counted
 from rtdetr_nb.text.table import MOST_ROWS, Table, shape_text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def row_table(title: str, rows: Sequence[Row]) -> Table:
     lines = [_line(group) for group in _alike(rows)]
     more = len(lines) - MOST_ROWS
     columns = ("model", "file", "model shape", "file shape", "note")
-    footer = f"and {more} more lines" if more > 0 else ""
+    footer = f"and {counted(more, 'more line')}" if more > 0 else ""
     return Table(title, columns, tuple(lines[:MOST_ROWS]), footer=footer)
 
 

@@ -188,7 +188,7 @@ def tiny_variance(case: ValueCase) -> Iterator[Words]:
         f"a running variance below {_TINY_VARIANCE:g}.",
         "Channels without variance carried nothing, or lost it to half precision; they are "
         "amplified by up to 1/sqrt(1e-5) = 316.",
-        "Look whether the file was cast to half precision; take the float32 one if there is one.",
+        "Check whether the file was cast to half precision; take the float32 one if there is one.",
     )
 
 
@@ -199,7 +199,7 @@ def all_zero(case: ValueCase) -> Iterator[Words]:
         "all zero",
         "the value zero throughout.",
         "These layers pass nothing on.",
-        "Look whether the layers were pruned or never saved.",
+        "Check whether the layers were pruned or never saved.",
     )
 
 
@@ -209,8 +209,8 @@ def constant(case: ValueCase) -> Iterator[Words]:
     yield from case.tell(
         "constant",
         "one value throughout.",
-        "A trained convolution never does: it may be a placeholder.",
-        "Look how the file was exported.",
+        "A trained convolution has many: this one may be a placeholder.",
+        "Check how the file was exported.",
     )
 
 

@@ -167,7 +167,7 @@ def _resume_training(state: Any, config: ModelConfig, printed: list[str]) -> Pas
 def _judge_resumed(resumed: Resumed, config: Any) -> tuple[str, Finding | None]:
     epochs, done = getattr(config, "epoches", None), resumed.last_epoch
     if isinstance(epochs, int) and isinstance(done, int) and done + 1 >= epochs:
-        what = f"Epoch {done} of {epochs} is done: it trains no step."
+        what = f"{done + 1} of {epochs} epochs are done: it trains no step."
         return "trains no step: its epochs are done", _silent(RESUME, what, WARNING)
     if "Not load ema.state_dict" in resumed.printed:
         what = "The average begins with random weights: the file has no 'ema'."

@@ -49,8 +49,9 @@ class StemProof:
 
     def __str__(self) -> str:
         changed = " and ".join(self.folded)
+        what = f"folded into {changed}" if changed else "needs no folding"
         return (
-            f"{self.input_format} folded into {changed}: on {self.pictures} pictures the stem "
+            f"{self.input_format} {what}: on {self.pictures} pictures the stem "
             f"differs by at most {self.difference:.1e} of its largest output (on the border, where "
             f"zero padding now means black, by {self.border:.1e})"
         )

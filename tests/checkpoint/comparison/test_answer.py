@@ -23,12 +23,12 @@ def compared(tmp_path):
 def test_a_whole_backbone_loads(compared):
     word, sentence = answer(compared({"state_dict": backbone()}))
     assert word == "Loads"
-    assert sentence == "400 of 400 backbone tensors (100 % of its values), after renaming."
+    assert sentence == "400 of 400 backbone tensors (100 % of the values), after renaming."
 
 
 def test_counters_and_heads_are_counted_beside_the_backbone(compared):
     _, sentence = answer(compared({"state_dict": backbone(live=True)}))
-    assert sentence.endswith("Beside them the file has 80 batch counters.")
+    assert sentence.endswith("The file also has 80 batch counters.")
     _, sentence = answer(compared({"model": detector()}))
     assert "400 of 400 backbone tensors" in sentence and "encoder and decoder" in sentence
     assert "after renaming" not in sentence
