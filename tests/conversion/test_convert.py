@@ -44,7 +44,7 @@ def test_one_call_writes_judges_and_proves(backbone_file, tmp_path):
     written = torch.load(tmp_path / "t.pth", weights_only=True)["model"]
     assert all(torch.equal(written[f"backbone.{k}"], v) for k, v in backbone().items())
     for text in (str(done), done._repr_html_()):
-        assert "backbone only" in text and "400 tensors bit-equal" in text
+        assert "Only a backbone" in text and "400 tensors bit-equal" in text
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -52,7 +52,7 @@ def test_every_finding_is_printed_with_what_where_why_and_what_to_do():
 def test_a_sound_backbone_is_ok(backbone_diff):
     verdict = backbone_diff.verdict
     assert verdict == "ok"
-    assert "Only a backbone" in the(verdict, "backbone only").what
+    assert "Only a backbone" in the(verdict, "Only a backbone").what
 
 
 def test_a_sound_detector_is_ok_and_the_choice_is_said(detector_diff):
