@@ -382,7 +382,7 @@ REFUSED: dict[str, tuple[Builder, str]] = {
         "overlap",
     ),
     "safetensors: hole": (_safetensors({"a": _entry(4, 16, (3,))}), "holes"),
-    "safetensors: type": (_safetensors({"a": _entry(dtype="F31")}), "the type 'F31', which is not read"),
+    "safetensors: type": (_safetensors({"a": _entry(dtype="F31")}), "type 'F31', which is not"),
     "safetensors: a million axes": (
         _safetensors({"a": _entry(shape=[1 << 40] * 500_000)}),
         "whole numbers",
