@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
+BATCH_COUNTER = "num_batches_tracked"
+
 
 @dataclass(frozen=True)
 class KeyInfo:
@@ -41,6 +43,11 @@ def buffer(*shape: int, dtype: str = "float32") -> KeyInfo:
     return KeyInfo(shape, dtype, kind="buffer", trainable=False)
 
 
+def is_batch_counter(key: str) -> bool:
+    """Whether a key is of a norm's count of batches, which is no weight and is never trained."""
+    return key.endswith(BATCH_COUNTER)
+
+
 def batch_norm(name: str, channels: int, *, frozen: bool = False) -> Entries:
     """The tensors of a batch norm; those of a frozen one are all buffers."""
     affine = buffer(channels) if frozen else KeyInfo((channels,))
@@ -49,7 +56,7 @@ def batch_norm(name: str, channels: int, *, frozen: bool = False) -> Entries:
     yield f"{name}.running_mean", buffer(channels)
     yield f"{name}.running_var", buffer(channels)
     if not frozen:
-        yield f"{name}.num_batches_tracked", buffer(dtype="int64")
+        yield f"{name}.{BATCH_COUNTER}", buffer(dtype="int64")
 
 
 def affine(name: str, *weight_shape: int) -> Entries:

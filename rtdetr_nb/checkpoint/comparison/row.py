@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from rtdetr_nb.architecture.key_info import KeyInfo
+from rtdetr_nb.architecture.key_info import BATCH_COUNTER, KeyInfo, is_batch_counter
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.checkpoint import FileCandidate
 from rtdetr_nb.checkpoint.naming.renaming import Origin, ValueFix, no_counterpart_note
@@ -22,8 +22,7 @@ MATCHED, MISMATCHED, MISSING = "matched", "mismatched", "missing"
 UNUSED, BOOKKEEPING = "unused", "bookkeeping"
 STATUSES = (MATCHED, MISMATCHED, MISSING, UNUSED, BOOKKEEPING)
 
-_BATCH_COUNTER = "num_batches_tracked"
-_BOOKKEEPING = re.compile(rf"(^|\.)({_BATCH_COUNTER}|anchors|valid_mask|num_points_scale)$")
+_BOOKKEEPING = re.compile(rf"(^|\.)({BATCH_COUNTER}|anchors|valid_mask|num_points_scale)$")
 _TRAINING_STATE = re.compile(
     r"(optim|sched|scaler|message_hub|loops|callbacks|rng|criterion|postprocessor|amp)"
 )
@@ -74,7 +73,7 @@ class Row:
         value of the same shape may belong to another configuration.
         """
         if self.status == BOOKKEEPING:
-            counter = (self.model_key or "").endswith(_BATCH_COUNTER)
+            counter = is_batch_counter(self.model_key or "")
             return counter and self.checkpoint_key is not None
         return self.status == MATCHED and not self.lacking
 
@@ -162,7 +161,7 @@ def _mismatched_note(
 
 
 def _bookkeeping_note(key: str, in_file: bool) -> str:
-    if not key.endswith(_BATCH_COUNTER):
+    if not is_batch_counter(key):
         return "follows from the configuration; never copied"
     return "" if in_file else "the norm's batch counter starts at 0, which is harmless"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from rtdetr_nb.architecture.key_info import is_batch_counter
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.comparison.row import MISMATCHED, MISSING, UNUSED, Row
 from rtdetr_nb.checkpoint.naming.dialects import DIALECTS
@@ -152,7 +153,7 @@ def _fitting(candidate: FileCandidate, diff: Diff) -> int:
     return sum(
         diff.model_shapes.get(BACKBONE + origin.name) == tensors[origin.checkpoint_key].shape
         for origin in candidate.origins
-        if candidate.prefix == diff.candidate.prefix and not _is_counter(origin.name)
+        if candidate.prefix == diff.candidate.prefix and not is_batch_counter(origin.name)
     )
 
 
@@ -160,9 +161,5 @@ def _matched(diff: Diff) -> int:
     return sum(
         row.checkpoint_shape == row.model_shape
         for row in diff.rows
-        if (row.model_key or "").startswith(BACKBONE) and not _is_counter(row.model_key)
+        if (row.model_key or "").startswith(BACKBONE) and not is_batch_counter(row.model_key or "")
     )
-
-
-def _is_counter(name: str | None) -> bool:
-    return (name or "").endswith("num_batches_tracked")

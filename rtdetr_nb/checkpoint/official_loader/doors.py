@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rtdetr_nb.architecture.key_info import is_batch_counter
 from rtdetr_nb.architecture.state_dict_table import BACKBONE, ModelConfig, model_keys
 from rtdetr_nb.checkpoint.official_loader.resume import Resumed, resume
 from rtdetr_nb.checkpoint.official_loader.rules import (
@@ -139,7 +140,9 @@ def _judge_tuning(match: OfficialMatch) -> tuple[str, Finding | None]:
         outcome = f"no error: {total - loaded} of the backbone's {total} stay random"
         what = f"Of the backbone's {total} tensors {total - loaded} stay random."
         return outcome, _silent(TUNING, what, WARNING)
-    dropped = [key for key in match.unused if key.startswith(BACKBONE) and _is_weight(key)]
+    dropped = [
+        key for key in match.unused if key.startswith(BACKBONE) and not is_batch_counter(key)
+    ]
     if dropped:
         outcome = f"no error: drops {len(dropped)} tensors of the file's backbone"
         what = f"{len(dropped)} tensors of the file's backbone are dropped ({first_of(dropped)})."
@@ -231,13 +234,9 @@ def _nothing_loaded(state: Any, config: ModelConfig) -> OfficialMatch:
     return OfficialMatch((), tuple(_shapes(config)), (), unused)
 
 
-def _is_weight(key: str) -> bool:
-    return not key.endswith("num_batches_tracked")
-
-
 def _of_backbone(names: Iterable[str]) -> int:
     """The number of weights of the backbone; a batch counter of a norm is not a weight."""
-    return sum(name.startswith(BACKBONE) and _is_weight(name) for name in names)
+    return sum(name.startswith(BACKBONE) and not is_batch_counter(name) for name in names)
 
 
 def _of_heads(names: Iterable[str]) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rtdetr_nb.architecture.key_info import BATCH_COUNTER
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialError, OfficialMatch
 
-_COUNTER = "num_batches_tracked"
 _COUNTING_VERSION = 2
 """Norms of this version save their batch counter; it may be missing from older state dicts."""
 
@@ -68,13 +68,13 @@ def _is_made_up(key: str, metadata: Mapping[str, Any] | None) -> bool:
     """Whether a norm begins with a counter of 0 where the file has none."""
     module, _, leaf = key.rpartition(".")
     version = ((metadata or {}).get(module) or {}).get("version")
-    return leaf == _COUNTER and (version is None or version < _COUNTING_VERSION)
+    return leaf == BATCH_COUNTER and (version is None or version < _COUNTING_VERSION)
 
 
 def _is_dropped(key: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether it is the counter of a norm that is frozen in the model, which forgets it."""
     norm, _, leaf = key.rpartition(".")
-    return leaf == _COUNTER and f"{norm}.running_mean" in shapes
+    return leaf == BATCH_COUNTER and f"{norm}.running_mean" in shapes
 
 
 def _problem(key: str, shape: tuple[int, ...], value: Any) -> str:

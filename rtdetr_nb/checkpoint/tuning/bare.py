@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from rtdetr_nb.architecture.key_info import is_batch_counter
 from rtdetr_nb.architecture.state_dict_table import BACKBONE, ModelConfig
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.doors import PRETRAINED
@@ -17,8 +18,6 @@ from rtdetr_nb.checkpoint.official_loader.prediction import predict_official
 from rtdetr_nb.checkpoint.official_loader.rules import OfficialMatch
 from rtdetr_nb.errors import TuningError
 from rtdetr_nb.text.listing import first_of
-
-_COUNTER = "num_batches_tracked"
 
 
 def check_bare(path: Path, prefix: str, has_base: bool) -> None:
@@ -52,7 +51,7 @@ def whole_backbone(selection: Selection) -> Selection:
     """
     keys = set(selection.keys)
     names = [name for name in selection.diff.model_shapes if name.startswith(BACKBONE)]
-    missing = [name for name in names if name not in keys and not name.endswith(_COUNTER)]
+    missing = [name for name in names if name not in keys and not is_batch_counter(name)]
     if missing:
         raise TuningError(
             f"A bare file needs the whole backbone, since HGNetv2.pretrained loads strictly: "

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from rtdetr_nb.architecture.key_info import is_batch_counter
 from rtdetr_nb.checkpoint.checkpoint import Checkpoint, open_checkpoint
 from rtdetr_nb.checkpoint.comparison.selection import Selection
 from rtdetr_nb.checkpoint.official_loader.rules import (
@@ -114,7 +115,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 
 def _warn_of_unused(keys: Iterable[str]) -> None:
     # Frozen norms count no batches; that their counters go unused harms nothing.
-    unused = [key for key in keys if not key.endswith("num_batches_tracked")]
+    unused = [key for key in keys if not is_batch_counter(key)]
     if unused:
         logger.warning(
             "%d keys of the file are not in the model and were not used: %s", len(unused), unused

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rtdetr_nb.architecture.key_info import is_batch_counter
 from rtdetr_nb.architecture.state_dict_table import BACKBONE
 from rtdetr_nb.checkpoint.checkpoint import choose_candidate, open_checkpoint
 from rtdetr_nb.checkpoint.comparison.diff import compare
@@ -115,7 +116,7 @@ def _named(tensors: dict[str, Tensor]) -> list[str | np.ndarray]:
     parts: list[str | np.ndarray] = []
     for name, value in sorted(tensors.items()):
         # Counts of batches change nothing of what a backbone computes.
-        if not name.endswith("num_batches_tracked"):
+        if not is_batch_counter(name):
             parts += [name, value.numpy()]
     return parts
 
