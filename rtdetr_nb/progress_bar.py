@@ -208,6 +208,7 @@ class _TerminalLine:
         self._bar = tqdm(total=1.0, leave=False, bar_format=form, dynamic_ncols=True)
 
     def draw(self, bar: ProgressBar) -> None:
+        """Show how far the bar is."""
         self._bar.set_description_str(bar.line(), refresh=False)
         self._bar.n = bar.share or 0.0
         self._bar.refresh()

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas
 
 REST = "(all others)"
-FROZEN = "(frozen)"
 _PARTS = ("backbone", "encoder", "decoder")  # of the model, as data passes them
 _NORM = re.compile(r"norm|\bbn\b")
 
@@ -43,8 +42,12 @@ class ParameterRow:
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """One parameter group, or the frozen tensors: how many tensors and values are in it."""
+    """One parameter group, or the frozen tensors: how many tensors and values are in it.
 
+    `what` says what its parameters are of, such as "backbone".
+    """
+
+    what: str
     pattern: str
     lr: float | None
     weight_decay: float | None
@@ -74,12 +77,11 @@ class ParameterTable:
         """One line a group: what it trains, with which settings, by which pattern."""
         lines = []
         for group in self.groups:
-            names = [row.name for row in self.rows if (row.pattern or FROZEN) == group.pattern]
             lr, decay = (
                 "-" if value is None else f"{value:g}" for value in (group.lr, group.weight_decay)
             )
             counts = (f"{group.tensors:,}", f"{group.elements:,}")
-            lines.append((group_title(names), *counts, lr, decay, group.pattern))
+            lines.append((group.what, *counts, lr, decay, group.pattern))
         footer = (
             f"{len(self.overlapping)} parameters match two patterns, which the official code "
             f"refuses: {first_of(self.overlapping)}"
@@ -151,6 +153,7 @@ def _groups(rows: list[ParameterRow], optimizer: Any) -> tuple[GroupSummary, ...
         own = [row for row in rows if row.pattern == pattern]
         if own:
             elements = sum(KeyInfo(row.shape).num_elements for row in own)
-            title = pattern or FROZEN
-            groups.append(GroupSummary(title, own[0].lr, own[0].weight_decay, len(own), elements))
+            settings = (pattern or "(frozen)", own[0].lr, own[0].weight_decay)
+            what = group_title([row.name for row in own])
+            groups.append(GroupSummary(what, *settings, len(own), elements))
     return tuple(groups)

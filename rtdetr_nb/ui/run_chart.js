@@ -126,7 +126,9 @@ function render({ model, el }) {
   }
 
   // What was sent before this page listened is asked for; what is added meanwhile has to wait for it.
-  const askForAll = () => model.send?.({ do: "whole" });
+  const askForAll = () => model.send?.({
+    do: "whole", have: runs.map((run) => [run.steps.length, run.ap.length]),
+  });
 
   function take(message) {
     if (message.do === "append" && message.from > runs[message.run].steps.length) {

@@ -77,9 +77,12 @@ class RunChart(anywidget.AnyWidget):
                 self._sent[index] = _Sent.of(run)
 
     def _answer(self, _: object, message: dict[str, Any], buffers: object) -> None:
-        """Send all to a page that has just opened: it has missed what was sent until then."""
-        if message.get("do") == "whole":
-            self.send({"do": "all", "runs": self.whole()})
+        """Send all to a page that has missed something; it says how much of each run it has."""
+        if message.get("do") != "whole":
+            return
+        runs = self.whole()
+        if message.get("have") != [[len(run["steps"]), len(run["ap"])] for run in runs]:
+            self.send({"do": "all", "runs": runs})
 
     def _note_sent(self) -> None:
         self._sent = [_Sent.of(run) for run in self._progress]

@@ -57,6 +57,8 @@ def test_a_run_that_is_over_is_there_before_anything_is_sent(
     plot._chart._handle_custom_msg({"do": "whole"}, [])
     assert [message["do"] for message in sent] == ["all"]
     assert sent[0]["runs"][1]["steps"] == [1.0]
+    plot._chart._handle_custom_msg({"do": "whole", "have": [[0, 0], [1, 0]]}, [])
+    assert len(sent) == 1, "a page that has all is not sent it again"
 
 
 def test_steps_that_are_trained_anew_replace_the_old_ones(fake: FakeRun, sent: list) -> None:

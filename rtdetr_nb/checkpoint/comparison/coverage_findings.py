@@ -200,13 +200,15 @@ def other_heads(case: CoverageCase) -> Iterator[Words]:
         count = counted(
             len(rest), "tensor of encoder and decoder", "tensors of encoder and decoder"
         )
-        how = "the file lacks" if absent else "cannot be taken"
+        how, why = (
+            ("the file lacks", "The file lacks these parts of encoder or decoder.")
+            if absent
+            else ("cannot be taken", "The file's encoder or decoder is built differently.")
+        )
         yield Words(
             f"Random at the start: {count} that {how}.",
             rest[0].model_key or "",
-            "The file lacks these parts of encoder or decoder."
-            if absent
-            else "The file's encoder or decoder is built differently.",
+            why,
             "Compare the configurations of HybridEncoder and RTDETRTransformerv2.",
         )
 

@@ -159,7 +159,7 @@ def batch_counters_left_out(diff: Diff) -> Iterator[Words]:
 
 @check(NOTE)
 def batch_counters_missing(diff: Diff) -> Iterator[Words]:
-    """The file's norms were frozen and count no batches; the model's counters start at 0."""
+    """The file has no batch counters, as where norms were frozen; the model's start at 0."""
     counters = _batch_counters(diff)
     lacking = [row for row in counters if row.checkpoint_key is None]
     if lacking and all(row.model_key for row in counters):

@@ -130,6 +130,7 @@ def _generalised(old: str, new: str) -> tuple[str, str]:
     order = list(numbers)
 
     def group(match: re.Match[str]) -> str:
+        """Refer to the group that caught this number; each group is used once."""
         if match[0] not in order:
             return match[0]
         index = order.index(match[0])

@@ -116,6 +116,7 @@ def compute_features(
     each = 1 / (len(train) + len(val) + (0 if whole else len(places)))
 
     def maps_of(images: Tensor) -> Iterator[list[Tensor]]:
+        """The maps of each level, batch by batch; tells how far it is."""
         for maps in _maps(backbone, images):
             on_share(len(maps[0]) * each)
             yield maps
